@@ -1,0 +1,81 @@
+"""Executable claims about how far token vectors travel inside a language model.
+
+Names are imported on first use, so ``import pathlen`` and the pytest plugin load neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlen.claims import Claim as Claim
+    from pathlen.claims import Finding as Finding
+    from pathlen.claims import claim as claim
+    from pathlen.errors import InvalidClaim as InvalidClaim
+    from pathlen.errors import InvalidRecord as InvalidRecord
+    from pathlen.errors import InvalidText as InvalidText
+    from pathlen.errors import ModelMismatch as ModelMismatch
+    from pathlen.errors import ModelNotFound as ModelNotFound
+    from pathlen.errors import PathlenError as PathlenError
+    from pathlen.errors import UndefinedEstimate as UndefinedEstimate
+    from pathlen.measurements import Measurement as Measurement
+    from pathlen.measurements import Published as Published
+    from pathlen.measurements import measure as measure
+    from pathlen.models import LoadedModel as LoadedModel
+    from pathlen.models import ModelSpec as ModelSpec
+    from pathlen.models import load as load
+    from pathlen.models import spec as spec
+    from pathlen.passages import Passage as Passage
+    from pathlen.records import Run as Run
+    from pathlen.stats import Estimate as Estimate
+    from pathlen.stats import Statistic as Statistic
+    from pathlen.stats import every as every
+    from pathlen.stats import largest as largest
+    from pathlen.stats import log_slope as log_slope
+    from pathlen.stats import pearson as pearson
+    from pathlen.stats import ratio as ratio
+    from pathlen.stats import share as share
+    from pathlen.stats import spearman as spearman
+    from pathlen.traces import Trace as Trace
+    from pathlen.traces import trace as trace
+    from pathlen.verdicts import Region as Region
+    from pathlen.verdicts import Verdict as Verdict
+    from pathlen.verdicts import above as above
+    from pathlen.verdicts import below as below
+    from pathlen.verdicts import within as within
+
+SMALL, MEDIUM, LARGE, XL = SIZES = ("small", "medium", "large", "xl")
+
+_HOME = {
+    "claims": ("Claim", "Finding", "claim"),
+    "errors": (
+        "InvalidClaim",
+        "InvalidRecord",
+        "InvalidText",
+        "ModelMismatch",
+        "ModelNotFound",
+        "PathlenError",
+        "UndefinedEstimate",
+    ),
+    "measurements": ("Measurement", "Published", "measure"),
+    "models": ("LoadedModel", "ModelSpec", "load", "spec"),
+    "passages": ("Passage",),
+    "records": ("Run",),
+    "stats": ("Estimate", "Statistic", "every", "largest", "log_slope", "pearson", "ratio", "share", "spearman"),
+    "traces": ("Trace", "trace"),
+    "verdicts": ("Region", "Verdict", "above", "below", "within"),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [*sorted(_MODULE), "LARGE", "MEDIUM", "SIZES", "SMALL", "XL"]  # noqa: PLE0604  # all are strings
+
+
+def __getattr__(name: str) -> object:
+    if name in _MODULE:
+        return getattr(import_module(f"pathlen.{_MODULE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

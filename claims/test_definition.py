@@ -1,0 +1,18 @@
+"""Section 2.1: what path length is.
+
+A check of the instrument, not a finding about any network: our lengths are taken while the network runs, by hooks
+that keep no state, and must be the ones that a plain double loop over stored states gives.
+"""
+
+from pathlen import SIZES, below, claim, largest
+
+
+@claim(
+    sizes=SIZES,
+    section="2.1",
+    expect=below(1e-5),
+    not_shown="anything about a network; it says that this instrument measures what the document defines",
+)
+def test_definition(relative_error):
+    """Path length adds up the Euclidean norms of the differences of consecutive states, every token, every block."""
+    return largest(relative_error)

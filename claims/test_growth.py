@@ -1,0 +1,64 @@
+"""Section 3.1: the path grows through the blocks, steadily, and energy is pumped in all along.
+
+A cumulative length can't but grow: it is a sum of lengths. That reading stands here as a claim of its own, labelled
+as one that could not have come out otherwise, and beside it stands what could be false: that tokens get farther
+from where they started, that late steps are as long as early ones, that residual norms rise.
+"""
+
+from pathlen import SIZES, above, claim, every, log_slope, ratio, share, within
+
+
+@claim(
+    sizes=SIZES,
+    section="3.1",
+    expect=above(0.99),
+    true_by_construction="a sum of lengths grows with every length added, in any network and for random numbers too",
+    not_shown="anything: no network could have refuted it",
+)
+def test_path_grows(measured):
+    """The cumulative path length grows with every block."""
+    return every(measured.path_grows)
+
+
+@claim(
+    sizes=SIZES,
+    section="3.1",
+    expect=above(0.9),  # nine blocks in ten: "keeps growing" allows for few exceptions
+    not_shown="that training brought it about: an untrained network may do the same",
+)
+def test_grows(measured):
+    """From block to block, tokens keep getting farther away from where they started."""
+    return share(measured.displacement_grows, passage=measured.passage)
+
+
+@claim(
+    sizes=SIZES,
+    section="3.1",
+    expect=within(1 / 1.25, 1.25),  # a quarter either way still looks like a straight line
+    not_shown="that each single block moves tokens by the same length; only the two halves are compared",
+)
+def test_linear(measured):
+    """The path grows linearly: late blocks move tokens about as far as early ones do."""
+    return ratio(measured.late_steps, measured.early_steps, passage=measured.passage)
+
+
+@claim(
+    sizes=SIZES,
+    section="3.1",
+    expect=within(1 / 1.25, 1.25),
+    not_shown="anything about the last block: its published step contains the final norm",
+)
+def test_linear_as_published(as_published):
+    """The path grows linearly: late blocks move tokens about as far as early ones do."""
+    return ratio(as_published.late_steps, as_published.early_steps, passage=as_published.passage)
+
+
+@claim(
+    sizes=SIZES,
+    section="3.1",
+    expect=above(0.0),
+    not_shown="that training brought it about: sums of independent vectors grow too",
+)
+def test_energy(measured):
+    """Energy is pumped in all along: the norm of the residual stream rises through the blocks."""
+    return log_slope(measured.residual_norm, passage=measured.passage)

@@ -1,0 +1,65 @@
+"""Section 3.2: how far the last block moves a token, and the next token's logit.
+
+Each claim stands twice. As published, the last step runs from the state before the last block to the state *after
+the final norm*, and each text brings one point whose logit is a zero that belongs to no token. Corrected, the step
+is the last block's own and only tokens with a next token have a row.
+
+Correlations are taken within passages: a difference between two texts is not a relation between tokens. Whole
+passages are resampled, because the tokens of one passage depend on each other.
+"""
+
+from pathlen import LARGE, MEDIUM, SMALL, XL, below, claim, pearson, within
+
+# Under one per cent of the variance shared: what "r is about 0" can mean at most.
+ABOUT_ZERO = within(-0.1, 0.1)
+ONE_EACH = "anything about size as such: there is one network of each size"
+
+
+@claim(
+    sizes=[SMALL],
+    section="abstract, 3.2",
+    expect=below(0.0),
+    not_shown="that the step causes the logit, or that the relation is strong; position and residual norm may carry it",
+)
+def test_small_negative(measured):
+    """In Small, the shorter the last step, the larger the next token's logit."""
+    return pearson(measured.last_step, measured.next_logit, passage=measured.passage)
+
+
+@claim(
+    sizes=[SMALL],
+    section="abstract, 3.2",
+    expect=below(0.0),
+    not_shown="anything about the last block: the step contains the final norm",
+)
+def test_small_negative_as_published(as_published):
+    """In Small, the shorter the last step, the larger the next token's logit."""
+    return pearson(as_published.last_step, as_published.next_logit, passage=as_published.passage)
+
+
+@claim(sizes=[MEDIUM, LARGE, XL], section="abstract, 3.2", expect=ABOUT_ZERO, logic="all", not_shown=ONE_EACH)
+def test_larger_zero(measured):
+    """In Medium, Large and XL the correlation evaporates: last step and next-token logit share under 1 % of variance."""
+    return pearson(measured.last_step, measured.next_logit, passage=measured.passage)
+
+
+@claim(sizes=[MEDIUM, LARGE, XL], section="abstract, 3.2", expect=ABOUT_ZERO, logic="all", not_shown=ONE_EACH)
+def test_larger_zero_as_published(as_published):
+    """In Medium, Large and XL the correlation evaporates: last step and next-token logit share under 1 % of variance."""
+    return pearson(as_published.last_step, as_published.next_logit, passage=as_published.passage)
+
+
+@claim(sizes=[MEDIUM, LARGE, XL], section="3.2", expect=below(0.0), logic="all", not_shown=ONE_EACH)
+def test_small_differs(measured_small, measured):
+    """The relation found in Small breaks in the larger models: Small's correlation is the more negative one."""
+    small = pearson(measured_small.last_step, measured_small.next_logit, passage=measured_small.passage)
+    larger = pearson(measured.last_step, measured.next_logit, passage=measured.passage)
+    return small.minus(larger)
+
+
+@claim(sizes=[MEDIUM, LARGE, XL], section="3.2", expect=below(0.0), logic="all", not_shown=ONE_EACH)
+def test_small_differs_as_published(as_published_small, as_published):
+    """The relation found in Small breaks in the larger models: Small's correlation is the more negative one."""
+    small = pearson(as_published_small.last_step, as_published_small.next_logit, passage=as_published_small.passage)
+    larger = pearson(as_published.last_step, as_published.next_logit, passage=as_published.passage)
+    return small.minus(larger)

@@ -1,0 +1,236 @@
+"""Claims as data, and the step from a claim and a statistic to a finding.
+
+A claim is a function whose docstring is the sentence, whose decorator says where the sentence should hold and in
+which region the number must lie, and whose body returns the statistic::
+
+    @claim(sizes=[SMALL], section="3.2", expect=below(0.0))
+    def test_small_negative(measured):
+        \"\"\"In Small, the shorter the last step, the larger the next token's logit.\"\"\"
+        return pearson(measured.last_step, measured.next_logit, passage=measured.passage)
+
+The id is the function's name: ``test_small_negative`` is the claim ``small-negative``. A function whose name ends
+in ``_as_published`` is the published reading of the same claim; both stand side by side in every report. The
+body never sees the region, and the region stands before anything is measured.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from pathlen.errors import InvalidClaim, ModelMismatch, UndefinedEstimate
+from pathlen.stats.bootstrap import Statistic
+from pathlen.stats.estimate import Estimate
+from pathlen.stats.power import smallest_effect, tokens_to_decide
+from pathlen.stats.scales import SCALES
+from pathlen.verdicts import Logic, Region, Verdict
+
+__all__ = ["Claim", "Finding", "Reading", "claim", "declared", "evaluate", "refuse_duplicates"]
+
+SIZES = ("small", "medium", "large", "xl")
+AS_PUBLISHED = "_as_published"
+Reading = Literal["corrected", "as published"]
+
+Function = TypeVar("Function", bound=Callable[..., Statistic])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A sentence that can be checked, declared before anything is measured.
+
+    Attributes
+    ----------
+    id : str
+        Unique, together with ``reading``.
+    reading : str
+        ``"corrected"``, or ``"as published"`` for the published procedure with its slips.
+    sentence : str
+        The claim in plain words.
+    section : str
+        Where the document says it.
+    sizes : tuple of str
+        The sizes it speaks about; on any other it is not claimed.
+    expect : Region
+        Where the number must lie for the sentence to be true.
+    logic : str
+        ``"each"`` size for itself, or ``"all"`` of them together.
+    true_by_construction : str
+        Why the number could not have come out otherwise; empty if it could. Support is then vacuous.
+    not_shown : str
+        What a supported verdict would still not show.
+    exploratory : bool
+        Whether the document only suggests it.
+
+    Raises
+    ------
+    InvalidClaim
+        If the sentence, the sizes or the region is missing, or a size is unknown.
+
+    """
+
+    id: str
+    reading: Reading
+    sentence: str
+    section: str
+    sizes: tuple[str, ...]
+    expect: Region
+    logic: Logic = "each"
+    true_by_construction: str = ""
+    not_shown: str = ""
+    exploratory: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.sentence:
+            raise InvalidClaim(f"claim {self.id!r} needs a sentence: write it as the function's docstring")
+        if not isinstance(self.expect, Region):
+            raise InvalidClaim(
+                f"claim {self.id!r} needs a region: say expect=below(...), above(...) or within(...), "
+                f"but {self.expect!r} was given"
+            )
+        if not self.sizes:
+            raise InvalidClaim(f"claim {self.id!r} needs at least one size out of {', '.join(SIZES)}")
+        for size in self.sizes:
+            if size not in SIZES:
+                raise InvalidClaim(f"claim {self.id!r}: size must be one of {', '.join(SIZES)}, but {size!r} was given")
+        if self.logic not in ("each", "all"):
+            raise InvalidClaim(f"claim {self.id!r}: logic must be 'each' or 'all', but {self.logic!r} was given")
+
+    def speaks_about(self, size: str) -> bool:
+        """Whether the claim is made about a size; one made about every size is made about any other model too."""
+        return size in self.sizes or self.sizes == SIZES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a claim came to on one model.
+
+    Attributes
+    ----------
+    claim : Claim
+    size : str
+    verdict : Verdict
+    estimate : Estimate or None
+        None if there is none: not tested, invalid, or an error.
+    reason : str
+        What a reader needs to know beside the numbers: why it is inconclusive and what would settle it, why
+        vacuous, why not tested and which command would change that.
+
+    """
+
+    claim: Claim
+    size: str
+    verdict: Verdict
+    estimate: Estimate | None = None
+    reason: str = ""
+
+    def __str__(self) -> str:
+        lines = [f"{self.verdict.value}: {self.claim.sentence}"]
+        name = self.estimate.statistic if self.estimate else "the number"
+        lines.append(f"  claimed   {name} {self.claim.expect}  (section {self.claim.section}, {self.claim.reading})")
+        if self.estimate:
+            level = "" if self.estimate.unit == "census" else f", {self.estimate.level:.0%} interval"
+            lines.append(f"  measured  {self.estimate}{level}")
+        if self.reason:
+            lines.append(f"  because   {self.reason}")
+        return "\n".join(lines)
+
+
+def claim(
+    *,
+    sizes: Iterable[str] = (),
+    section: str = "",
+    expect: Region | None = None,
+    logic: Logic = "each",
+    true_by_construction: str = "",
+    not_shown: str = "",
+    exploratory: bool = False,
+) -> Callable[[Function], Function]:
+    """Declare a function to be a claim; see the module's docstring and `Claim` for the arguments.
+
+    Raises
+    ------
+    InvalidClaim
+        As soon as the function is defined, if the claim could not be checked.
+
+    """
+
+    def declare(function: Function) -> Function:
+        name = function.__name__.removeprefix("test_")
+        published = name.endswith(AS_PUBLISHED)
+        sentence = " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
+        declaration = Claim(
+            id=name.removesuffix(AS_PUBLISHED).replace("_", "-"),
+            reading="as published" if published else "corrected",
+            sentence=sentence,
+            section=section,
+            sizes=tuple(sizes),
+            expect=expect,  # type: ignore[arg-type]  # Claim itself says what is missing
+            logic=logic,
+            true_by_construction=true_by_construction,
+            not_shown=not_shown,
+            exploratory=exploratory,
+        )
+        function.__pathlen_claim__ = declaration  # type: ignore[attr-defined]
+        return function
+
+    return declare
+
+
+def declared(function: object) -> Claim | None:
+    """Return the claim that a function was declared to be, or None."""
+    found = getattr(function, "__pathlen_claim__", None)
+    return found if isinstance(found, Claim) else None
+
+
+def refuse_duplicates(claims: Sequence[tuple[Claim, str]]) -> None:
+    """Raise `InvalidClaim` if two functions, named by the second entries, declare the same claim and reading."""
+    homes: dict[tuple[str, str], str] = {}
+    for one, home in claims:
+        first = homes.setdefault((one.id, one.reading), home)
+        if first != home:
+            raise InvalidClaim(f"claim {one.id!r} ({one.reading}) is declared twice, in {first} and in {home}")
+
+
+def evaluate(claim: Claim, size: str, body: Callable[[], Statistic], *, seed: int) -> Finding:
+    """Return the finding of a claim on one model: run its body, make the interval its region asks for, judge.
+
+    An estimate that can't be made is `Verdict.INVALID`, never a verdict about the claim. Any other exception of
+    the body is the caller's to report.
+    """
+    try:
+        statistic = body()
+        if not isinstance(statistic, Statistic):
+            raise InvalidClaim(f"claim {claim.id!r} must return a statistic, but returned {type(statistic).__name__}")
+        estimate = statistic.estimate(level=claim.expect.level, seed=seed)
+    except (UndefinedEstimate, ModelMismatch) as error:
+        return Finding(claim=claim, size=size, verdict=Verdict.INVALID, reason=str(error))
+    verdict = claim.expect.judge(estimate.low, estimate.high)
+    reason = ""
+    if verdict is Verdict.SUPPORTED and claim.true_by_construction:
+        verdict, reason = Verdict.VACUOUS, claim.true_by_construction
+    if verdict is Verdict.INCONCLUSIVE:
+        reason = _what_would_settle(estimate, claim.expect)
+    return Finding(claim=claim, size=size, verdict=verdict, estimate=estimate, reason=reason)
+
+
+def _what_would_settle(estimate: Estimate, region: Region) -> str:
+    crossed = [edge for edge in (region.low, region.high) if estimate.low <= edge <= estimate.high]
+    where = " and ".join(f"{edge:g}" for edge in crossed)
+    parts = [f"the interval crosses {where}"]
+    found = smallest_effect(estimate)
+    if found is not None:
+        name = {"fisher z": "an r", "identity": "a value", "log": "a ratio", "logit": "odds"}[estimate.scale]
+        size = SCALES[estimate.scale].back(found) if estimate.scale in ("fisher z", "log") else found
+        distance = f"{size:.2f} away from 0" if estimate.scale in ("fisher z", "identity") else f"{size:.2f} times another"
+        parts.append(f"{estimate.n:,} tokens like these find {name} {distance} four times in five")
+    needed = [tokens for edge in crossed if (tokens := tokens_to_decide(estimate, edge)) is not None]
+    if needed:
+        parts.append(f"about {_two_digits(max(needed)):,} would decide, were the value what it seems")
+    return "; ".join(parts)
+
+
+def _two_digits(number: int) -> int:
+    unit = 10 ** max(0, len(str(number)) - 2)
+    return -(-number // unit) * unit

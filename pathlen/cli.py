@@ -1,0 +1,76 @@
+"""The ``pathlen`` command: translation only.
+
+::
+
+    pathlen models                        which models there are, and which are on this machine
+    pathlen texts                         the passages that ship with the package
+    pathlen report RECORD -o PAGE         render a record again; no model is needed
+
+It ends with 0, with 1 where something was found wrong with what it was given, and with 2 for a wrong command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="pathlen", description="Executable claims about how far token vectors travel inside a language model."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("models", help="which models there are, and which are on this machine")
+    commands.add_parser("texts", help="the passages that ship with the package")
+    report = commands.add_parser("report", help="render a record as a page; no model is needed")
+    report.add_argument("record", metavar="RECORD", type=Path)
+    report.add_argument("-o", "--output", metavar="PAGE", type=Path, help="default: beside the record, .html")
+    options = parser.parse_args(arguments)
+
+    from pathlen.errors import PathlenError
+
+    try:
+        if options.command == "models":
+            _models()
+        elif options.command == "texts":
+            _texts()
+        else:
+            _report(options.record, options.output or options.record.with_suffix(".html"))
+    except (PathlenError, OSError) as error:
+        print(f"pathlen {options.command}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _models() -> None:
+    from pathlen.errors import ModelNotFound
+    from pathlen.models import FAMILIES, find
+
+    for family, sizes in FAMILIES.items():
+        for size, spec in sizes.items():
+            try:
+                place = str(find(spec))
+            except ModelNotFound as error:
+                place = f"not on this machine; {error.remedy}"
+            print(f"{family:5} {size:7} {spec.n_layer:2} blocks {spec.d_model:5} wide  {place}")
+
+
+def _texts() -> None:
+    from pathlen.passages import NAMES, shipped
+
+    for name in NAMES:
+        text = shipped(name).text
+        print(f"{name:12} {len(text.split()):4} words  {text[:60]}...")
+
+
+def _report(record: Path, output: Path) -> None:
+    from pathlen.records import read, write_text
+    from pathlen.report import page
+
+    write_text(output, page(read(record)))
+    print(output)

@@ -1,0 +1,55 @@
+"""What can go wrong, as one small tree.
+
+::
+
+    PathlenError
+      ModelMismatch        a checkpoint is not the model its name says, or can't be trusted
+      ModelNotFound        no weights where they were looked for; says which command gets them
+      InvalidText          a text that can't be measured: empty, too short, not UTF-8, not a file
+      UndefinedEstimate    no usable interval: constant column, too few groups, non-finite values
+      InvalidClaim         a claim without a sentence, a size or a region; two claims with one id
+      InvalidRecord        not a record, or one of an unknown schema version
+
+Wrong arguments are ``ValueError`` or ``TypeError``: the message names the argument, the rule and the value.
+"""
+
+from __future__ import annotations
+
+
+class PathlenError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class ModelMismatch(PathlenError):
+    """A checkpoint is not the model its name says, is damaged, or doesn't compute what was captured."""
+
+
+class ModelNotFound(PathlenError):
+    """There are no weights where they were looked for.
+
+    Attributes
+    ----------
+    remedy : str
+        A command that gets them, or an empty string if there is none.
+
+    """
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(f"{message}; get them with: {remedy}" if remedy else message)
+        self.remedy = remedy
+
+
+class InvalidText(PathlenError):
+    """A text can't be measured."""
+
+
+class UndefinedEstimate(PathlenError):
+    """A statistic has no value or no usable interval on these data."""
+
+
+class InvalidClaim(PathlenError):
+    """A claim is declared in a way that can't be checked."""
+
+
+class InvalidRecord(PathlenError):
+    """A file is not a record this version can read."""

@@ -1,0 +1,108 @@
+"""Lengths and angles of vectors in the residual stream: pure functions of tensors, nothing about models.
+
+Differences are taken before anything is squared and lengths are summed in float64, so a short step between two
+long vectors keeps its digits. None of these functions centres, normalises or clips its input.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["distance", "length", "step_length", "turning_angle"]
+
+
+def length(vectors: Tensor) -> Tensor:
+    """Return the Euclidean length of each vector, in float64.
+
+    Parameters
+    ----------
+    vectors : Tensor, shape (..., d_model)
+
+    Returns
+    -------
+    Tensor, shape (...)
+
+    Examples
+    --------
+    >>> length(torch.tensor([3.0, 4.0]))
+    tensor(5., dtype=torch.float64)
+
+    """
+    result: Tensor = torch.linalg.vector_norm(vectors, dim=-1, dtype=torch.float64)
+    return result
+
+
+def distance(start: Tensor, end: Tensor) -> Tensor:
+    """Return the Euclidean distance ``||end - start||`` of each pair of vectors, shape ``(...)``, in float64."""
+    return length(end - start)
+
+
+def step_length(states: Tensor) -> Tensor:
+    """Return the Euclidean length of each token's step from one state to the next.
+
+    Parameters
+    ----------
+    states : Tensor, shape (states, tokens, d_model)
+        Residual-stream states: the embedding first, then the output of each block, all before the final norm.
+
+    Returns
+    -------
+    Tensor, shape (states - 1, tokens)
+        Entry ``[L, t]`` is ``||states[L + 1, t] - states[L, t]||``, in the units of the residual stream; it is
+        not divided by ``sqrt(d_model)``.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two states.
+
+    Notes
+    -----
+    The last entry of ``hidden_states`` in transformers is taken *after* the final norm. Passing it here measures
+    that norm together with the last block.
+
+    Examples
+    --------
+    >>> step_length(torch.tensor([[[0.0, 0.0]], [[3.0, 4.0]], [[3.0, 5.0]]]))
+    tensor([[5.],
+            [1.]], dtype=torch.float64)
+
+    """
+    if states.ndim != 3 or len(states) < 2:
+        raise ValueError(
+            f"states must have shape (states, tokens, d_model) with two states or more, but has {tuple(states.shape)}"
+        )
+    return distance(states[:-1], states[1:])
+
+
+def turning_angle(before: Tensor, after: Tensor, step: Tensor) -> Tensor:
+    """Return the angle between the vectors before and after a step, from three lengths.
+
+    ``theta = 2 asin(sqrt((s - |a - b|)(s + |a - b|) / (4 a b)))``: the half-angle form of the law of cosines.
+    The usual ``acos`` of a cosine loses half its digits for small angles; this form keeps them.
+
+    Parameters
+    ----------
+    before, after, step : Tensor, shape (...)
+        ``a = ||x||``, ``b = ||y||`` and ``s = ||y - x||``.
+
+    Returns
+    -------
+    Tensor, shape (...)
+        Radians, from 0 to pi.
+
+    References
+    ----------
+    Kahan, "Miscalculating Area and Angles of a Needle-like Triangle", 2014.
+
+    Examples
+    --------
+    >>> a, b, s = torch.tensor([[3.0, 1.0], [4.0, 2.0], [5.0, 1.0]], dtype=torch.float64)
+    >>> turning_angle(a, b, s).rad2deg().round(decimals=3)
+    tensor([90.,  0.], dtype=torch.float64)
+
+    """
+    radial = (before - after).abs()
+    half_sine = ((step - radial).clamp(min=0) * (step + radial) / (4 * before * after)).sqrt()
+    return 2 * torch.asin(half_sine.clamp(max=1))

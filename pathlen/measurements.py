@@ -1,0 +1,205 @@
+"""From traces to aligned columns: one row per token *that has a next token*, over all texts.
+
+Alignment is a property of the type. A `Measurement` has no row for a token without a next token and none for the
+positions that are left out at the start of a text, so a step can't be paired with a logit that does not belong to
+it. The published procedure did just that: its last row pairs a step with the zero an array was filled with.
+`Published` holds that pairing, and it is the only type that can.
+
+torch ends here: columns are NumPy arrays in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pathlen.models import LoadedModel
+    from pathlen.passages import Passage
+    from pathlen.traces import Trace
+
+__all__ = ["LEFT_OUT", "Measurement", "Published", "as_published", "from_traces", "measure"]
+
+LEFT_OUT = 1
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """Aligned columns, one row per token that has a next token; lengths are before the final norm.
+
+    Attributes
+    ----------
+    passage : ndarray of int, shape (rows,)
+        Index of the text, in the order they were given.
+    token : ndarray of int, shape (rows,)
+        Index of the token in its text; the first ``LEFT_OUT`` tokens of a text have no row, as in the published
+        procedure: GPT-2's first token has a norm hundreds of times the others'.
+    position : ndarray of int, shape (rows,)
+        Position inside the window that was read.
+    window : ndarray of int, shape (rows,)
+        Window of the text, 0 unless the text is longer than the model's context.
+    residual_norm : ndarray, shape (states, rows)
+        ``||h_L||``, embedding first.
+    step_length : ndarray, shape (steps, rows)
+        ``||h_L - h_(L-1)||``.
+    displacement : ndarray, shape (steps, rows)
+        ``||h_L - h_0||``.
+    turning_angle : ndarray, shape (steps, rows)
+        Angle between ``h_(L-1)`` and ``h_L``, radians.
+    next_logit, next_log_probability : ndarray, shape (rows,)
+        Of the token that came next.
+
+    Raises
+    ------
+    ValueError
+        If columns differ in length or hold a value that is not finite.
+
+    """
+
+    passage: NDArray[np.int64]
+    token: NDArray[np.int64]
+    position: NDArray[np.int64]
+    window: NDArray[np.int64]
+    residual_norm: Array
+    step_length: Array
+    displacement: Array
+    turning_angle: Array
+    next_logit: Array
+    next_log_probability: Array
+
+    def __post_init__(self) -> None:
+        rows = self.passage.shape[-1]
+        for name in self.__dataclass_fields__:
+            column = getattr(self, name)
+            if column.shape[-1] != rows:
+                raise ValueError(f"{name} must have {rows} rows like passage, but has {column.shape[-1]}")
+            if not np.isfinite(column).all():
+                bad = np.count_nonzero(~np.isfinite(column))
+                raise ValueError(f"{name} must be finite, but holds {bad} values that are not")
+
+    @property
+    def last_step(self) -> Array:
+        """Length of the last block's step, shape ``(rows,)``."""
+        return self.step_length[-1]
+
+    @property
+    def path_length(self) -> Array:
+        """Cumulative length of the way through the blocks, shape ``(steps, rows)``."""
+        return np.cumsum(self.step_length, axis=0)
+
+    @property
+    def early_steps(self) -> Array:
+        """Each token's mean step over the first half of the blocks, shape ``(rows,)``; a middle block is left out."""
+        return _early(self.step_length)
+
+    @property
+    def late_steps(self) -> Array:
+        """Each token's mean step over the second half of the blocks, shape ``(rows,)``; see `early_steps`."""
+        return _late(self.step_length)
+
+    @property
+    def displacement_grows(self) -> NDArray[np.bool_]:
+        """Whether a block takes a token farther from its embedding, shape ``(steps - 1, rows)``, from the second on.
+
+        The first block is left out: it starts at the embedding itself and can't but lead away from it.
+        """
+        return np.diff(self.displacement, axis=0) > 0
+
+    @property
+    def path_grows(self) -> NDArray[np.bool_]:
+        """Whether a block adds to the cumulative length, shape ``(steps, rows)``: a sum of lengths always grows."""
+        return self.step_length > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """The pairing of the published procedure, its slips included; see the module's docstring.
+
+    Attributes
+    ----------
+    passage : ndarray of int, shape (rows,)
+        Index of the text. Each text has a row for every token but its first, *the last one included*.
+    step_length : ndarray, shape (steps, rows)
+        Steps as published: the last reaches to the state *after* the final norm, ``||norm(h_n) - h_(n-1)||``.
+    next_logit : ndarray, shape (rows,)
+        Of the token that came next; **0 in each text's last row**, which has none.
+
+    """
+
+    passage: NDArray[np.int64]
+    step_length: Array
+    next_logit: Array
+
+    @property
+    def last_step(self) -> Array:
+        """The last block's step together with the final norm, shape ``(rows,)``."""
+        return self.step_length[-1]
+
+    @property
+    def early_steps(self) -> Array:
+        """As `Measurement.early_steps`."""
+        return _early(self.step_length)
+
+    @property
+    def late_steps(self) -> Array:
+        """As `Measurement.late_steps`, the step through the final norm among them."""
+        return _late(self.step_length)
+
+
+def _early(step_length: Array) -> Array:
+    mean: Array = step_length[: len(step_length) // 2].mean(axis=0)
+    return mean
+
+
+def _late(step_length: Array) -> Array:
+    mean: Array = step_length[-(len(step_length) // 2) :].mean(axis=0)
+    return mean
+
+
+def from_traces(traces: Sequence[Trace]) -> Measurement:
+    """Return the aligned columns of several texts, in their order."""
+    rows = [slice(LEFT_OUT, len(trace.token_ids) - 1) for trace in traces]
+    columns = {
+        name: np.concatenate([getattr(trace, name)[..., keep] for trace, keep in zip(traces, rows, strict=True)], axis=-1)
+        for name in Measurement.__dataclass_fields__
+        if name not in ("passage", "token")
+    }
+    lengths = [keep.stop - keep.start for keep in rows]
+    return Measurement(
+        passage=np.repeat(np.arange(len(traces)), lengths),
+        token=np.concatenate([np.arange(keep.start, keep.stop) for keep in rows]),
+        **columns,
+    )
+
+
+def as_published(traces: Sequence[Trace]) -> Published:
+    """Return the columns as the published procedure paired them, from the same traces."""
+    return Published(
+        passage=np.repeat(np.arange(len(traces)), [len(one.token_ids) - LEFT_OUT for one in traces]),
+        step_length=np.hstack(
+            [np.vstack([one.step_length[:-1], one.final_norm_step])[:, LEFT_OUT:] for one in traces]
+        ),
+        next_logit=np.concatenate([np.append(one.next_logit[LEFT_OUT:], 0.0) for one in traces]),
+    )
+
+
+def measure(model: LoadedModel, passages: Iterable[Passage]) -> Measurement:
+    """Return the aligned columns of these texts in a model: one forward pass each.
+
+    Raises
+    ------
+    InvalidText
+        If a text has too few tokens.
+    ModelMismatch
+        If the capture doesn't reproduce the model's own logits.
+
+    """
+    from pathlen.traces import trace
+
+    return from_traces([trace(model, passage) for passage in passages])

@@ -1,0 +1,97 @@
+"""The published procedure, slow and as it was, to compare with.
+
+Written from a description of how the document's numbers were made, with its slips on purpose:
+
+1. one forward pass that keeps every hidden state; the last of them comes *after* the final norm;
+2. a double loop over tokens and blocks, one norm at a time;
+3. the next token's raw logit in an array of zeros whose last entry is never filled;
+4. ``r`` over all positions but the first, so that the zero stays in.
+
+Nothing else in the package uses this procedure. It exists so that our fast, streamed and aligned measurement has
+something independent to agree with: the steps to 1e-5, the published ``r`` to 1e-4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pathlen.models import LoadedModel
+    from pathlen.passages import Passage
+    from pathlen.traces import Trace
+
+__all__ = ["Original", "original", "relative_error"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """What the published procedure computes for one text, and the last step without the final norm.
+
+    Attributes
+    ----------
+    step_length : ndarray, shape (steps, tokens)
+        As published: the last row reaches to the state after the final norm.
+    last_step_before_norm : ndarray, shape (tokens,)
+        The last block's own step, by the same loop.
+    next_logit : ndarray, shape (tokens,)
+        0 in the last place.
+    r : float
+        Pearson's correlation of ``next_logit[1:]`` and ``step_length[-1, 1:]``.
+
+    """
+
+    step_length: Array
+    last_step_before_norm: Array
+    next_logit: Array
+    r: float
+
+
+def original(model: LoadedModel, passage: Passage) -> Original:
+    """Run the published procedure on the first context's worth of a text."""
+    ids = torch.tensor(model.token_ids(passage.text)[: model.context])
+    kept: list[torch.Tensor] = []
+
+    def keep(block: object, inputs: object, output: Any) -> None:
+        kept.append((output[0] if isinstance(output, tuple) else output)[0])
+
+    handle = model.network.transformer.h[-1].register_forward_hook(keep)
+    try:
+        with torch.no_grad():
+            result = model.network(ids[None], output_hidden_states=True, use_cache=False)
+    finally:
+        handle.remove()
+    states = [state[0].double().numpy() for state in result.hidden_states]
+    before_norm = kept[0].double().numpy()
+    logits = result.logits[0]
+
+    steps = np.zeros((len(states) - 1, len(ids)))
+    last = np.zeros(len(ids))
+    next_logit = np.zeros(len(ids))
+    for token in range(len(ids)):
+        for block in range(1, len(states)):
+            steps[block - 1, token] = np.linalg.norm(states[block][token] - states[block - 1][token])
+        last[token] = np.linalg.norm(before_norm[token] - states[-2][token])
+        if token + 1 < len(ids):
+            next_logit[token] = logits[token, ids[token + 1]].item()
+    r = float(np.corrcoef(next_logit[1:], steps[-1, 1:])[0, 1])
+    return Original(step_length=steps, last_step_before_norm=last, next_logit=next_logit, r=r)
+
+
+def relative_error(trace: Trace, loop: Original) -> Array:
+    """Return how far a trace is from the loop: ``|ours - loop| / loop`` of every step, ``(steps + 1, tokens)``.
+
+    The last row is the published last step, the one before it the last block's own. Tokens beyond the first
+    context, which the published procedure can't read, are left out.
+    """
+    tokens = loop.step_length.shape[1]
+    ours = np.vstack([trace.step_length, trace.final_norm_step])[:, :tokens]
+    theirs = np.vstack([loop.step_length[:-1], loop.last_step_before_norm, loop.step_length[-1]])
+    error: Array = np.abs(ours - theirs) / theirs
+    return error

@@ -1,0 +1,138 @@
+"""The texts that are measured: the passages that ship with the package, and a reader's own files.
+
+The shipped passages are short encyclopaedic summaries of 317 to 345 GPT-2 tokens, written for this project, one
+of the kind that the document measured and thirteen more on other people and subjects, so that whole passages can
+be resampled. ``nietzsche`` comes first: where a procedure uses one text, it is that one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pathlen.errors import InvalidText
+
+__all__ = ["NAMES", "Passage", "from_file", "shipped"]
+
+FOLDER = Path(__file__).resolve().parent / "texts"
+NAMES = (
+    "nietzsche",
+    "hypatia",
+    "ibn-khaldun",
+    "lovelace",
+    "darwin",
+    "curie",
+    "kant",
+    "printing",
+    "tides",
+    "bees",
+    "volcanoes",
+    "zero",
+    "tea",
+    "bridges",
+)
+SHIPPED = "written for pathlen, MIT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """One text.
+
+    Attributes
+    ----------
+    name : str
+        Short and unique within a run.
+    text : str
+        The text itself, without white space at its ends.
+    origin : str
+        Where it comes from, with its licence if known.
+
+    Raises
+    ------
+    InvalidText
+        If the text is empty.
+
+    """
+
+    name: str
+    text: str
+    origin: str
+
+    def __post_init__(self) -> None:
+        if not self.text.strip():
+            raise InvalidText(f"a text needs at least one word, but {self.name!r} ({self.origin}) is empty")
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the text's UTF-8 bytes."""
+        return hashlib.sha256(self.text.encode("utf-8")).hexdigest()
+
+
+def shipped(name: str) -> Passage:
+    """Return one of the passages of this package.
+
+    Raises
+    ------
+    InvalidText
+        If there is none of that name; the message lists all.
+
+    """
+    if name not in NAMES:
+        raise InvalidText(f"text must be a file or one of {', '.join(NAMES)}, but {name!r} was given")
+    return Passage(name=name, text=_read(FOLDER / f"{name}.txt"), origin=SHIPPED)
+
+
+def from_file(path: Path) -> Passage:
+    """Return a reader's own text, named after its file.
+
+    Raises
+    ------
+    InvalidText
+        If the path is no file, or its content is not text in UTF-8, or empty.
+
+    """
+    return Passage(name=path.stem, text=_read(path), origin=f"file {path.name}")
+
+
+def chosen(names: list[str]) -> list[Passage]:
+    """Return the passages of a command line: names of shipped ones or paths, or all shipped ones if there are none.
+
+    Raises
+    ------
+    InvalidText
+        If one can't be read, or two have the same name.
+
+    """
+    if not names:
+        return [shipped(name) for name in NAMES]
+    passages = [shipped(name) if name in NAMES else _file_or_name(name) for name in names]
+    seen: set[str] = set()
+    for passage in passages:
+        if passage.name in seen:
+            raise InvalidText(f"every text needs a name of its own, but {passage.name!r} was given twice")
+        seen.add(passage.name)
+    return passages
+
+
+def _file_or_name(name: str) -> Passage:
+    path = Path(name)
+    # A bare word that is no file was probably meant as the name of a passage.
+    if not path.exists() and path.suffix == "" and path.parent == Path("."):
+        return shipped(name)
+    return from_file(path)
+
+
+def _read(path: Path) -> str:
+    if path.is_dir():
+        raise InvalidText(f"text must be a file, but {str(path)!r} is a directory")
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InvalidText(f"text {str(path)!r} can't be read: {error.strerror}") from error
+    if b"\0" in raw:
+        raise InvalidText(f"text must be UTF-8, but {str(path)!r} is binary (it holds a zero byte at {raw.index(0)})")
+    try:
+        return raw.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise InvalidText(f"text must be UTF-8, but {str(path)!r} is not (byte {error.start})") from error

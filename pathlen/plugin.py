@@ -1,0 +1,348 @@
+"""The pytest plugin: claims become test items, one per size, and verdicts become outcomes.
+
+=============== =========================================================
+verdict         pytest
+=============== =========================================================
+supported       passes
+refuted         fails
+invalid         fails
+error           fails, or errors, as any exception does
+inconclusive    its own category, neither pass nor fail
+vacuous         its own category
+not tested      its own category, with the command that would change it
+(not claimed)   its own category: the claim does not speak about this size
+=============== =========================================================
+
+``--fail-on`` says which verdicts fail; ``--expect RECORD`` makes every item pass whose verdict equals the
+record's, and only those. pytest's own three outcomes stay in place underneath (an own category is a "skipped"
+report), so that other plugins keep working.
+
+Nothing is computed here and nothing heavy is imported before a claim is collected. What an item found travels on
+its report, as JSON in ``user_properties``, so that a run spread over processes collects the same record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlen.claims import Claim, Finding
+    from pathlen.measurements import Measurement, Published
+    from pathlen.sessions import Session
+
+DEFAULT_FAIL_ON = "refuted,invalid,error"
+DEFAULT_REPORT = "reports"
+CLAIM = pytest.StashKey["Claim"]()
+FINDING = pytest.StashKey["Finding"]()
+SESSION = pytest.StashKey["Session"]()
+SIZE = "pathlen_size"
+PROPERTY = "pathlen"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options."""
+    add = parser.getgroup("pathlen", "claims about language models").addoption
+    add("--family", metavar="NAME", help="gpt2 or mini (default: gpt2 if any of it is on this machine, else mini)")
+    add("--size", metavar="SIZES", help="comma-separated: small,medium,large,xl (default: all of the family)")
+    add("--model", metavar="DIR", help="a local checkpoint of GPT-2's architecture; with --size, instead of that size")
+    add(
+        "--text",
+        metavar="TEXT",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="UTF-8 files or names of shipped passages (default: all shipped passages)",
+    )
+    add("--seed", metavar="N", type=int, default=0, help="seed of every resample (default: 0)")
+    add("--report", metavar="DIR", help=f"folder for the record and the page (default: {DEFAULT_REPORT})")
+    add("--fail-on", metavar="VERDICTS", default=DEFAULT_FAIL_ON, help=f"verdicts that fail (default: {DEFAULT_FAIL_ON})")
+    add("--expect", metavar="RECORD", type=Path, help="pass exactly where the verdict equals this record's")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Check options that were given before anything is collected."""
+    config.addinivalue_line("markers", "claim: an item that checks a claim; set by pathlen")
+    config.pluginmanager.register(_Reporter(config), "pathlen-reporter")
+    given = config.option
+    if any((given.family, given.size, given.model, given.text, given.expect, given.fail_on != DEFAULT_FAIL_ON)):
+        _session(config)
+
+
+def _session(config: pytest.Config) -> Session:
+    """Return the claims of this session; made, and its options checked, when first needed."""
+    if SESSION not in config.stash:
+        from pathlen.errors import PathlenError
+        from pathlen.sessions import Session, settings_of
+
+        given = config.option
+        try:
+            settings = settings_of(
+                family=given.family,
+                sizes=given.size,
+                directory=given.model,
+                texts=given.text,
+                seed=given.seed,
+                report=Path(given.report) if given.report else config.rootpath / DEFAULT_REPORT,
+                fail_on=given.fail_on,
+                expect=given.expect,
+            )
+        except (PathlenError, ValueError) as error:
+            raise pytest.UsageError(str(error)) from error
+        config.stash[SESSION] = Session(settings)
+    return config.stash[SESSION]
+
+
+# Collection: one item per claim and size.
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Spread a claim over the sizes of the session."""
+    if not hasattr(metafunc.function, "__pathlen_claim__"):
+        return
+    if SIZE not in metafunc.fixturenames:
+        raise pytest.UsageError(
+            f"claim {metafunc.function.__name__} must take what it measures as an argument: "
+            "measured, measured_small, as_published or relative_error"
+        )
+    metafunc.parametrize(SIZE, list(_session(metafunc.config).settings.specs), scope="session")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Note on an item which claim it checks."""
+    function = getattr(item, "function", None)
+    if hasattr(function, "__pathlen_claim__"):
+        from pathlen.claims import declared
+
+        claim = declared(function)
+        assert claim is not None
+        item.stash[CLAIM] = claim
+        item.add_marker("claim")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse two claims with one id."""
+    claims = [(item.stash[CLAIM], _node(item)) for item in items if CLAIM in item.stash]
+    if claims:
+        from pathlen.claims import refuse_duplicates
+        from pathlen.errors import InvalidClaim
+
+        try:
+            refuse_duplicates(claims)
+        except InvalidClaim as error:
+            raise pytest.UsageError(str(error)) from error
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Prepare the claims, and find out now whether their report can be written."""
+    items = [item for item in session.items if CLAIM in item.stash]
+    if items and not session.config.option.collectonly:
+        claims = _session(session.config)
+        claims.with_original = any("relative_error" in getattr(item, "fixturenames", ()) for item in items)
+        _refuse_unwritable(claims.settings.report)
+
+
+def _refuse_unwritable(folder: Path) -> None:
+    import tempfile
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise pytest.UsageError(f"--report must be a folder that can be written to, but {folder}: {error}") from error
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    """Say what is about to be measured, and why this."""
+    if SESSION not in config.stash:
+        return []
+    settings = config.stash[SESSION].settings
+    why = f": {settings.why}" if settings.why else ""
+    texts = ", ".join(passage.name for passage in settings.passages)
+    return [
+        f"pathlen: family {settings.family} ({', '.join(settings.specs)}){why}",
+        f"pathlen: {len(settings.passages)} texts ({texts}), seed {settings.seed}",
+    ]
+
+
+# What a claim's body can ask for.
+
+
+@pytest.fixture(scope="session")
+def pathlen_size(request: pytest.FixtureRequest) -> str:
+    """The size an item runs on."""
+    size: str = request.param
+    return size
+
+
+@pytest.fixture(scope="session")
+def measured(pathlen_size: str, pytestconfig: pytest.Config) -> Measurement:
+    """Aligned columns of all texts in the model at hand, lengths before the final norm."""
+    return _session(pytestconfig).columns(pathlen_size).measured
+
+
+@pytest.fixture(scope="session")
+def measured_small(pathlen_size: str, pytestconfig: pytest.Config) -> Measurement:
+    """The same columns of the family's Small, to compare the model at hand with."""
+    return _session(pytestconfig).columns("small").measured
+
+
+@pytest.fixture(scope="session")
+def as_published(pathlen_size: str, pytestconfig: pytest.Config) -> Published:
+    """The pairing of the published procedure in the model at hand, its slips included."""
+    return _session(pytestconfig).columns(pathlen_size).published
+
+
+@pytest.fixture(scope="session")
+def as_published_small(pathlen_size: str, pytestconfig: pytest.Config) -> Published:
+    """The same pairing in the family's Small."""
+    return _session(pytestconfig).columns("small").published
+
+
+@pytest.fixture(scope="session")
+def relative_error(pathlen_size: str, pytestconfig: pytest.Config) -> Any:
+    """How far every step is from the published double loop, shape ``(steps + 1, tokens)``."""
+    return _session(pytestconfig).columns(pathlen_size).relative_error
+
+
+# Running one item.
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave an item alone whose claim does not speak about its size."""
+    if CLAIM in item.stash:
+        claim, size = item.stash[CLAIM], _size(item)
+        if not claim.speaks_about(size):
+            raise _NotClaimed(f"not claimed: {claim.id} speaks about {', '.join(claim.sizes)} only")
+
+
+class _NotClaimed(pytest.skip.Exception):
+    """A claim that does not speak about the size at hand."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a claim's body and judge what it returns."""
+    if CLAIM not in pyfuncitem.stash:
+        return None
+    from pathlen.claims import evaluate
+
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    body: Callable[[], Any] = partial(pyfuncitem.obj, **arguments)
+    seed = _session(pyfuncitem.config).settings.seed
+    pyfuncitem.stash[FINDING] = evaluate(pyfuncitem.stash[CLAIM], _size(pyfuncitem), body, seed=seed)
+    return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a finding into an outcome and let it travel on the report."""
+    report = yield
+    error = call.excinfo.value if call.excinfo else None
+    if CLAIM not in item.stash or call.when == "teardown" or (call.when == "setup" and error is None):
+        return report
+    if isinstance(error, pytest.skip.Exception):
+        report.pathlen = "not claimed" if isinstance(error, _NotClaimed) else ""
+        return report
+    finding = item.stash[FINDING] if error is None else _finding_of(error, item)
+    session = _session(item.config)
+    report.user_properties.append((PROPERTY, session.send(finding, _node(item))))
+    report.pathlen = finding.verdict.value
+    if finding.verdict.value == "error":  # keeps its traceback, and fails whatever is asked for
+        return report
+    text = str(finding)
+    if (expected := session.settings.expected_verdict(finding)) is not None:
+        text = f"expected {expected}, found {text}"
+    if session.settings.fails(finding):
+        report.outcome, report.longrepr = "failed", text
+    elif session.settings.expected is not None or finding.verdict.value == "supported":
+        report.outcome, report.longrepr = "passed", None
+    else:
+        path, line, _ = item.location
+        report.outcome, report.longrepr = "skipped", (path, line or 0, text)
+    return report
+
+
+def _finding_of(error: BaseException, item: pytest.Item) -> Finding:
+    from pathlen.claims import Finding
+    from pathlen.errors import InvalidText, ModelMismatch, ModelNotFound
+    from pathlen.verdicts import Verdict
+
+    verdict, reason = Verdict.ERROR, f"{type(error).__name__}: {error}"
+    if isinstance(error, ModelNotFound):
+        verdict, reason = Verdict.NOT_TESTED, str(error)
+    elif isinstance(error, (ModelMismatch, InvalidText)):
+        verdict, reason = Verdict.INVALID, str(error)
+    return Finding(claim=item.stash[CLAIM], size=_size(item), verdict=verdict, reason=reason)
+
+
+def _size(item: pytest.Item) -> str:
+    assert isinstance(item, pytest.Function)
+    size: str = item.callspec.params[SIZE]
+    return size
+
+
+def _node(item: pytest.Item) -> str:
+    assert isinstance(item, pytest.Function)
+    return f"{item.nodeid.split('::')[0]}::{item.originalname}"
+
+
+def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
+    """Show an own category for a verdict that is neither a pass nor a failure."""
+    verdict = getattr(report, "pathlen", "")
+    if not verdict or report.outcome != "skipped":
+        return None
+    letters = {"inconclusive": "?", "not claimed": "-", "not tested": "s"}
+    return verdict, letters.get(verdict, verdict[0]), verdict.upper()
+
+
+class _Reporter:
+    """Collects what items found, wherever they ran, and writes it down at the end."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.lines: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when != "teardown":
+            for name, message in report.user_properties:
+                if name == PROPERTY:
+                    _session(self.config).receive(str(message))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the record and the page; fail a session that tested nothing or is not what was expected."""
+        if SESSION not in self.config.stash or hasattr(self.config, "workerinput"):
+            return
+        claims = self.config.stash[SESSION]
+        if not claims.findings:
+            return
+        from pathlen.report import terminal_lines
+
+        record, html = claims.write()
+        self.lines = terminal_lines(claims.run())
+        self.lines.append(f"record {record}")
+        self.lines.append(f"report {html}")
+        if claims.nothing_tested:
+            self.lines.append("nothing was tested, so nothing is verified")
+            if session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+        if claims.missing:
+            names = "; ".join(" ".join(key) for key in claims.missing)
+            self.lines.append(f"the expected record also holds: {names}")
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the matrix of claims and sizes, and where the report is."""
+        if self.lines:
+            terminalreporter.section("claims")
+            for line in self.lines:
+                terminalreporter.write_line(line)

@@ -1,0 +1,271 @@
+"""What a run found and where it came from, as one JSON file that any later version can read again.
+
+A `Run` holds everything a report shows: the claims as they were declared, the findings with their estimates, and
+the provenance of models, texts, settings and software. Values are stored in full; only a page rounds them.
+
+A file is written beside its place and moved there when it is complete, so that a killed run leaves the previous
+record as it was. Reading checks the schema version first and every field's type after it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import msgspec
+
+from pathlen.claims import Claim, Finding
+from pathlen.errors import InvalidRecord
+from pathlen.stats.estimate import Estimate
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "ClaimRecord",
+    "FindingRecord",
+    "ModelRecord",
+    "Point",
+    "Run",
+    "TextRecord",
+    "decoded",
+    "encoded",
+    "environment",
+    "read",
+    "write",
+    "write_text",
+]
+
+SCHEMA_VERSION = 1
+PACKAGES = ("pathlen", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scipy", "pytest")
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimRecord:
+    """A claim as it was declared; ``low`` or ``high`` is null where the region is open."""
+
+    id: str
+    reading: str
+    sentence: str
+    section: str
+    sizes: tuple[str, ...]
+    low: float | None
+    high: float | None
+    logic: str
+    true_by_construction: str
+    not_shown: str
+    exploratory: bool
+    node: str
+
+    @classmethod
+    def of(cls, claim: Claim, node: str) -> ClaimRecord:
+        """Return the record of a claim that is defined at ``node``, a pytest node id."""
+        low, high = (end if math.isfinite(end) else None for end in (claim.expect.low, claim.expect.high))
+        return cls(
+            id=claim.id,
+            reading=claim.reading,
+            sentence=claim.sentence,
+            section=claim.section,
+            sizes=claim.sizes,
+            low=low,
+            high=high,
+            logic=claim.logic,
+            true_by_construction=claim.true_by_construction,
+            not_shown=claim.not_shown,
+            exploratory=claim.exploratory,
+            node=node,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingRecord:
+    """A finding, its claim named by id and reading."""
+
+    claim: str
+    reading: str
+    size: str
+    verdict: str
+    estimate: Estimate | None
+    reason: str
+
+    @classmethod
+    def of(cls, finding: Finding) -> FindingRecord:
+        """Return the record of a finding."""
+        return cls(
+            claim=finding.claim.id,
+            reading=finding.claim.reading,
+            size=finding.size,
+            verdict=finding.verdict.value,
+            estimate=finding.estimate,
+            reason=finding.reason,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextRecord:
+    """A text: its name, where it comes from, and the digest of its UTF-8 bytes."""
+
+    name: str
+    origin: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRecord:
+    """A model that was measured.
+
+    Attributes
+    ----------
+    tokens, rows, windows : int
+        Tokens read, rows measured, and windows needed, over all texts.
+    seconds : float
+        Loading and measuring.
+    step_autocorrelation, logit_autocorrelation : float or None
+        Lag-one autocorrelation within passages of the last step and of the next-token logit: how strongly
+        neighbouring tokens depend on each other. None if a column is constant.
+    points, published_points : tuple of (float, float)
+        Last step and next-token logit of rows drawn by the run's seed, for a scatter; the second as published,
+        with every spurious zero.
+
+    """
+
+    size: str
+    title: str
+    source: str
+    revision: str
+    n_layer: int
+    n_head: int
+    d_model: int
+    context: int
+    weights_sha256: str
+    tokenizer_sha256: str
+    dtype: str
+    tokens: int
+    rows: int
+    windows: int
+    seconds: float
+    step_autocorrelation: float | None
+    logit_autocorrelation: float | None
+    points: tuple[Point, ...]
+    published_points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run: what was asked, what was found, and on what.
+
+    Attributes
+    ----------
+    schema_version : int
+        `SCHEMA_VERSION` of the version that wrote it.
+    family : str
+        ``gpt2``, ``mini``, or the name of a local checkpoint.
+    sizes : tuple of str
+        The sizes that were asked for, in order.
+    started : str
+        Date and time, UTC, ISO 8601.
+    seconds : float
+        Wall time of the whole run.
+    seed : int
+        Of every resample.
+    left_out : int
+        Tokens left out at the start of every text.
+
+    """
+
+    schema_version: int
+    family: str
+    sizes: tuple[str, ...]
+    started: str
+    seconds: float
+    seed: int
+    left_out: int
+    texts: tuple[TextRecord, ...]
+    models: tuple[ModelRecord, ...]
+    claims: tuple[ClaimRecord, ...]
+    findings: tuple[FindingRecord, ...]
+    environment: dict[str, str]
+
+    @property
+    def verdicts(self) -> dict[tuple[str, str, str], str]:
+        """The verdict of every (claim, reading, size)."""
+        return {(one.claim, one.reading, one.size): one.verdict for one in self.findings}
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    schema_version: int
+
+
+def encoded(run: Run) -> str:
+    """Return a run as JSON text; the same run gives the same bytes."""
+    return msgspec.json.format(msgspec.json.encode(run), indent=1).decode("utf-8") + "\n"
+
+
+def decoded(text: str | bytes, source: str = "the record") -> Run:
+    """Return the run that a JSON text holds.
+
+    Raises
+    ------
+    InvalidRecord
+        If it is not JSON, of an unknown schema version, or a field is missing or of the wrong type.
+
+    """
+    try:
+        found = msgspec.json.decode(text, type=_Header).schema_version
+        if found != SCHEMA_VERSION:
+            raise InvalidRecord(
+                f"schema_version must be {SCHEMA_VERSION}, but {source} has {found}: "
+                "it was written by another version of pathlen"
+            )
+        return msgspec.json.decode(text, type=Run)
+    except msgspec.ValidationError as error:
+        raise InvalidRecord(f"{source} is not a record: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRecord(f"{source} is not JSON: {error}") from error
+
+
+def read(path: Path) -> Run:
+    """Return the run of a file; errors as in `decoded`, and `InvalidRecord` if the file can't be read."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InvalidRecord(f"record {str(path)!r} can't be read: {error.strerror}") from error
+    return decoded(raw, str(path))
+
+
+def write(run: Run, path: Path) -> None:
+    """Write a run to a file, completely or not at all."""
+    write_text(path, encoded(run))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text to a file so that a reader finds the old content or the new, and never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        Path(part).chmod(0o644)
+        os.replace(part, path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+
+
+def environment(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """Return the versions of Python, the platform and the packages that numbers depend on."""
+    found = {"python": sys.version.split()[0], "platform": platform.platform(terse=True), "machine": platform.machine()}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

@@ -1,0 +1,12 @@
+"""From a record to what people read: one self-contained page, and a few lines for a terminal.
+
+Only records come in, so an old file renders again with neither model nor torch. Every word and figure on a page
+is derived from the record; nothing is written by hand beside the numbers.
+"""
+
+from __future__ import annotations
+
+from pathlen.report.page import page
+from pathlen.report.terminal import terminal_lines
+
+__all__ = ["page", "terminal_lines"]

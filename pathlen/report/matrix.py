@@ -1,0 +1,130 @@
+"""The matrix of claims and sizes that every view of a record is made from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pathlen.records import ClaimRecord, FindingRecord, Run
+from pathlen.stats.estimate import Estimate
+from pathlen.verdicts import Region, Verdict, combined
+
+__all__ = ["NOT_CLAIMED", "SYMBOLS", "Cell", "Row", "rounded", "rows", "sentence"]
+
+NOT_CLAIMED = "not claimed"
+SYMBOLS = {
+    "supported": "✓",
+    "refuted": "✗",
+    "inconclusive": "?",
+    "vacuous": "∅",
+    "invalid": "!",
+    "not tested": "–",
+    "error": "‼",
+    NOT_CLAIMED: "·",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One claim on one size; ``finding`` is None where the claim does not speak about the size, or did not run."""
+
+    size: str
+    word: str
+    finding: FindingRecord | None
+
+    @property
+    def symbol(self) -> str:
+        """A sign that stands beside the word, so that colour is never needed to read it."""
+        return SYMBOLS.get(self.word, "?")
+
+    @property
+    def value(self) -> str:
+        """The number, to the digits that its interval allows; empty if there is none."""
+        estimate = self.finding.estimate if self.finding else None
+        return rounded(estimate)[0] if estimate else ""
+
+    @property
+    def interval(self) -> str:
+        """The interval in brackets; empty for a census."""
+        estimate = self.finding.estimate if self.finding else None
+        if estimate is None or estimate.unit == "census":
+            return ""
+        _, low, high = rounded(estimate)
+        return f"[{low}, {high}]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One claim in one reading, with a cell for every size of the run."""
+
+    claim: ClaimRecord
+    cells: tuple[Cell, ...]
+
+    @property
+    def anchor(self) -> str:
+        """A name for links, unique in a run."""
+        return f"{self.claim.id}-{self.claim.reading}".replace(" ", "-")
+
+    @property
+    def region(self) -> Region:
+        """The region the claim was decided by."""
+        low, high = self.claim.low, self.claim.high
+        return Region(-math.inf if low is None else low, math.inf if high is None else high)
+
+    @property
+    def together(self) -> str:
+        """The verdict over all sizes where the claim is made about all of them together, else empty."""
+        if self.claim.logic != "all":
+            return ""
+        return combined([Verdict(cell.word) for cell in self.cells if cell.word != NOT_CLAIMED]).value
+
+
+def rows(run: Run) -> list[Row]:
+    """Return the matrix: a row per claim and reading, a cell per size of the run."""
+    found = {(one.claim, one.reading, one.size): one for one in run.findings}
+    return [
+        Row(claim=claim, cells=tuple(_cell(claim, size, found.get((claim.id, claim.reading, size))) for size in run.sizes))
+        for claim in run.claims
+    ]
+
+
+def _cell(claim: ClaimRecord, size: str, finding: FindingRecord | None) -> Cell:
+    if finding is not None:
+        return Cell(size=size, word=finding.verdict, finding=finding)
+    return Cell(size=size, word=NOT_CLAIMED if size not in claim.sizes else "not tested", finding=None)
+
+
+def sentence(run: Run) -> str:
+    """Return what a run came to, counted from its matrix.
+
+    Checks of the published procedure are counted apart: they say what the document's own numbers come to here,
+    slips included, and would otherwise count a claim twice.
+    """
+    words = [cell.word for row in rows(run) if row.claim.reading == "corrected" for cell in row.cells]
+    checks = [word for word in words if word != NOT_CLAIMED]
+    counts = [f"{checks.count(word)} {word}" for word in SYMBOLS if word in checks]
+    sizes = "one size" if len(run.sizes) == 1 else f"{len(run.sizes)} sizes"
+    claims = len({claim.id for claim in run.claims})
+    listed = ", ".join(counts[:-1]) + f" and {counts[-1]}" if len(counts) > 1 else "".join(counts) or "none made"
+    return f"{claims} claims on {sizes}, {len(checks)} checks after correction: {listed}."
+
+
+def rounded(estimate: Estimate) -> tuple[str, str, str]:
+    """Return value, low and high with the digits that the width of the interval allows, without "-0".
+
+    Two digits of the half-width are kept, and at most six decimals; a census keeps three significant digits.
+
+    Examples
+    --------
+    >>> one = Estimate(statistic="r", value=-0.28731, low=-0.32411, high=-0.24903, level=0.95, n=9, units=9,
+    ...                unit="passages", method="m")
+    >>> rounded(one)
+    ('-0.287', '-0.324', '-0.249')
+
+    """
+    half = (estimate.high - estimate.low) / 2
+    if half == 0:
+        return (f"{estimate.value:.3g}",) * 3
+    decimals = min(6, max(0, 1 - math.floor(math.log10(half))))
+    value, low, high = (f"{round(number, decimals) + 0.0:.{decimals}f}" for number in (estimate.value, estimate.low, estimate.high))
+    return value, low, high

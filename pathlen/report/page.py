@@ -1,0 +1,78 @@
+"""The page: a template filled from a record, with its figures inline and nothing loaded from anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import cast
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pathlen.records import ModelRecord, Run
+from pathlen.report.matrix import Row, rows, sentence
+from pathlen.report.svg import Interval, forest, scatter
+
+__all__ = ["page"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Card:
+    row: Row
+    figure: Markup | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ModelFigures:
+    model: ModelRecord
+    corrected: Markup
+    published: Markup
+
+
+def page(run: Run) -> str:
+    """Return a record as one HTML page; the same record gives the same bytes."""
+    templates = Environment(
+        loader=PackageLoader("pathlen.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = files("pathlen.report").joinpath("templates/page.css").read_text(encoding="utf-8")
+    table = rows(run)
+    return templates.get_template("page.html").render(
+        run=run,
+        rows=table,
+        sentence=sentence(run),
+        cards=[_Card(row=row, figure=_forest(row)) for row in table],
+        models=[_figures(model) for model in run.models],
+        style=Markup(style),  # noqa: S704  # our own file
+        style_digest=b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii"),
+        package=run.environment.get("pathlen", "unknown"),
+    )
+
+
+def _forest(row: Row) -> Markup | None:
+    intervals = [
+        Interval(label=cell.size, value=estimate.value, low=estimate.low, high=estimate.high, verdict=cell.word)
+        for cell in row.cells
+        if cell.finding and (estimate := cell.finding.estimate)
+    ]
+    if not intervals:
+        return None
+    title = f"{row.claim.id}, {row.claim.reading}: intervals per size; the claim holds {row.region}"
+    return forest(intervals, (row.region.low, row.region.high), title=title)
+
+
+def _figures(model: ModelRecord) -> _ModelFigures:
+    def drawn(points: tuple[tuple[float, float], ...], kind: str, step: str) -> Markup:
+        title = f"{model.title}, {kind}: {step} against the next token's logit, {len(points)} of {model.rows} tokens"
+        return cast("Markup", scatter(points, title=title, x=step, y="next-token logit"))
+
+    return _ModelFigures(
+        model=model,
+        corrected=drawn(model.points, "corrected", "last step, before the final norm"),
+        published=drawn(model.published_points, "as published", "last step and final norm"),
+    )

@@ -1,0 +1,252 @@
+"""One session of claims: what it was asked to do, what it found, and where it writes that down.
+
+The pytest plugin translates options into `Settings` and reports into findings; everything in between is here, so
+that it can be read, and tested, without pytest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from pathlen.claims import Finding
+from pathlen.errors import ModelNotFound
+from pathlen.measurements import LEFT_OUT
+from pathlen.models import FAMILIES, SIZES, ModelSpec, find, from_directory, spec
+from pathlen.passages import Passage, chosen
+from pathlen.records import (
+    SCHEMA_VERSION,
+    ClaimRecord,
+    FindingRecord,
+    ModelRecord,
+    Run,
+    TextRecord,
+    environment,
+    read,
+    write,
+    write_text,
+)
+from pathlen.report import page
+from pathlen.verdicts import Verdict
+from pathlen.workbench import Columns, Workbench
+
+__all__ = ["Session", "Settings", "settings_of"]
+
+Key = tuple[str, str, str]
+Message = tuple[ClaimRecord, FindingRecord, tuple[ModelRecord, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a session was asked to do.
+
+    Attributes
+    ----------
+    family : str
+    specs : dict of str to ModelSpec
+        The sizes to run on, in order.
+    why : str
+        Why this family, where nobody asked for it.
+    passages : tuple of Passage
+    seed : int
+    report : Path
+        Folder for the record and the page.
+    fail_on : frozenset of str
+        Verdicts that fail.
+    expected : dict or None
+        The verdict of every (claim, reading, size) in the record that this session must equal.
+
+    """
+
+    family: str
+    specs: dict[str, ModelSpec]
+    why: str
+    passages: tuple[Passage, ...]
+    seed: int
+    report: Path
+    fail_on: frozenset[str]
+    expected: dict[Key, str] | None
+
+    def spec(self, size: str) -> ModelSpec:
+        """Return the spec of a size of the family, whether the session runs on it or only compares with it."""
+        if size in self.specs:
+            return self.specs[size]
+        if self.family not in FAMILIES:
+            raise ModelNotFound(f"there is no {size} beside {self.family}, which is a checkpoint of its own")
+        return spec(self.family, size)
+
+    def fails(self, finding: Finding) -> bool:
+        """Return whether a finding fails: by its verdict, or by differing from the record that was expected."""
+        if self.expected is None:
+            return finding.verdict.value in self.fail_on
+        return self.expected_verdict(finding) != finding.verdict.value
+
+    def expected_verdict(self, finding: Finding) -> str | None:
+        """Return the verdict that the expected record has for a finding, or None."""
+        key = (finding.claim.id, finding.claim.reading, finding.size)
+        return None if self.expected is None else self.expected.get(key, "no finding at all")
+
+
+def settings_of(
+    *,
+    family: str | None,
+    sizes: str | None,
+    directory: str | None,
+    texts: Sequence[str],
+    seed: int,
+    report: Path,
+    fail_on: str,
+    expect: Path | None,
+) -> Settings:
+    """Return the settings that options of a command line stand for, all of them checked.
+
+    Raises
+    ------
+    ValueError, PathlenError
+        Whatever is wrong with an option; the message names it, the rule and the value.
+
+    """
+    name, specs, why = _models(family, sizes, directory)
+    if seed < 0:
+        raise ValueError(f"--seed must not be negative, but {seed} was given")
+    return Settings(
+        family=name,
+        specs=specs,
+        why=why,
+        passages=tuple(chosen(list(texts))),
+        seed=seed,
+        report=report,
+        fail_on=_verdict_names(fail_on),
+        expected=read(expect).verdicts if expect else None,
+    )
+
+
+def _verdict_names(given: str) -> frozenset[str]:
+    known = {verdict.value.replace(" ", "-"): verdict.value for verdict in Verdict}
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"--fail-on must name verdicts out of {', '.join(known)}, but {name!r} was given")
+    return frozenset(known[name] for name in names)
+
+
+def _models(family: str | None, sizes: str | None, directory: str | None) -> tuple[str, dict[str, ModelSpec], str]:
+    """Return the family's name, the spec of each size asked for, and why these."""
+    if directory is not None and sizes is None:
+        if family is not None:
+            raise ValueError(f"--model stands for a family of its own, but --family {family} was given without --size")
+        found = from_directory(Path(directory))
+        return found.family, {found.size: found}, f"--model {directory}"
+    why = ""
+    if family is None:
+        family, why = ("gpt2", "") if directory is not None else _family_on_this_machine()
+    # An unknown family is refused by its first size.
+    asked = [size.strip() for size in sizes.split(",")] if sizes else list(FAMILIES.get(family, SIZES))
+    specs = {size: spec(family, size) for size in asked}
+    if directory is None:
+        return family, specs, why
+    if len(asked) != 1:
+        raise ValueError(f"--model takes one --size, but {len(asked)} were given: {sizes}")
+    from_directory(Path(directory))
+    size = asked[0]
+    return family, {size: replace(specs[size], source=directory, revision="")}, f"--model {directory} as {size}"
+
+
+def _family_on_this_machine() -> tuple[str, str]:
+    for candidate in FAMILIES["gpt2"].values():
+        try:
+            find(candidate)
+        except ModelNotFound:
+            continue
+        return "gpt2", "weights found on this machine"
+    return "mini", "no GPT-2 weights on this machine, so the embedded demonstration family runs"
+
+
+class Session:
+    """What the claims of a session found so far.
+
+    On a run spread over processes every process has one; those that measure `send` messages, the one that
+    controls them `receive`\\ s and writes.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.with_original = False
+        self.findings: dict[Key, FindingRecord] = {}
+        self._claims: dict[tuple[str, str], ClaimRecord] = {}
+        self._models: dict[str, ModelRecord] = {}
+        self._started = datetime.now(UTC)
+        self._clock = time.monotonic()
+        self._sent: set[str] = set()
+        self._bench: Workbench | None = None
+
+    def columns(self, size: str) -> Columns:
+        """Return the columns of one size, measured at the first call; errors as in `Workbench.columns`."""
+        if self._bench is None:
+            self._bench = Workbench(
+                self.settings.passages, with_original=self.with_original, seed=self.settings.seed
+            )
+        return self._bench.columns(self.settings.spec(size))
+
+    def send(self, finding: Finding, node: str) -> str:
+        """Return what an item found as JSON, with the records of models that were measured since the last time."""
+        measured = self._bench.records if self._bench else ()
+        new = tuple(record for record in measured if record.size not in self._sent)
+        self._sent.update(record.size for record in new)
+        message: Message = (ClaimRecord.of(finding.claim, node), FindingRecord.of(finding), new)
+        return msgspec.json.encode(message).decode("utf-8")
+
+    def receive(self, message: str) -> None:
+        """Take in what one item found."""
+        claim, finding, models = msgspec.json.decode(message, type=Message)
+        self._claims[claim.id, claim.reading] = claim
+        self.findings[finding.claim, finding.reading, finding.size] = finding
+        for model in models:
+            self._models[model.size] = model
+
+    @property
+    def nothing_tested(self) -> bool:
+        """Whether there are findings, and every one of them is that it could not be tested."""
+        verdicts = {finding.verdict for finding in self.findings.values()}
+        return verdicts == {Verdict.NOT_TESTED.value}
+
+    @property
+    def missing(self) -> list[Key]:
+        """Findings of the expected record, on the sizes of this session, that this session does not have."""
+        wanted = self.settings.expected or {}
+        return [key for key in wanted if key[2] in self.settings.specs and key not in self.findings]
+
+    def run(self) -> Run:
+        """Return the record of this session."""
+        settings = self.settings
+        texts = (TextRecord(name=one.name, origin=one.origin, sha256=one.sha256) for one in settings.passages)
+        known = [*SIZES, *(size for size in self._models if size not in SIZES)]
+        return Run(
+            schema_version=SCHEMA_VERSION,
+            family=settings.family,
+            sizes=tuple(settings.specs),
+            started=self._started.isoformat(timespec="seconds"),
+            seconds=time.monotonic() - self._clock,
+            seed=settings.seed,
+            left_out=LEFT_OUT,
+            texts=tuple(texts),
+            models=tuple(self._models[size] for size in known if size in self._models),
+            claims=tuple(self._claims.values()),
+            findings=tuple(self.findings.values()),
+            environment=environment(),
+        )
+
+    def write(self) -> tuple[Path, Path]:
+        """Write the record and the page, each completely or not at all, and return their paths."""
+        run = self.run()
+        record = self.settings.report / f"{run.family}.json"
+        html = record.with_suffix(".html")
+        text = page(run)
+        write(run, record)
+        write_text(html, text)
+        return record, html

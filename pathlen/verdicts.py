@@ -1,0 +1,148 @@
+"""The one rule that turns an interval into a verdict.
+
+A claim names a `Region` of the number line in which it would be true; an estimate brings an interval. Inside the
+region the claim is supported, inside the complement it is refuted, across an edge nothing is decided. There is
+no other way to a verdict: no p-value, no "the interval contains zero".
+
+`below` and `above` speak about direction and are judged by the two-sided 95 % interval. `within` speaks about
+equivalence ("about zero") and is judged by the 90 % interval, which is the two one-sided tests procedure at 5 %:
+an equivalence margin has to be *shown*, so a short text decides nothing instead of agreeing.
+
+References
+----------
+Schuirmann, "A comparison of the two one-sided tests procedure and the power approach", Journal of
+Pharmacokinetics and Biopharmaceutics 15 (1987), 657-680.
+
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+__all__ = ["Logic", "Region", "Verdict", "above", "below", "combined", "within"]
+
+Logic = Literal["each", "all"]
+
+
+class Verdict(Enum):
+    """What a check came to; see the module's docstring for the rule behind the first three."""
+
+    SUPPORTED = "supported"
+    REFUTED = "refuted"
+    INCONCLUSIVE = "inconclusive"
+    VACUOUS = "vacuous"
+    INVALID = "invalid"
+    NOT_TESTED = "not tested"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """An open interval in which a claim would be true.
+
+    Parameters
+    ----------
+    low, high : float
+        The ends; ``-inf`` and ``inf`` leave a side open. An end itself does not belong to the region.
+
+    Raises
+    ------
+    ValueError
+        If an end is NaN, ``low >= high``, or both sides are open (no number could then refute the claim).
+
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"a region needs low < high, but ({self.low}, {self.high}) was given")
+        if math.isinf(self.low) and math.isinf(self.high):
+            raise ValueError("a region needs at least one finite end, else nothing could refute the claim")
+
+    @property
+    def is_equivalence(self) -> bool:
+        """Whether both ends are finite, so that the region states a margin rather than a direction."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    @property
+    def level(self) -> float:
+        """The confidence level of the interval that judges this region: 0.90 for a margin, 0.95 otherwise."""
+        return 0.90 if self.is_equivalence else 0.95
+
+    def judge(self, low: float, high: float) -> Verdict:
+        """Return the verdict on the interval ``[low, high]``; touching an edge decides nothing.
+
+        Raises
+        ------
+        ValueError
+            If an end is not finite or ``low > high``: an interval that can't be used is no verdict.
+
+        Examples
+        --------
+        >>> below(0.0).judge(-0.4, -0.2)
+        <Verdict.SUPPORTED: 'supported'>
+        >>> within(-0.1, 0.1).judge(-0.05, 0.15)
+        <Verdict.INCONCLUSIVE: 'inconclusive'>
+
+        """
+        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+            raise ValueError(f"an interval needs finite low <= high, but [{low}, {high}] was given")
+        if self.low < low and high < self.high:
+            return Verdict.SUPPORTED
+        if high < self.low or low > self.high:
+            return Verdict.REFUTED
+        return Verdict.INCONCLUSIVE
+
+    def __str__(self) -> str:
+        if self.is_equivalence:
+            return f"between {self.low:g} and {self.high:g}"
+        return f"below {self.high:g}" if math.isinf(self.low) else f"above {self.low:g}"
+
+
+def below(edge: float) -> Region:
+    """Return the region of all numbers below ``edge``."""
+    return Region(-math.inf, edge)
+
+
+def above(edge: float) -> Region:
+    """Return the region of all numbers above ``edge``."""
+    return Region(edge, math.inf)
+
+
+def within(low: float, high: float) -> Region:
+    """Return the region between two finite numbers: an equivalence statement with that margin."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"within needs two finite ends, but ({low}, {high}) was given; use below or above")
+    return Region(low, high)
+
+
+def combined(verdicts: Collection[Verdict]) -> Verdict:
+    """Return the verdict on a claim that must hold in *all* its cells (the intersection-union rule).
+
+    Supported only if every cell is, refuted as soon as one is; no correction for multiplicity is needed, because
+    a false "supported" needs every cell to be wrong at once. A cell that was not tested, or whose check broke,
+    leaves the whole undecided unless another cell refutes it.
+
+    References
+    ----------
+    Berger, "Multiparameter hypothesis testing and acceptance sampling", Technometrics 24 (1982), 295-300.
+
+    Examples
+    --------
+    >>> combined([Verdict.SUPPORTED, Verdict.INCONCLUSIVE])
+    <Verdict.INCONCLUSIVE: 'inconclusive'>
+
+    """
+    found = set(verdicts)
+    if not found:
+        return Verdict.NOT_TESTED
+    if len(found) == 1:
+        return found.pop()
+    order = (Verdict.REFUTED, Verdict.ERROR, Verdict.INVALID, Verdict.NOT_TESTED, Verdict.INCONCLUSIVE)
+    return next((verdict for verdict in order if verdict in found), Verdict.VACUOUS)
