@@ -223,7 +223,9 @@ def _what_would_settle(estimate: Estimate, region: Region) -> str:
     if found is not None:
         name = {"fisher z": "an r", "identity": "a value", "log": "a ratio", "logit": "odds"}[estimate.scale]
         size = SCALES[estimate.scale].back(found) if estimate.scale in ("fisher z", "log") else found
-        distance = f"{size:.2f} away from 0" if estimate.scale in ("fisher z", "identity") else f"{size:.2f} times another"
+        distance = (
+            f"{size:.2f} away from 0" if estimate.scale in ("fisher z", "identity") else f"{size:.2f} times another"
+        )
         parts.append(f"{estimate.n:,} tokens like these find {name} {distance} four times in five")
     needed = [tokens for edge in crossed if (tokens := tokens_to_decide(estimate, edge)) is not None]
     if needed:

@@ -18,6 +18,7 @@ def length(vectors: Tensor) -> Tensor:
     Parameters
     ----------
     vectors : Tensor, shape (..., d_model)
+        In any floating type; lengths are summed in float64.
 
     Returns
     -------

@@ -86,7 +86,8 @@ class Measurement:
     @property
     def last_step(self) -> Array:
         """Length of the last block's step, shape ``(rows,)``."""
-        return self.step_length[-1]
+        last: Array = self.step_length[-1]
+        return last
 
     @property
     def path_length(self) -> Array:
@@ -139,7 +140,8 @@ class Published:
     @property
     def last_step(self) -> Array:
         """The last block's step together with the final norm, shape ``(rows,)``."""
-        return self.step_length[-1]
+        last: Array = self.step_length[-1]
+        return last
 
     @property
     def early_steps(self) -> Array:
@@ -166,7 +168,9 @@ def from_traces(traces: Sequence[Trace]) -> Measurement:
     """Return the aligned columns of several texts, in their order."""
     rows = [slice(LEFT_OUT, len(trace.token_ids) - 1) for trace in traces]
     columns = {
-        name: np.concatenate([getattr(trace, name)[..., keep] for trace, keep in zip(traces, rows, strict=True)], axis=-1)
+        name: np.concatenate(
+            [getattr(trace, name)[..., keep] for trace, keep in zip(traces, rows, strict=True)], axis=-1
+        )
         for name in Measurement.__dataclass_fields__
         if name not in ("passage", "token")
     }
@@ -182,9 +186,7 @@ def as_published(traces: Sequence[Trace]) -> Published:
     """Return the columns as the published procedure paired them, from the same traces."""
     return Published(
         passage=np.repeat(np.arange(len(traces)), [len(one.token_ids) - LEFT_OUT for one in traces]),
-        step_length=np.hstack(
-            [np.vstack([one.step_length[:-1], one.final_norm_step])[:, LEFT_OUT:] for one in traces]
-        ),
+        step_length=np.hstack([np.vstack([one.step_length[:-1], one.final_norm_step])[:, LEFT_OUT:] for one in traces]),
         next_logit=np.concatenate([np.append(one.next_logit[LEFT_OUT:], 0.0) for one in traces]),
     )
 

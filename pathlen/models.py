@@ -303,12 +303,14 @@ def _network(folder: Path, spec: ModelSpec) -> GPT2LMHeadModel:
     from transformers import GPT2LMHeadModel
     from transformers.utils import logging
 
+    loader: Any = GPT2LMHeadModel  # its annotations don't know that it returns a report as well
+
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         # float32 by name: the default takes the checkpoint's own type, and half precision moves correlations.
-        network, report = GPT2LMHeadModel.from_pretrained(
+        network, report = loader.from_pretrained(
             folder,
             dtype=torch.float32,
             local_files_only=True,

@@ -29,9 +29,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from _pytest.outcomes import Skipped
 
 if TYPE_CHECKING:
-    from pathlen.claims import Claim, Finding
+    from pathlen.claims import Finding
     from pathlen.measurements import Measurement, Published
     from pathlen.sessions import Session
 
@@ -42,6 +43,7 @@ FINDING = pytest.StashKey["Finding"]()
 SESSION = pytest.StashKey["Session"]()
 SIZE = "pathlen_size"
 PROPERTY = "pathlen"
+VERDICT = "pathlen_verdict"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,7 +62,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     add("--seed", metavar="N", type=int, default=0, help="seed of every resample (default: 0)")
     add("--report", metavar="DIR", help=f"folder for the record and the page (default: {DEFAULT_REPORT})")
-    add("--fail-on", metavar="VERDICTS", default=DEFAULT_FAIL_ON, help=f"verdicts that fail (default: {DEFAULT_FAIL_ON})")
+    add(
+        "--fail-on",
+        metavar="VERDICTS",
+        default=DEFAULT_FAIL_ON,
+        help=f"verdicts that fail (default: {DEFAULT_FAIL_ON})",
+    )
     add("--expect", metavar="RECORD", type=Path, help="pass exactly where the verdict equals this record's")
 
 
@@ -222,7 +229,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             raise _NotClaimed(f"not claimed: {claim.id} speaks about {', '.join(claim.sizes)} only")
 
 
-class _NotClaimed(pytest.skip.Exception):
+class _NotClaimed(Skipped):
     """A claim that does not speak about the size at hand."""
 
 
@@ -249,13 +256,13 @@ def pytest_runtest_makereport(
     error = call.excinfo.value if call.excinfo else None
     if CLAIM not in item.stash or call.when == "teardown" or (call.when == "setup" and error is None):
         return report
-    if isinstance(error, pytest.skip.Exception):
-        report.pathlen = "not claimed" if isinstance(error, _NotClaimed) else ""
+    if isinstance(error, Skipped):
+        _label(report, "not claimed" if isinstance(error, _NotClaimed) else "")
         return report
     finding = item.stash[FINDING] if error is None else _finding_of(error, item)
     session = _session(item.config)
     report.user_properties.append((PROPERTY, session.send(finding, _node(item))))
-    report.pathlen = finding.verdict.value
+    _label(report, finding.verdict.value)
     if finding.verdict.value == "error":  # keeps its traceback, and fails whatever is asked for
         return report
     text = str(finding)
@@ -269,6 +276,11 @@ def pytest_runtest_makereport(
         path, line, _ = item.location
         report.outcome, report.longrepr = "skipped", (path, line or 0, text)
     return report
+
+
+def _label(report: pytest.TestReport, verdict: str) -> None:
+    """Note a verdict on a report; plain attributes of a report survive the way between processes."""
+    setattr(report, VERDICT, verdict)
 
 
 def _finding_of(error: BaseException, item: pytest.Item) -> Finding:
@@ -286,8 +298,7 @@ def _finding_of(error: BaseException, item: pytest.Item) -> Finding:
 
 def _size(item: pytest.Item) -> str:
     assert isinstance(item, pytest.Function)
-    size: str = item.callspec.params[SIZE]
-    return size
+    return str(item.callspec.params[SIZE])
 
 
 def _node(item: pytest.Item) -> str:
@@ -297,7 +308,7 @@ def _node(item: pytest.Item) -> str:
 
 def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
     """Show an own category for a verdict that is neither a pass nor a failure."""
-    verdict = getattr(report, "pathlen", "")
+    verdict = getattr(report, VERDICT, "")
     if not verdict or report.outcome != "skipped":
         return None
     letters = {"inconclusive": "?", "not claimed": "-", "not tested": "s"}

@@ -188,9 +188,7 @@ class Session:
     def columns(self, size: str) -> Columns:
         """Return the columns of one size, measured at the first call; errors as in `Workbench.columns`."""
         if self._bench is None:
-            self._bench = Workbench(
-                self.settings.passages, with_original=self.with_original, seed=self.settings.seed
-            )
+            self._bench = Workbench(self.settings.passages, with_original=self.with_original, seed=self.settings.seed)
         return self._bench.columns(self.settings.spec(size))
 
     def send(self, finding: Finding, node: str) -> str:

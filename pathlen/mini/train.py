@@ -213,7 +213,8 @@ def train(plan: Plan, stream: Tokens, held_out: Tokens, folder: Path) -> GPT2LMH
             torch.save(snapshot, state.with_suffix(".part"))
             os.replace(state.with_suffix(".part"), state)
     bar.close()
-    return model.eval()
+    trained: GPT2LMHeadModel = model.eval()
+    return trained
 
 
 def _optimizers(model: GPT2LMHeadModel) -> list[tuple[torch.optim.Optimizer, float]]:
@@ -293,9 +294,7 @@ def _write_summary(
     saved = torch.load(folder / "state.pt", weights_only=True)
     summary = {
         **asdict(plan),
-        "parameters": sum(
-            tensor.numel() for name, tensor in saved["model"].items() if name != "lm_head.weight"
-        ),
+        "parameters": sum(tensor.numel() for name, tensor in saved["model"].items() if name != "lm_head.weight"),
         "tokens_seen": plan.steps * plan.tokens_per_step,
         "corpus_tokens": corpus_tokens,
         "corpus_sha256": corpus.sha256,

@@ -6,10 +6,9 @@ import math
 from dataclasses import dataclass
 
 from pathlen.records import ClaimRecord, FindingRecord, Run
-from pathlen.stats.estimate import Estimate
 from pathlen.verdicts import Region, Verdict, combined
 
-__all__ = ["NOT_CLAIMED", "SYMBOLS", "Cell", "Row", "rounded", "rows", "sentence"]
+__all__ = ["NOT_CLAIMED", "SYMBOLS", "Cell", "Row", "rows", "sentence"]
 
 NOT_CLAIMED = "not claimed"
 SYMBOLS = {
@@ -41,7 +40,7 @@ class Cell:
     def value(self) -> str:
         """The number, to the digits that its interval allows; empty if there is none."""
         estimate = self.finding.estimate if self.finding else None
-        return rounded(estimate)[0] if estimate else ""
+        return estimate.digits[0] if estimate else ""
 
     @property
     def interval(self) -> str:
@@ -49,7 +48,7 @@ class Cell:
         estimate = self.finding.estimate if self.finding else None
         if estimate is None or estimate.unit == "census":
             return ""
-        _, low, high = rounded(estimate)
+        _, low, high = estimate.digits
         return f"[{low}, {high}]"
 
 
@@ -83,7 +82,10 @@ def rows(run: Run) -> list[Row]:
     """Return the matrix: a row per claim and reading, a cell per size of the run."""
     found = {(one.claim, one.reading, one.size): one for one in run.findings}
     return [
-        Row(claim=claim, cells=tuple(_cell(claim, size, found.get((claim.id, claim.reading, size))) for size in run.sizes))
+        Row(
+            claim=claim,
+            cells=tuple(_cell(claim, size, found.get((claim.id, claim.reading, size))) for size in run.sizes),
+        )
         for claim in run.claims
     ]
 
@@ -107,24 +109,3 @@ def sentence(run: Run) -> str:
     claims = len({claim.id for claim in run.claims})
     listed = ", ".join(counts[:-1]) + f" and {counts[-1]}" if len(counts) > 1 else "".join(counts) or "none made"
     return f"{claims} claims on {sizes}, {len(checks)} checks after correction: {listed}."
-
-
-def rounded(estimate: Estimate) -> tuple[str, str, str]:
-    """Return value, low and high with the digits that the width of the interval allows, without "-0".
-
-    Two digits of the half-width are kept, and at most six decimals; a census keeps three significant digits.
-
-    Examples
-    --------
-    >>> one = Estimate(statistic="r", value=-0.28731, low=-0.32411, high=-0.24903, level=0.95, n=9, units=9,
-    ...                unit="passages", method="m")
-    >>> rounded(one)
-    ('-0.287', '-0.324', '-0.249')
-
-    """
-    half = (estimate.high - estimate.low) / 2
-    if half == 0:
-        return (f"{estimate.value:.3g}",) * 3
-    decimals = min(6, max(0, 1 - math.floor(math.log10(half))))
-    value, low, high = (f"{round(number, decimals) + 0.0:.{decimals}f}" for number in (estimate.value, estimate.low, estimate.high))
-    return value, low, high

@@ -6,7 +6,6 @@ import hashlib
 from base64 import b64encode
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -69,7 +68,7 @@ def _forest(row: Row) -> Markup | None:
 def _figures(model: ModelRecord) -> _ModelFigures:
     def drawn(points: tuple[tuple[float, float], ...], kind: str, step: str) -> Markup:
         title = f"{model.title}, {kind}: {step} against the next token's logit, {len(points)} of {model.rows} tokens"
-        return cast("Markup", scatter(points, title=title, x=step, y="next-token logit"))
+        return scatter(points, title=title, x=step, y="next-token logit")
 
     return _ModelFigures(
         model=model,

@@ -63,7 +63,9 @@ def scatter(points: Sequence[tuple[float, float]], *, title: str, x: str, y: str
         parts.append(f'<line class="grid" x1="{left}" x2="{width - 6}" y1="{up(tick)}" y2="{up(tick)}"/>')
         parts.append(f'<text x="{left - 4}" y="{up(tick) + 3}" text-anchor="end">{tick:g}</text>')
     parts.extend(f'<circle class="dot" cx="{across(a)}" cy="{up(b)}" r="2"/>' for a, b in points)
-    parts.append(f'<text class="name" x="{(left + width) / 2}" y="{height - 5}" text-anchor="middle">{escape(x)}</text>')
+    parts.append(
+        f'<text class="name" x="{(left + width) / 2}" y="{height - 5}" text-anchor="middle">{escape(x)}</text>'
+    )
     parts.append(
         f'<text class="name" transform="translate(10 {(height - bottom) / 2}) rotate(-90)" text-anchor="middle">{escape(y)}</text>'
     )
@@ -101,7 +103,9 @@ def forest(intervals: Sequence[Interval], region: tuple[float, float], *, title:
         middle = 4 + line * (place + 0.5)
         kind = one.verdict.replace(" ", "-")
         parts.append(f'<text x="{left - 8}" y="{middle + 4}" text-anchor="end">{escape(one.label)}</text>')
-        parts.append(f'<line class="interval {kind}" x1="{across(one.low)}" x2="{across(one.high)}" y1="{middle}" y2="{middle}"/>')
+        parts.append(
+            f'<line class="interval {kind}" x1="{across(one.low)}" x2="{across(one.high)}" y1="{middle}" y2="{middle}"/>'
+        )
         parts.append(f'<circle class="value {kind}" cx="{across(one.value)}" cy="{middle}" r="4"/>')
     return Markup("".join(parts) + "</svg>")  # noqa: S704  # every text in it is escaped above
 

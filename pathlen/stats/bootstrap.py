@@ -175,9 +175,7 @@ class Statistic:
             )
         return value, error
 
-    def _studentised_quantiles(
-        self, value: float, error: float, level: float, seed: int, replicates: int
-    ) -> Array:
+    def _studentised_quantiles(self, value: float, error: float, level: float, seed: int, replicates: int) -> Array:
         units = len(self.moments)
         draw = np.random.default_rng(seed)
         counts = draw.multinomial(units, np.full(units, 1 / units), size=replicates).astype(np.float64)

@@ -298,9 +298,7 @@ def _columns(passage: ArrayLike, **given: ArrayLike) -> tuple[Units, list[Array]
     length = np.asarray(passage).shape
     for name, column in columns.items():
         if column.shape != length or column.ndim != 1:
-            raise ValueError(
-                f"{name} must have one value per row of passage {length}, but its shape is {column.shape}"
-            )
+            raise ValueError(f"{name} must have one value per row of passage {length}, but its shape is {column.shape}")
         if not np.isfinite(column).all():
             bad = int(np.count_nonzero(~np.isfinite(column)))
             raise UndefinedEstimate(f"{name} holds {bad} values that are not finite")

@@ -68,7 +68,29 @@ class Estimate:
                 f"{self.statistic}: the value {self.value} lies outside its interval [{self.low}, {self.high}]"
             )
 
+    @property
+    def digits(self) -> tuple[str, str, str]:
+        """Value, low and high with the digits that the width of the interval allows, and never "-0".
+
+        Two digits of the half-width are kept, and at most six decimals; without a width, three significant digits.
+
+        Examples
+        --------
+        >>> one = Estimate(statistic="r", value=-0.28731, low=-0.32411, high=-0.24903, level=0.95, n=99, units=9,
+        ...                unit="passages", method="by hand")
+        >>> one.digits
+        ('-0.287', '-0.324', '-0.249')
+
+        """
+        half = (self.high - self.low) / 2
+        if half == 0:
+            return (f"{self.value:.3g}",) * 3
+        decimals = min(6, max(0, 1 - math.floor(math.log10(half))))
+        value, low, high = (f"{round(end, decimals) + 0.0:.{decimals}f}" for end in (self.value, self.low, self.high))
+        return value, low, high
+
     def __str__(self) -> str:
+        value, low, high = self.digits
         if self.unit == "census":
-            return f"{self.value:.3g} ({self.n:,} tokens, all of them)"
-        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}] ({self.n:,} tokens in {self.units} {self.unit})"
+            return f"{value} ({self.n:,} tokens, all of them)"
+        return f"{value} [{low}, {high}] ({self.n:,} tokens in {self.units} {self.unit})"
