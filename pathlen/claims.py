@@ -234,5 +234,5 @@ def _what_would_settle(estimate: Estimate, region: Region) -> str:
 
 
 def _two_digits(number: int) -> int:
-    unit = 10 ** max(0, len(str(number)) - 2)
+    unit: int = 10 ** max(0, len(str(number)) - 2)
     return -(-number // unit) * unit

@@ -32,15 +32,15 @@ import pytest
 from _pytest.outcomes import Skipped
 
 if TYPE_CHECKING:
-    from pathlen.claims import Finding
+    from pathlen.claims import Claim, Finding
     from pathlen.measurements import Measurement, Published
     from pathlen.sessions import Session
 
 DEFAULT_FAIL_ON = "refuted,invalid,error"
 DEFAULT_REPORT = "reports"
-CLAIM = pytest.StashKey["Claim"]()
-FINDING = pytest.StashKey["Finding"]()
-SESSION = pytest.StashKey["Session"]()
+CLAIM: pytest.StashKey[Claim] = pytest.StashKey()
+FINDING: pytest.StashKey[Finding] = pytest.StashKey()
+SESSION: pytest.StashKey[Session] = pytest.StashKey()
 SIZE = "pathlen_size"
 PROPERTY = "pathlen"
 VERDICT = "pathlen_verdict"
@@ -284,7 +284,7 @@ def _label(report: pytest.TestReport, verdict: str) -> None:
 
 
 def _finding_of(error: BaseException, item: pytest.Item) -> Finding:
-    from pathlen.claims import Finding
+    from pathlen.claims import Claim, Finding
     from pathlen.errors import InvalidText, ModelMismatch, ModelNotFound
     from pathlen.verdicts import Verdict
 

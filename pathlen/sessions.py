@@ -170,8 +170,8 @@ def _family_on_this_machine() -> tuple[str, str]:
 class Session:
     """What the claims of a session found so far.
 
-    On a run spread over processes every process has one; those that measure `send` messages, the one that
-    controls them `receive`\\ s and writes.
+    On a run spread over processes every process has one; those that measure send what they find, and the one that
+    controls them receives and writes it.
     """
 
     def __init__(self, settings: Settings) -> None:

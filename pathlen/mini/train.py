@@ -187,7 +187,7 @@ def train(plan: Plan, stream: Tokens, held_out: Tokens, folder: Path) -> GPT2LMH
     bar = tqdm(total=plan.steps, initial=start, desc=plan.size, unit="step", mininterval=2.0)
     for step, (rows, offset) in enumerate(batches(stream, plan, start), start + 1):
         loss = _loss(model, rows, offset)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, peak in optimizers:
             for group in optimizer.param_groups:

@@ -48,9 +48,9 @@ class Units:
 
     def sums(self, column: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the sum of a column, shape ``(rows,)`` or ``(cells, rows)``, in each unit: ``(units[, cells])``."""
-        if column.ndim == 1:
-            return np.bincount(self.label, weights=column, minlength=self.count)
-        return np.stack([np.bincount(self.label, weights=row, minlength=self.count) for row in column], axis=1)
+        sums = [np.bincount(self.label, weights=row, minlength=self.count) for row in np.atleast_2d(column)]
+        result: NDArray[np.float64] = np.stack(sums, axis=1).astype(np.float64)
+        return result if column.ndim > 1 else result[:, 0]
 
 
 def resampling_units(passage: ArrayLike) -> Units:
