@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from pathlen import SIZES
 from pathlen.errors import InvalidClaim, ModelMismatch, UndefinedEstimate
 from pathlen.stats.bootstrap import Statistic
 from pathlen.stats.estimate import Estimate
@@ -29,7 +30,6 @@ from pathlen.verdicts import Logic, Region, Verdict
 
 __all__ = ["Claim", "Finding", "Reading", "claim", "declared", "evaluate", "refuse_duplicates"]
 
-SIZES = ("small", "medium", "large", "xl")
 AS_PUBLISHED = "_as_published"
 Reading = Literal["corrected", "as published"]
 

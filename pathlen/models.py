@@ -16,16 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pathlen import mini
+from pathlen import SIZES, mini
 from pathlen.errors import ModelMismatch, ModelNotFound
 
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
-__all__ = ["FAMILIES", "SIZES", "LoadedModel", "ModelSpec", "find", "from_directory", "load", "spec"]
+__all__ = ["FAMILIES", "LoadedModel", "ModelSpec", "find", "from_directory", "load", "spec"]
 
-SIZES = ("small", "medium", "large", "xl")
-NEEDED = ("config.json",)
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"))
 

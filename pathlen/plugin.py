@@ -284,7 +284,7 @@ def _label(report: pytest.TestReport, verdict: str) -> None:
 
 
 def _finding_of(error: BaseException, item: pytest.Item) -> Finding:
-    from pathlen.claims import Claim, Finding
+    from pathlen.claims import Finding
     from pathlen.errors import InvalidText, ModelMismatch, ModelNotFound
     from pathlen.verdicts import Verdict
 

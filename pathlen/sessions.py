@@ -14,10 +14,11 @@ from pathlib import Path
 
 import msgspec
 
+from pathlen import SIZES
 from pathlen.claims import Finding
 from pathlen.errors import ModelNotFound
 from pathlen.measurements import LEFT_OUT
-from pathlen.models import FAMILIES, SIZES, ModelSpec, find, from_directory, spec
+from pathlen.models import FAMILIES, ModelSpec, find, from_directory, spec
 from pathlen.passages import Passage, chosen
 from pathlen.records import (
     SCHEMA_VERSION,

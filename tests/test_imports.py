@@ -1,0 +1,114 @@
+"""Modules import one way only, and importing the package is cheap."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pathlen
+
+HOME = Path(pathlen.__file__).parent
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "verdicts": set(),
+    "geometry": set(),
+    "mini": set(),
+    "passages": {"errors"},
+    "stats": {"errors"},
+    "models": {"errors", "mini"},
+    "traces": {"errors", "geometry", "models", "passages"},
+    "original": {"models", "passages", "traces"},
+    "measurements": {"models", "passages", "traces"},
+    "claims": {"errors", "stats", "verdicts"},
+    "records": {"errors", "claims", "stats"},
+    "report": {"records", "stats", "verdicts"},
+    "workbench": {"errors", "measurements", "models", "original", "passages", "records", "stats", "traces"},
+    "sessions": {"claims", "errors", "measurements", "models", "passages", "records", "report", "verdicts", "workbench"},
+    "plugin": {"claims", "errors", "measurements", "report", "sessions", "verdicts"},
+    "cli": {"errors", "models", "passages", "records", "report"},
+}
+KNOW_TORCH = {"geometry", "mini", "models", "original", "traces"}
+HEAVY = ("torch", "transformers", "scipy", "numpy", "huggingface_hub", "jinja2")
+
+
+def room(path: Path) -> str:
+    return path.relative_to(HOME).parts[0].removesuffix(".py")
+
+
+def imported_by(source: str) -> set[str]:
+    """Every module a source imports, at its top, inside functions and for type checkers alike."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def rooms_imported(source: str) -> set[str]:
+    parts = [name.split(".") for name in imported_by(source) if name.startswith("pathlen.")]
+    return {part[1] for part in parts if part[1] in MAY_IMPORT}
+
+
+def sources(name: str) -> list[Path]:
+    return [path for path in HOME.rglob("*.py") if path.name != "__init__.py" or path.parent != HOME if room(path) == name]
+
+
+def test_every_module_has_its_place() -> None:
+    assert {room(path) for path in HOME.rglob("*.py")} - {"__init__"} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("name", MAY_IMPORT)
+def test_a_module_imports_only_what_lies_before_it(name: str) -> None:
+    for path in sources(name):
+        assert rooms_imported(path.read_text("utf-8")) - {name} <= MAY_IMPORT[name], path
+
+
+def test_the_rule_has_no_circles() -> None:
+    seen: set[str] = set()
+    for name, allowed in MAY_IMPORT.items():
+        assert allowed <= seen, name
+        seen.add(name)
+
+
+@pytest.mark.parametrize("name", sorted(set(MAY_IMPORT) - KNOW_TORCH))
+def test_torch_ends_at_measurements(name: str) -> None:
+    for path in sources(name):
+        known = {module.split(".")[0] for module in imported_by(path.read_text("utf-8"))}
+        assert not known & {"torch", "transformers"}, path
+
+
+def test_the_check_can_fail() -> None:
+    assert rooms_imported("def f():\n    from pathlen.cli import main\n") == {"cli"}
+    assert rooms_imported("import pathlen.plugin") == {"plugin"}
+
+
+def loaded_by(program: str) -> list[str]:
+    code = f"import sys\n{program}\nprint(*(name for name in {HEAVY!r} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[-1].split()
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert loaded_by("import pathlen, pathlen.plugin, pathlen.cli") == []
+
+
+def test_help_of_the_command_loads_nothing_heavy() -> None:
+    call = "import pathlen.cli\ntry:\n    pathlen.cli.main(['--help'])\nexcept SystemExit:\n    pass"
+    assert loaded_by(call) == []
+
+
+def test_help_of_pytest_loads_neither_torch_nor_transformers(tmp_path: Path) -> None:
+    call = f"import pytest\npytest.main(['--help', '--rootdir', {str(tmp_path)!r}, '-p', 'no:hypothesispytest'])"
+    found = loaded_by(call)
+    assert "torch" not in found
+    assert "transformers" not in found
+
+
+def test_the_check_of_heavy_imports_can_fail() -> None:
+    assert "numpy" in loaded_by("import numpy")

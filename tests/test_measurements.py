@@ -1,0 +1,84 @@
+"""Alignment: one row per token that has a next token, and the slip only where it is wanted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pathlen.measurements import Measurement, as_published, from_traces, measure
+from pathlen.models import LoadedModel
+from pathlen.passages import Passage
+from pathlen.traces import Trace, trace
+
+
+@pytest.fixture(scope="module")
+def traces(tiny: LoadedModel, short: Passage, long: Passage) -> list[Trace]:
+    return [trace(tiny, short), trace(tiny, long)]
+
+
+@pytest.fixture(scope="module")
+def measurement(traces: list[Trace]) -> Measurement:
+    return from_traces(traces)
+
+
+def test_a_row_is_a_token_that_has_a_next_token_and_is_not_the_first(
+    traces: list[Trace], measurement: Measurement
+) -> None:
+    lengths = [len(one.token_ids) - 2 for one in traces]
+    assert np.bincount(measurement.passage).tolist() == lengths
+    first = measurement.token[measurement.passage == 0]
+    assert first.tolist() == list(range(1, len(traces[0].token_ids) - 1))
+
+
+def test_a_step_stands_beside_the_logit_of_its_own_next_token(traces: list[Trace], measurement: Measurement) -> None:
+    row = int(np.flatnonzero((measurement.passage == 1) & (measurement.token == 7))[0])
+    assert measurement.next_logit[row] == traces[1].next_logit[7]
+    assert measurement.last_step[row] == traces[1].step_length[-1, 7]
+    assert measurement.next_log_probability[row] == traces[1].next_log_probability[7]
+
+
+def test_the_published_pairing_has_one_row_more_per_text_with_a_zero_logit(traces: list[Trace]) -> None:
+    published = as_published(traces)
+    lengths = [len(one.token_ids) - 1 for one in traces]
+    assert np.bincount(published.passage).tolist() == lengths
+    ends = np.cumsum(lengths) - 1
+    assert published.next_logit[ends].tolist() == [0.0, 0.0]
+    assert np.count_nonzero(published.next_logit == 0) == 2
+    assert published.last_step[ends[0]] == traces[0].final_norm_step[-1]
+
+
+def test_halves_of_the_blocks_leave_a_middle_block_out(measurement: Measurement) -> None:
+    steps = np.arange(1.0, 6.0)[:, None] * np.ones((5, len(measurement.passage)))
+    five = replace(measurement, step_length=steps)
+    assert set(five.early_steps) == {1.5}
+    assert set(five.late_steps) == {4.5}
+
+
+def test_the_path_is_the_running_sum_of_steps(measurement: Measurement) -> None:
+    np.testing.assert_allclose(measurement.path_length[-1], measurement.step_length.sum(axis=0))
+    assert measurement.path_grows.all()
+
+
+def test_growth_of_displacement_leaves_the_first_block_out(measurement: Measurement) -> None:
+    assert measurement.displacement_grows.shape == (1, len(measurement.passage))
+
+
+def test_columns_of_different_length_are_refused(measurement: Measurement) -> None:
+    with pytest.raises(ValueError, match=r"next_logit must have \d+ rows like passage, but has 3"):
+        replace(measurement, next_logit=np.zeros(3))
+
+
+def test_values_that_are_not_finite_are_refused(measurement: Measurement) -> None:
+    broken = measurement.next_logit.copy()
+    broken[2] = np.nan
+    with pytest.raises(ValueError, match="next_logit must be finite, but holds 1 values"):
+        replace(measurement, next_logit=broken)
+
+
+def test_measure_is_traces_aligned(
+    tiny: LoadedModel, short: Passage, long: Passage, measurement: Measurement
+) -> None:
+    again = measure(tiny, [short, long])
+    assert np.array_equal(again.step_length, measurement.step_length)

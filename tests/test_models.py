@@ -1,0 +1,195 @@
+"""Loading: the table, a directory, and every checkpoint that has to be refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pathlen import SIZES, mini
+from pathlen.errors import ModelMismatch, ModelNotFound
+from pathlen.models import FAMILIES, find, from_directory, load, spec
+
+New = Callable[..., Path]
+
+
+def change_tensors(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_has_the_four_depths(family: str) -> None:
+    assert [FAMILIES[family][size].n_layer for size in SIZES] == [12, 24, 36, 48]
+
+
+def test_the_table_of_gpt2_is_the_published_one() -> None:
+    assert [(one.n_head, one.d_model) for one in FAMILIES["gpt2"].values()] == [(12, 768), (16, 1024), (20, 1280), (25, 1600)]
+
+
+def test_an_unknown_family_or_size_lists_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="family must be one of gpt2, mini, but 'gpt3' was given"):
+        spec("gpt3", "small")
+    with pytest.raises(ValueError, match="size must be one of small, medium, large, xl, but 'tiny' was given"):
+        spec("mini", "tiny")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_an_embedded_checkpoint_takes_the_common_path(size: str) -> None:
+    model = load(spec("mini", size))
+    assert model.network.dtype == torch.float32
+    assert not model.network.training
+    assert not any(p.requires_grad for p in model.network.parameters())
+    assert model.context == mini.CONTEXT
+    assert len(model.weights_sha256) == len(model.tokenizer_sha256) == 64
+
+
+def test_a_directory_names_its_model(checkpoint: Path) -> None:
+    found = from_directory(checkpoint)
+    assert (found.family, found.size, found.n_layer, found.d_model) == ("tiny", "model", 2, 16)
+
+
+def test_no_special_token_is_added(checkpoint: Path) -> None:
+    model = load(from_directory(checkpoint))
+    ids = model.token_ids("A word.")
+    assert 0 not in ids
+    assert model.tokenizer.decode(ids) == "A word."
+
+
+def test_weights_that_are_not_here_come_with_the_command_that_gets_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ModelNotFound, match="weights of GPT-2 XL are not on this machine; get them with: hf download") as caught:
+        find(spec("gpt2", "xl"))
+    assert "openai-community/gpt2-xl" in caught.value.remedy
+    assert FAMILIES["gpt2"]["xl"].revision in caught.value.remedy
+
+
+def test_the_local_cache_of_the_hub_is_found(
+    new_checkpoint: New, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    wanted = spec("gpt2", "small")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    new_checkpoint(f"models--openai-community--gpt2/snapshots/{wanted.revision}")
+    assert find(wanted).name == wanted.revision
+    with pytest.raises(ModelMismatch, match="GPT-2 Small must have n_layer = 12, but .* says 2"):
+        load(wanted)
+
+
+def test_a_missing_directory_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match="is not a directory"):
+        from_directory(tmp_path / "nowhere")
+
+
+def test_a_directory_without_configuration_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match=r"needs a config\.json"):
+        from_directory(tmp_path)
+
+
+def test_a_damaged_configuration_is_refused(new_checkpoint: New) -> None:
+    folder = new_checkpoint()
+    (folder / "config.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ModelMismatch, match="is not JSON"):
+        from_directory(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [("model_type", "llama", "model_type must be 'gpt2'"), ("n_layer", "two", "must give n_layer as a whole number")],
+)
+def test_another_architecture_or_an_odd_shape_is_refused(new_checkpoint: New, key: str, value: str, message: str) -> None:
+    folder = new_checkpoint()
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps(config | {key: value}), encoding="utf-8")
+    with pytest.raises(ModelMismatch, match=message):
+        from_directory(folder)
+
+
+def test_a_missing_tensor_is_named(new_checkpoint: New) -> None:
+    folder = new_checkpoint()
+    change_tensors(folder, lambda tensors: tensors.__delitem__("transformer.h.1.mlp.c_fc.weight"))
+    with pytest.raises(ModelMismatch, match=r"missing keys .*h\.1\.mlp\.c_fc\.weight"):
+        load(from_directory(folder))
+
+
+def test_a_reshaped_tensor_is_refused(new_checkpoint: New) -> None:
+    folder = new_checkpoint()
+
+    def reshape(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["transformer.h.0.mlp.c_fc.weight"] = tensors["transformer.h.0.mlp.c_fc.weight"].T.contiguous()
+
+    change_tensors(folder, reshape)
+    with pytest.raises(ModelMismatch, match=r"don't fit tiny"):
+        load(from_directory(folder))
+
+
+def test_a_tensor_too_many_is_refused(new_checkpoint: New) -> None:
+    folder = new_checkpoint()
+    change_tensors(folder, lambda tensors: tensors.update({"transformer.h.7.ln_1.weight": torch.ones(16)}))
+    with pytest.raises(ModelMismatch, match=r"unexpected keys .*h\.7"):
+        load(from_directory(folder))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(new_checkpoint: New, value: float) -> None:
+    folder = new_checkpoint()
+    change_tensors(folder, lambda tensors: tensors["transformer.wpe.weight"].__setitem__((3, 1), value))
+    with pytest.raises(ModelMismatch, match=r"tensor transformer\.wpe\.weight .* not finite"):
+        load(from_directory(folder))
+
+
+def test_a_truncated_file_is_refused(new_checkpoint: New) -> None:
+    folder = new_checkpoint()
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ModelMismatch, match="is damaged or incomplete"):
+        load(from_directory(folder))
+
+
+def test_a_pickle_is_never_read(new_checkpoint: New) -> None:
+    folder = new_checkpoint()
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ModelMismatch, match=r"holds only pytorch_model\.bin: a pickle runs code"):
+        load(from_directory(folder))
+
+
+def test_no_weights_at_all_are_not_found(new_checkpoint: New) -> None:
+    folder = new_checkpoint()
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelNotFound, match=r"no model\.safetensors"):
+        load(from_directory(folder))
+
+
+def test_a_missing_tokenizer_is_not_found(new_checkpoint: New) -> None:
+    folder = new_checkpoint()
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(ModelNotFound, match=r"no tokenizer\.json"):
+        load(from_directory(folder))
+
+
+def test_the_layout_without_prefix_and_with_masks_loads_the_same_network(new_checkpoint: New) -> None:
+    """The Hub's GPT-2 files have no ``transformer.`` before their names and store the causal masks."""
+    folder = new_checkpoint()
+    before = load(from_directory(folder)).network.state_dict()
+
+    def as_on_the_hub(tensors: dict[str, torch.Tensor]) -> None:
+        for name in list(tensors):
+            tensors[name.removeprefix("transformer.")] = tensors.pop(name)
+        for block in range(2):
+            tensors[f"h.{block}.attn.bias"] = torch.ones(64, 64).tril()[None, None]
+
+    change_tensors(folder, as_on_the_hub)
+    after = load(from_directory(folder)).network.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)

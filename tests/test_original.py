@@ -1,0 +1,65 @@
+"""Our fast measurement against the published procedure, on every embedded size and on a true GPT-2 Small shape."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pathlen import SIZES
+from pathlen.measurements import as_published
+from pathlen.models import LoadedModel, load, spec
+from pathlen.original import original, relative_error
+from pathlen.passages import Passage, shipped
+from pathlen.stats import pearson
+from pathlen.traces import trace
+
+
+def assert_agreement(model: LoadedModel, passage: Passage) -> None:
+    loop, ours = original(model, passage), trace(model, passage)
+    assert relative_error(ours, loop).max() < 1e-5
+    published = as_published([ours])
+    estimate = pearson(published.last_step, published.next_logit, passage=published.passage).estimate(replicates=199)
+    assert estimate.value == pytest.approx(loop.r, abs=1e-4)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_published_r_and_steps_are_reproduced_on_mini(size: str) -> None:
+    assert_agreement(load(spec("mini", size)), shipped("nietzsche"))
+
+
+def test_published_r_and_steps_are_reproduced_on_a_random_gpt2_small() -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(20)
+    network = GPT2LMHeadModel(GPT2Config()).requires_grad_(False).eval()
+    assert sum(p.numel() for p in network.parameters()) == 124_439_808
+    mini = load(spec("mini", "small"))
+    model = LoadedModel(
+        spec=spec("gpt2", "small"),
+        network=network,
+        tokenizer=mini.tokenizer,  # any ids do for random weights; all of its ids are GPT-2's too
+        context=1024,
+        weights_sha256="",
+        tokenizer_sha256="",
+    )
+    assert_agreement(model, shipped("nietzsche"))
+
+
+def test_the_slips_are_there(tiny: LoadedModel, short: Passage) -> None:
+    loop = original(tiny, short)
+    assert loop.next_logit[-1] == 0.0
+    assert not np.allclose(loop.step_length[-1], loop.last_step_before_norm, rtol=0.05)
+    assert loop.r == pytest.approx(np.corrcoef(loop.next_logit[1:], loop.step_length[-1, 1:])[0, 1])
+
+
+def test_a_long_text_is_compared_over_its_first_context(tiny: LoadedModel, long: Passage) -> None:
+    loop = original(tiny, long)
+    assert loop.step_length.shape == (2, tiny.context)
+    assert relative_error(trace(tiny, long), loop).max() < 1e-5
+
+
+def test_the_comparison_can_fail(tiny: LoadedModel, short: Passage) -> None:
+    loop, ours = original(tiny, short), trace(tiny, short)
+    ours.step_length[0, 3] *= 1.001
+    assert relative_error(ours, loop).max() == pytest.approx(1e-3, rel=0.01)

@@ -1,0 +1,341 @@
+"""Values against independent software, intervals by their coverage, and every refusal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.stats
+import statsmodels.api as sm
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pathlen.errors import UndefinedEstimate
+from pathlen.stats import Estimate, every, largest, log_slope, pearson, ratio, resampling_units, share, spearman
+from pathlen.stats.bootstrap import Statistic
+from pathlen.stats.dependence import lag_one
+from pathlen.stats.power import smallest_effect, tokens_to_decide
+from pathlen.stats.scales import SCALES
+
+DRAW = np.random.default_rng(7)
+PASSAGE = np.repeat(np.arange(12), 50)
+X = DRAW.normal(size=600) + DRAW.normal(size=12)[PASSAGE]
+Y = 0.4 * X + DRAW.normal(size=600) + DRAW.normal(size=12)[PASSAGE]
+
+
+def centred(column: np.ndarray) -> np.ndarray:
+    means = np.array([column[PASSAGE == one].mean() for one in range(12)])
+    return column - means[PASSAGE]
+
+
+# Values.
+
+
+def test_pearson_within_passages_is_scipys_on_centred_columns() -> None:
+    expected = scipy.stats.pearsonr(centred(X), centred(Y)).statistic
+    assert pearson(X, Y, passage=PASSAGE).estimate().value == pytest.approx(expected, abs=1e-12)
+
+
+def test_pearson_of_one_passage_is_scipys() -> None:
+    one = pearson(X, Y, passage=np.zeros(600, int)).estimate()
+    assert one.value == pytest.approx(scipy.stats.pearsonr(X, Y).statistic, abs=1e-12)
+    assert one.unit == "blocks of 20 tokens"
+    assert one.units == 30
+
+
+def test_spearman_of_one_passage_is_scipys() -> None:
+    found = spearman(X, Y, passage=np.zeros(600, int)).estimate().value
+    assert found == pytest.approx(scipy.stats.spearmanr(X, Y).statistic, abs=1e-12)
+
+
+def test_a_difference_between_passages_is_no_relation_between_tokens() -> None:
+    shift = 10.0 * PASSAGE
+    plain, shifted = (pearson(X + move, Y + move, passage=PASSAGE).estimate().value for move in (0.0, shift))
+    assert shifted == pytest.approx(plain, abs=1e-9)
+
+
+def test_ratio_and_share_by_hand() -> None:
+    assert ratio(np.exp(X), np.exp(Y), passage=PASSAGE).estimate().value == pytest.approx(np.exp(X).sum() / np.exp(Y).sum())
+    assert share(np.stack([X > 0, Y > 0]), passage=PASSAGE).estimate().value == pytest.approx(((X > 0).mean() + (Y > 0).mean()) / 2)
+
+
+def test_log_slope_is_numpys_fit() -> None:
+    columns = np.exp(0.05 * np.arange(9))[:, None] * np.exp(0.1 * DRAW.normal(size=(9, 600)))
+    expected = np.polyfit(np.arange(9), np.log(columns.mean(axis=1)), 1)[0]
+    assert log_slope(columns, passage=PASSAGE).estimate().value == pytest.approx(expected, abs=1e-12)
+
+
+def test_lag_one_is_statsmodels_for_one_passage() -> None:
+    expected = sm.tsa.acf(X, nlags=1)[1]
+    assert lag_one(X, passage=np.zeros(600)) == pytest.approx(expected)
+    assert lag_one(np.ones(5), passage=np.zeros(5)) is None
+
+
+# Standard errors and intervals.
+
+
+def contrast() -> Statistic:
+    return pearson(X, Y, passage=PASSAGE).minus(pearson(X, centred(Y) ** 3, passage=PASSAGE))
+
+
+STATISTICS = {
+    "pearson": pearson(X, Y, passage=PASSAGE),
+    "ratio": ratio(np.exp(X), np.exp(Y), passage=PASSAGE),
+    "share": share(X > 0, passage=PASSAGE),
+    "log_slope": log_slope(np.exp(np.stack([X, Y, X + Y])), passage=PASSAGE),
+    "contrast": contrast(),
+}
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_a_gradient_is_the_slope_of_its_function(name: str) -> None:
+    statistic = STATISTICS[name]
+    total = statistic.moments.sum(axis=0)
+    for place in range(len(total)):
+        step = np.zeros_like(total)
+        step[place] = 1e-6 * total[place]
+        slope = (statistic.function(total + step) - statistic.function(total - step)) / (2 * step[place])
+        assert statistic.gradient(total)[place] == pytest.approx(slope, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_influences_sum_to_zero(name: str) -> None:
+    influences = STATISTICS[name].influences()
+    assert abs(influences.sum()) < 1e-12 * np.abs(influences).sum() + 1e-15
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_the_standard_error_is_close_to_the_jackknife_over_units(name: str) -> None:
+    statistic = STATISTICS[name]
+    total, units = statistic.moments.sum(axis=0), len(statistic.moments)
+    without = np.array([statistic.function(total - row) for row in statistic.moments])
+    jackknife = np.sqrt((units - 1) / units * np.sum((without - without.mean()) ** 2))
+    assert statistic.estimate().standard_error == pytest.approx(jackknife, rel=0.15)
+
+
+def test_the_standard_error_of_a_slope_is_statsmodels_cluster_robust_one() -> None:
+    """The sandwich of Fisher's z at r near 0 is that of the regression slope of standardised columns."""
+    x, y = centred(X), centred(DRAW.normal(size=600))
+    x, y = x / x.std(), y / y.std()
+    # use_correction=False: statsmodels' small-sample factor also counts parameters, ours only units.
+    fit = sm.OLS(y, x).fit(cov_type="cluster", cov_kwds={"groups": PASSAGE, "use_correction": False})
+    ours = pearson(x, y, passage=PASSAGE).estimate()
+    assert ours.standard_error == pytest.approx(float(fit.bse[0]) * np.sqrt(12 / 11), rel=0.02)
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_nearly() -> None:
+    statistic = STATISTICS["pearson"]
+    one, same, other = (statistic.estimate(seed=seed) for seed in (1, 1, 2))
+    assert one == same
+    assert one != other
+    assert one.low == pytest.approx(other.low, abs=0.02)
+
+
+def test_a_higher_level_gives_a_wider_interval() -> None:
+    narrow, wide = (STATISTICS["pearson"].estimate(level=level) for level in (0.90, 0.95))
+    assert wide.low < narrow.low < narrow.value < narrow.high < wide.high
+
+
+def test_global_random_state_is_left_alone() -> None:
+    np.random.seed(3)  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    STATISTICS["pearson"].estimate()
+    assert np.array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+def simulated(seed: int, passages: int, rho: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """AR(1) columns of 0.3 inside passages that differ in level, correlated ``rho`` within."""
+    draw = np.random.default_rng(seed)
+    tokens = 120
+    noise = draw.normal(size=(2, passages, tokens))
+    noise[1] = rho * noise[0] + np.sqrt(1 - rho**2) * noise[1]
+    series = np.empty_like(noise)
+    series[..., 0] = noise[..., 0]
+    for t in range(1, tokens):
+        series[..., t] = 0.3 * series[..., t - 1] + np.sqrt(1 - 0.09) * noise[..., t]
+    series += 0.5 * draw.normal(size=(2, passages, 1))
+    return series[0].ravel(), series[1].ravel(), np.repeat(np.arange(passages), tokens)
+
+
+@pytest.mark.parametrize(("passages", "rho"), [(8, 0.0), (14, -0.3)])
+def test_95_percent_intervals_over_passages_cover(passages: int, rho: float) -> None:
+    """600 runs; a true coverage of 95 % falls below 92.5 % or above 97.5 % about once in 150 times."""
+    hits = 0
+    for seed in range(600):
+        x, y, passage = simulated(seed, passages, rho)
+        estimate = pearson(x, y, passage=passage).estimate(seed=seed, replicates=999)
+        hits += estimate.low < rho < estimate.high
+    assert 0.925 <= hits / 600 <= 0.975
+
+
+def test_resampling_tokens_instead_would_undercover() -> None:
+    """The check above can fail: passages that differ in their *relation* make tokens the wrong unit."""
+    draw = np.random.default_rng(0)
+    hits = {"tokens": 0, "passages": 0}
+    passage = np.repeat(np.arange(14), 120)
+    for seed in range(200):
+        slope = 0.3 * draw.normal(size=14)[passage]
+        x = draw.normal(size=passage.size)
+        y = slope * x + draw.normal(size=passage.size)
+        found = pearson(x, y, passage=passage).estimate(seed=seed, replicates=399)
+        hits["passages"] += found.low < 0 < found.high
+        fisher = scipy.stats.pearsonr(x, y).confidence_interval()
+        hits["tokens"] += fisher.low < 0 < fisher.high
+    assert hits["tokens"] < 0.75 * 200
+    assert hits["passages"] > 0.88 * 200
+
+
+def test_a_contrast_of_a_statistic_with_itself_does_not_vary() -> None:
+    statistic = STATISTICS["pearson"]
+    with pytest.raises(UndefinedEstimate, match="does not vary between 12 passages"):
+        statistic.minus(statistic).estimate()
+
+
+def test_a_paired_contrast_is_narrower_than_independent_ones() -> None:
+    near = X + 0.1 * DRAW.normal(size=600)
+    one, two = pearson(X, Y, passage=PASSAGE), pearson(near, Y, passage=PASSAGE)
+    paired = one.minus(two).estimate().standard_error
+    apart = np.hypot(one.estimate().standard_error, two.estimate().standard_error)
+    assert paired < 0.5 * apart
+
+
+# Units.
+
+
+def test_few_passages_are_cut_into_blocks_and_the_rest_joins_the_last() -> None:
+    units = resampling_units(np.repeat([0, 1], [215, 59]))
+    assert units.name == "blocks of 20 tokens"
+    assert np.bincount(units.label).tolist() == [20] * 9 + [35] + [20, 39]
+
+
+def test_too_little_of_anything_is_refused() -> None:
+    with pytest.raises(UndefinedEstimate, match="at least 5 passages, or 10 blocks of 20 tokens, but 1 passages with 199"):
+        resampling_units(np.zeros(199))
+
+
+# Refusals.
+
+
+def test_a_constant_column_has_no_correlation() -> None:
+    with pytest.raises(UndefinedEstimate, match="column y is constant within every passage"):
+        pearson(X, PASSAGE.astype(float), passage=PASSAGE)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_value_that_is_not_finite_is_refused(value: float) -> None:
+    broken = X.copy()
+    broken[5] = value
+    with pytest.raises(UndefinedEstimate, match="x holds 1 values that are not finite"):
+        pearson(broken, Y, passage=PASSAGE)
+
+
+def test_columns_of_different_length_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"y must have one value per row of passage \(600,\), but its shape is \(599,\)"):
+        pearson(X, Y[1:], passage=PASSAGE)
+
+
+def test_a_ratio_of_negative_values_is_refused() -> None:
+    with pytest.raises(UndefinedEstimate, match="without negative values"):
+        ratio(X, np.exp(Y), passage=PASSAGE)
+
+
+def test_a_slope_needs_positive_values_and_two_blocks() -> None:
+    with pytest.raises(UndefinedEstimate, match="positive finite values in every block"):
+        log_slope(np.stack([X, Y]), passage=PASSAGE)
+    with pytest.raises(ValueError, match="two blocks or more"):
+        log_slope(np.exp(X)[None], passage=PASSAGE)
+
+
+def test_a_share_of_numbers_is_refused() -> None:
+    with pytest.raises(TypeError, match="is_true must be an array of bool, but its type is float64"):
+        share(X, passage=PASSAGE)
+    with pytest.raises(TypeError, match="is_true must be an array of bool"):
+        every(X)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"level": 0.0}, "level must lie strictly between 0 and 1, but 0.0"),
+        ({"level": 95}, "level must lie strictly between 0 and 1, but 95"),
+        ({"replicates": 10}, "replicates must be at least 199, but 10"),
+    ],
+)
+def test_an_estimate_checks_its_arguments_first(arguments: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        STATISTICS["pearson"].estimate(**arguments)  # type: ignore[arg-type]
+
+
+def test_a_contrast_needs_one_scale_and_the_same_units() -> None:
+    with pytest.raises(ValueError, match="a contrast needs one scale, but 'fisher z' and 'log'"):
+        STATISTICS["pearson"].minus(STATISTICS["ratio"])
+    with pytest.raises(ValueError, match="12 passages and 30 blocks of 20 tokens"):
+        STATISTICS["pearson"].minus(pearson(X, Y, passage=np.zeros(600, int)))
+    with pytest.raises(ValueError, match="two resampled statistics"):
+        every(X > -99).minus(STATISTICS["pearson"])
+
+
+def test_an_estimate_outside_its_interval_or_not_finite_is_none() -> None:
+    good = STATISTICS["pearson"].estimate()
+    with pytest.raises(UndefinedEstimate, match="lies outside its interval"):
+        replace(good, value=2.0)
+    with pytest.raises(UndefinedEstimate, match="needs finite numbers"):
+        replace(good, high=np.inf)
+
+
+# A census and an exact bound.
+
+
+def test_a_census_has_no_width() -> None:
+    assert every(X < 99).estimate() == every(X < 99).estimate(seed=5, level=0.5)
+    found = largest(np.abs(np.stack([X, Y]))).estimate()
+    assert (found.low, found.high, found.unit) == (found.value, found.value, "census")
+    assert found.value == max(np.abs(X).max(), np.abs(Y).max())
+
+
+def test_a_share_without_exception_has_the_exact_bound_of_clopper_and_pearson() -> None:
+    found = share(X < 99, passage=PASSAGE).estimate()
+    assert found.units == 24
+    expected = scipy.stats.binomtest(24, 24).proportion_ci(0.95, method="exact")
+    assert (found.low, found.value, found.high) == (pytest.approx(expected.low), 1.0, 1.0)
+    none = share(X > 99, passage=PASSAGE).estimate()
+    assert (none.low, none.high) == (0.0, pytest.approx(1 - expected.low))
+
+
+# Power.
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_scale_leads_there_and_back(scale: str) -> None:
+    assert SCALES[scale].back(SCALES[scale].there(0.3)) == pytest.approx(0.3)
+
+
+def test_the_tokens_that_decide_give_the_promised_power() -> None:
+    """At the promised size, the normal approximation of the power is 80 %, up to the t quantiles used."""
+    estimate = STATISTICS["pearson"].estimate()
+    needed = tokens_to_decide(estimate, 0.0)
+    assert needed is not None
+    error = estimate.standard_error * np.sqrt(estimate.n / needed)
+    power = scipy.stats.norm.cdf(np.arctanh(estimate.value) / error - scipy.stats.norm.ppf(0.975))
+    assert 0.79 < power < 0.9
+
+
+def test_nothing_can_be_said_about_a_census_or_an_edge_it_sits_on() -> None:
+    assert smallest_effect(every(X < 99).estimate()) is None
+    assert tokens_to_decide(every(X < 99).estimate(), 0.5) is None
+    estimate = STATISTICS["pearson"].estimate()
+    assert tokens_to_decide(estimate, np.inf) is None
+    assert tokens_to_decide(replace(STATISTICS["contrast"].estimate(), value=0.1, low=0.0, high=0.2), 0.1) is None
+
+
+@given(st.floats(-0.999, 0.999), st.floats(1e-5, 0.5))
+def test_digits_never_show_minus_zero_and_keep_the_order(value: float, half: float) -> None:
+    one = Estimate(
+        statistic="r", value=value, low=value - half, high=value + half, level=0.95, n=9, units=9, unit="u", method="m"
+    )
+    shown = one.digits
+    assert "-0" not in {text.rstrip("0").rstrip(".") for text in shown}
+    low, high = float(shown[1]), float(shown[2])
+    assert low <= float(shown[0]) <= high
+    assert float(shown[0]) == pytest.approx(value, abs=half / 10 + 1e-6)

@@ -1,0 +1,142 @@
+"""Traces against an explicit computation over stored states, on tiny networks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pathlen.errors import InvalidText, ModelMismatch
+from pathlen.models import LoadedModel
+from pathlen.passages import Passage
+from pathlen.traces import Trace, _windows, trace
+
+
+@pytest.fixture(scope="module")
+def traced(tiny: LoadedModel, short: Passage) -> Trace:
+    return trace(tiny, short)
+
+
+def stored_states(model: LoadedModel, ids: np.ndarray) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
+    """States before the final norm, the state after it, and all logits, in float64 from an untouched forward pass."""
+    kept: list[torch.Tensor] = []
+    handle = model.network.transformer.h[-1].register_forward_hook(
+        lambda block, inputs, output: kept.append(output if isinstance(output, torch.Tensor) else output[0])
+    )
+    with torch.no_grad():
+        result = model.network(torch.from_numpy(ids)[None], output_hidden_states=True)
+    handle.remove()
+    states = [state[0].double() for state in [*result.hidden_states[:-1], kept[0]]]
+    return states, result.hidden_states[-1][0].double(), result.logits[0].double()
+
+
+def test_every_length_equals_the_explicit_one(tiny: LoadedModel, traced: Trace) -> None:
+    states, final, _ = stored_states(tiny, traced.token_ids)
+    norm = torch.linalg.vector_norm
+    for block in range(1, len(states)):
+        step = norm(states[block] - states[block - 1], dim=-1)
+        np.testing.assert_allclose(traced.step_length[block - 1], step, rtol=1e-5)
+        np.testing.assert_allclose(traced.displacement[block - 1], norm(states[block] - states[0], dim=-1), rtol=1e-5)
+        cosine = torch.cosine_similarity(states[block], states[block - 1], dim=-1)
+        np.testing.assert_allclose(traced.turning_angle[block - 1], torch.acos(cosine), rtol=1e-4)
+    np.testing.assert_allclose(traced.residual_norm, norm(torch.stack(states), dim=-1), rtol=1e-5)
+    np.testing.assert_allclose(traced.final_norm_step, norm(final - states[-2], dim=-1), rtol=1e-5)
+
+
+def test_states_before_and_after_the_final_norm_are_told_apart(traced: Trace) -> None:
+    assert not np.allclose(traced.final_norm_step, traced.step_length[-1], rtol=0.05)
+
+
+def test_next_logit_and_log_probability_are_the_models_own(tiny: LoadedModel, traced: Trace) -> None:
+    _, _, logits = stored_states(tiny, traced.token_ids)
+    following = torch.from_numpy(traced.token_ids[1:])
+    rows = torch.arange(len(following))
+    np.testing.assert_allclose(traced.next_logit, logits[rows, following], rtol=1e-5, atol=1e-5)
+    expected = torch.log_softmax(logits, dim=-1)[rows, following]
+    np.testing.assert_allclose(traced.next_log_probability, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_there_is_one_next_token_less_than_tokens(traced: Trace) -> None:
+    assert len(traced.next_logit) == len(traced.next_log_probability) == len(traced.token_ids) - 1
+    assert traced.step_length.shape == (2, len(traced.token_ids))
+    assert traced.residual_norm.shape == (3, len(traced.token_ids))
+
+
+def test_no_hook_stays_on_the_network(tiny: LoadedModel, short: Passage) -> None:
+    def hooks() -> list[int]:
+        return [len(block._forward_hooks) for block in tiny.network.transformer.h]
+
+    before = hooks()
+    trace(tiny, short)
+    assert hooks() == before
+
+
+def test_the_same_text_gives_the_same_trace_bit_for_bit(tiny: LoadedModel, short: Passage, traced: Trace) -> None:
+    again = trace(tiny, short)
+    for name in Trace.__dataclass_fields__:
+        assert np.array_equal(getattr(again, name), getattr(traced, name)), name
+
+
+@pytest.mark.parametrize(
+    ("tokens", "context", "expected"),
+    [
+        (5, 8, [(0, 0, 5)]),
+        (8, 8, [(0, 0, 8)]),
+        (9, 8, [(0, 0, 8), (4, 8, 9)]),
+        (20, 8, [(0, 0, 8), (4, 8, 12), (8, 12, 16), (12, 16, 20)]),
+    ],
+)
+def test_windows_by_hand(tokens: int, context: int, expected: list[tuple[int, int, int]]) -> None:
+    assert list(_windows(tokens, context)) == expected
+
+
+def test_a_long_text_is_read_in_windows_that_measure_every_token_once(tiny: LoadedModel, long: Passage) -> None:
+    traced = trace(tiny, long)
+    tokens = len(traced.token_ids)
+    assert tokens > 3 * tiny.context
+    assert traced.step_length.shape == (2, tokens)
+    assert len(traced.next_logit) == tokens - 1
+    assert traced.window[-1] >= 3
+    later = traced.position[traced.window > 0]
+    assert later.min() == tiny.context // 2  # half a context before every later token
+    assert traced.position.max() == tiny.context - 1
+
+
+def test_a_later_window_equals_a_pass_over_that_window_alone(tiny: LoadedModel, long: Passage) -> None:
+    traced = trace(tiny, long)
+    rows = np.flatnonzero(traced.window == 1)
+    start = rows[0] - tiny.context // 2
+    states, _, logits = stored_states(tiny, traced.token_ids[start : rows[-1] + 1])
+    expected = torch.linalg.vector_norm(states[1] - states[0], dim=-1)[tiny.context // 2 :]
+    np.testing.assert_allclose(traced.step_length[0, rows], expected, rtol=1e-5)
+    last = logits[-1, traced.token_ids[rows[-1] + 1]]  # the next token lies in the next window
+    np.testing.assert_allclose(traced.next_logit[rows[-1]], last, rtol=1e-5)
+
+
+@pytest.mark.parametrize("text", ["I", "a b"])
+def test_a_text_of_too_few_tokens_is_refused(tiny: LoadedModel, text: str) -> None:
+    with pytest.raises(InvalidText, match=r"needs at least 4 tokens, but 'one' has \d"):
+        trace(tiny, Passage(name="one", text=text, origin="test"))
+
+
+def test_a_capture_that_does_not_give_the_models_logits_is_refused(tiny: LoadedModel, short: Passage) -> None:
+    class Louder(torch.nn.Module):
+        """A head whose logits are not the product with its weight."""
+
+        def __init__(self, head: torch.nn.Linear) -> None:
+            super().__init__()
+            self.weight = head.weight
+
+        def forward(self, states: torch.Tensor) -> torch.Tensor:
+            return 16 * (states @ self.weight.T)
+
+    network = tiny.network
+    head = network.lm_head
+    network.lm_head = Louder(head)
+    try:
+        with pytest.raises(ModelMismatch, match="must give the model's own logits"):
+            trace(replace(tiny), short)
+    finally:
+        network.lm_head = head
