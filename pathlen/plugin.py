@@ -94,7 +94,7 @@ def _session(config: pytest.Config) -> Session:
                 directory=given.model,
                 texts=given.text,
                 seed=given.seed,
-                report=Path(given.report) if given.report else config.rootpath / DEFAULT_REPORT,
+                report=Path(given.report) if given.report else _home(config) / DEFAULT_REPORT,
                 fail_on=given.fail_on,
                 expect=given.expect,
             )
@@ -102,6 +102,11 @@ def _session(config: pytest.Config) -> Session:
             raise pytest.UsageError(str(error)) from error
         config.stash[SESSION] = Session(settings)
     return config.stash[SESSION]
+
+
+def _home(config: pytest.Config) -> Path:
+    """Return the project's folder; without a configuration file pytest's own root would be the folder of claims."""
+    return config.inipath.parent if config.inipath else config.invocation_params.dir
 
 
 # Collection: one item per claim and size.
@@ -338,10 +343,13 @@ class _Reporter:
             return
         from pathlen.report import terminal_lines
 
-        record, html = claims.write()
         self.lines = terminal_lines(claims.run())
-        self.lines.append(f"record {record}")
-        self.lines.append(f"report {html}")
+        try:
+            record, html = claims.write()
+            self.lines += [f"record {record}", f"report {html}"]
+        except OSError as error:
+            self.lines.append(f"the report could not be written, and the one before it is as it was: {error}")
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if claims.nothing_tested:
             self.lines.append("nothing was tested, so nothing is verified")
             if session.exitstatus == pytest.ExitCode.OK:

@@ -22,8 +22,9 @@ from pathlib import Path
 import msgspec
 
 from pathlen.claims import Claim, Finding
-from pathlen.errors import InvalidRecord
+from pathlen.errors import InvalidRecord, UndefinedEstimate
 from pathlen.stats.estimate import Estimate
+from pathlen.verdicts import Verdict
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -94,6 +95,9 @@ class FindingRecord:
     verdict: str
     estimate: Estimate | None
     reason: str
+
+    def __post_init__(self) -> None:
+        Verdict(self.verdict)  # a hand-edited word is a ValueError, and so no record
 
     @classmethod
     def of(cls, finding: Finding) -> FindingRecord:
@@ -226,7 +230,7 @@ def decoded(text: str | bytes, source: str = "the record") -> Run:
                 "it was written by another version of pathlen"
             )
         return msgspec.json.decode(text, type=Run)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UndefinedEstimate) as error:
         raise InvalidRecord(f"{source} is not a record: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRecord(f"{source} is not JSON: {error}") from error

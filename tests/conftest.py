@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pathlen.models import LoadedModel
     from pathlen.passages import Passage
+    from pathlen.records import Run
 
 # A shared machine pauses now and then; how long an example takes says nothing about it.
 settings.register_profile("pathlen", deadline=None)
@@ -99,3 +100,80 @@ def long() -> Passage:
     from pathlen.passages import shipped
 
     return shipped("tides")
+
+
+@pytest.fixture(scope="session")
+def run() -> Run:
+    """A small record with every verdict in it, made by hand; the estimates are real ones of made-up columns."""
+    import numpy as np
+
+    from pathlen.claims import Claim, Finding, evaluate
+    from pathlen.records import ClaimRecord, FindingRecord, ModelRecord, Run, TextRecord
+    from pathlen.stats import every, pearson
+    from pathlen.verdicts import Verdict, above, below, within
+
+    x, noise = np.random.default_rng(5).normal(size=(2, 480))
+    passage = np.repeat(np.arange(8), 60)
+    falls = Claim(
+        id="falls",
+        reading="corrected",
+        sentence='It falls, <b>markedly</b> & "soon".',
+        section="3.2",
+        sizes=("small", "medium"),
+        expect=below(0.0),
+        logic="all",
+    )
+    zero = Claim(
+        id="zero", reading="corrected", sentence="About 0.", section="1", sizes=("medium",), expect=within(-0.1, 0.1)
+    )
+    sums = Claim(
+        id="sums",
+        reading="as published",
+        sentence="Sums grow.",
+        section="3.1",
+        sizes=("small", "medium"),
+        expect=above(0.99),
+        true_by_construction="sums of lengths grow",
+    )
+    findings = [
+        evaluate(falls, "small", lambda: pearson(x, noise - x, passage=passage), seed=0),
+        evaluate(falls, "medium", lambda: pearson(x, noise + x, passage=passage), seed=0),
+        evaluate(zero, "medium", lambda: pearson(x, noise, passage=passage), seed=0),
+        evaluate(sums, "small", lambda: every(x < 99), seed=0),
+        Finding(claim=sums, size="medium", verdict=Verdict.NOT_TESTED, reason="no weights; get them with: x"),
+    ]
+    model = ModelRecord(
+        size="small",
+        title="mini Small",
+        source="mini/small",
+        revision="",
+        n_layer=2,
+        n_head=2,
+        d_model=16,
+        context=64,
+        weights_sha256="a" * 64,
+        tokenizer_sha256="b" * 64,
+        dtype="float32",
+        tokens=496,
+        rows=480,
+        windows=8,
+        seconds=0.5,
+        step_autocorrelation=0.25,
+        logit_autocorrelation=None,
+        points=tuple(zip(x[:40].tolist(), noise[:40].tolist(), strict=True)),
+        published_points=tuple(zip(x[:40].tolist(), noise[:40].tolist(), strict=True)),
+    )
+    return Run(
+        schema_version=1,
+        family="mini",
+        sizes=("small", "medium"),
+        started="2026-01-02T03:04:05+00:00",
+        seconds=1.25,
+        seed=0,
+        left_out=1,
+        texts=(TextRecord(name="one", origin="test", sha256="c" * 64),),
+        models=(model,),
+        claims=tuple(ClaimRecord.of(one, f"claims/test_x.py::test_{one.id}") for one in (falls, zero, sums)),
+        findings=tuple(FindingRecord.of(one) for one in findings),
+        environment={"pathlen": "0.0"},
+    )

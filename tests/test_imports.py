@@ -24,10 +24,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "original": {"models", "passages", "traces"},
     "measurements": {"models", "passages", "traces"},
     "claims": {"errors", "stats", "verdicts"},
-    "records": {"errors", "claims", "stats"},
+    "records": {"errors", "claims", "stats", "verdicts"},
     "report": {"records", "stats", "verdicts"},
     "workbench": {"errors", "measurements", "models", "original", "passages", "records", "stats", "traces"},
-    "sessions": {"claims", "errors", "measurements", "models", "passages", "records", "report", "verdicts", "workbench"},
+    "sessions": {
+        "claims",
+        "errors",
+        "measurements",
+        "models",
+        "passages",
+        "records",
+        "report",
+        "verdicts",
+        "workbench",
+    },
     "plugin": {"claims", "errors", "measurements", "report", "sessions", "verdicts"},
     "cli": {"errors", "models", "passages", "records", "report"},
 }
@@ -56,7 +66,9 @@ def rooms_imported(source: str) -> set[str]:
 
 
 def sources(name: str) -> list[Path]:
-    return [path for path in HOME.rglob("*.py") if path.name != "__init__.py" or path.parent != HOME if room(path) == name]
+    return [
+        path for path in HOME.rglob("*.py") if path.name != "__init__.py" or path.parent != HOME if room(path) == name
+    ]
 
 
 def test_every_module_has_its_place() -> None:

@@ -77,8 +77,6 @@ def test_values_that_are_not_finite_are_refused(measurement: Measurement) -> Non
         replace(measurement, next_logit=broken)
 
 
-def test_measure_is_traces_aligned(
-    tiny: LoadedModel, short: Passage, long: Passage, measurement: Measurement
-) -> None:
+def test_measure_is_traces_aligned(tiny: LoadedModel, short: Passage, long: Passage, measurement: Measurement) -> None:
     again = measure(tiny, [short, long])
     assert np.array_equal(again.step_length, measurement.step_length)

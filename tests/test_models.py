@@ -30,7 +30,12 @@ def test_every_family_has_the_four_depths(family: str) -> None:
 
 
 def test_the_table_of_gpt2_is_the_published_one() -> None:
-    assert [(one.n_head, one.d_model) for one in FAMILIES["gpt2"].values()] == [(12, 768), (16, 1024), (20, 1280), (25, 1600)]
+    assert [(one.n_head, one.d_model) for one in FAMILIES["gpt2"].values()] == [
+        (12, 768),
+        (16, 1024),
+        (20, 1280),
+        (25, 1600),
+    ]
 
 
 def test_an_unknown_family_or_size_lists_the_known_ones() -> None:
@@ -68,7 +73,9 @@ def test_weights_that_are_not_here_come_with_the_command_that_gets_them(
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ModelNotFound, match="weights of GPT-2 XL are not on this machine; get them with: hf download") as caught:
+    with pytest.raises(
+        ModelNotFound, match="weights of GPT-2 XL are not on this machine; get them with: hf download"
+    ) as caught:
         find(spec("gpt2", "xl"))
     assert "openai-community/gpt2-xl" in caught.value.remedy
     assert FAMILIES["gpt2"]["xl"].revision in caught.value.remedy
@@ -108,7 +115,9 @@ def test_a_damaged_configuration_is_refused(new_checkpoint: New) -> None:
     ("key", "value", "message"),
     [("model_type", "llama", "model_type must be 'gpt2'"), ("n_layer", "two", "must give n_layer as a whole number")],
 )
-def test_another_architecture_or_an_odd_shape_is_refused(new_checkpoint: New, key: str, value: str, message: str) -> None:
+def test_another_architecture_or_an_odd_shape_is_refused(
+    new_checkpoint: New, key: str, value: str, message: str
+) -> None:
     folder = new_checkpoint()
     config = json.loads((folder / "config.json").read_text("utf-8"))
     (folder / "config.json").write_text(json.dumps(config | {key: value}), encoding="utf-8")

@@ -56,8 +56,12 @@ def test_a_difference_between_passages_is_no_relation_between_tokens() -> None:
 
 
 def test_ratio_and_share_by_hand() -> None:
-    assert ratio(np.exp(X), np.exp(Y), passage=PASSAGE).estimate().value == pytest.approx(np.exp(X).sum() / np.exp(Y).sum())
-    assert share(np.stack([X > 0, Y > 0]), passage=PASSAGE).estimate().value == pytest.approx(((X > 0).mean() + (Y > 0).mean()) / 2)
+    assert ratio(np.exp(X), np.exp(Y), passage=PASSAGE).estimate().value == pytest.approx(
+        np.exp(X).sum() / np.exp(Y).sum()
+    )
+    assert share(np.stack([X > 0, Y > 0]), passage=PASSAGE).estimate().value == pytest.approx(
+        ((X > 0).mean() + (Y > 0).mean()) / 2
+    )
 
 
 def test_log_slope_is_numpys_fit() -> None:
@@ -210,7 +214,9 @@ def test_few_passages_are_cut_into_blocks_and_the_rest_joins_the_last() -> None:
 
 
 def test_too_little_of_anything_is_refused() -> None:
-    with pytest.raises(UndefinedEstimate, match="at least 5 passages, or 10 blocks of 20 tokens, but 1 passages with 199"):
+    with pytest.raises(
+        UndefinedEstimate, match="at least 5 passages, or 10 blocks of 20 tokens, but 1 passages with 199"
+    ):
         resampling_units(np.zeros(199))
 
 
@@ -231,7 +237,9 @@ def test_a_value_that_is_not_finite_is_refused(value: float) -> None:
 
 
 def test_columns_of_different_length_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"y must have one value per row of passage \(600,\), but its shape is \(599,\)"):
+    with pytest.raises(
+        ValueError, match=r"y must have one value per row of passage \(600,\), but its shape is \(599,\)"
+    ):
         pearson(X, Y[1:], passage=PASSAGE)
 
 

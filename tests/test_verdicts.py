@@ -76,7 +76,8 @@ def test_a_margin_is_judged_by_the_90_percent_interval_and_a_direction_by_95() -
 
 
 @pytest.mark.parametrize(
-    ("region", "words"), [(below(0.0), "below 0"), (above(0.9), "above 0.9"), (within(-0.1, 0.1), "between -0.1 and 0.1")]
+    ("region", "words"),
+    [(below(0.0), "below 0"), (above(0.9), "above 0.9"), (within(-0.1, 0.1), "between -0.1 and 0.1")],
 )
 def test_a_region_reads_as_words(region: Region, words: str) -> None:
     assert str(region) == words

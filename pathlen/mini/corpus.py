@@ -152,7 +152,7 @@ def bigram_loss(training: Tokens, held_out: Tokens, vocabulary: int = VOCABULARY
     """
     pairs, counts = np.unique(training[:-1] * vocabulary + training[1:], return_counts=True)
     once, twice = np.count_nonzero(counts == 1), np.count_nonzero(counts == 2)
-    discount = once / (once + 2 * twice) if once else 0.0
+    discount = once / (once + 2 * twice) if once else 0.5  # without singletons the formula says nothing
     before, after = np.divmod(pairs, vocabulary)
     seen_before = np.bincount(before, weights=counts, minlength=vocabulary)
     followers = np.bincount(before, minlength=vocabulary)

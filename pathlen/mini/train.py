@@ -130,6 +130,8 @@ def batches(stream: Tokens, plan: Plan, start: int = 0) -> Iterator[tuple[Tokens
     """
     short = round(plan.steps * SHORT_SHARE)
     for length, first, last in ((CONTEXT // 2, 0, short), (CONTEXT, short, plan.steps)):
+        if first == last:
+            continue
         rows = windows(stream, length)
         per_step = plan.tokens_per_step // length
         draw = np.random.default_rng([plan.seed, length])

@@ -1,0 +1,354 @@
+"""The plugin, by running pytest inside pytest on a tiny checkpoint and on the embedded family."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pathlen.records import read
+
+OPTIONS = ("--import-mode=importlib", "-p", "no:cacheprovider", "--report", "out")
+
+# Sizes of the embedded family as a stand-in for every other: a claim about all sizes runs on any model.
+CLAIMS = '''
+"""Claims whose outcome is known whatever the model."""
+
+import numpy as np
+
+from pathlen import SIZES, SMALL, above, below, claim, every, largest, pearson
+
+
+def planted(measured, rho):
+    draw = np.random.default_rng(1)
+    x, noise = draw.normal(size=(2, len(measured.passage)))
+    return pearson(x, rho * x + noise, passage=measured.passage)
+
+
+@claim(sizes=SIZES, section="1", expect=below(0.0))
+def test_holds(measured):
+    """A planted relation is found."""
+    return planted(measured, -1.0)
+
+
+@claim(sizes=SIZES, section="1", expect=below(0.0))
+def test_fails(measured):
+    """A planted relation of the other sign refutes."""
+    return planted(measured, 1.0)
+
+
+@claim(sizes=SIZES, section="1", expect=below(0.0))
+def test_open(measured):
+    """Where nothing is planted, nothing is decided."""
+    return planted(measured, 0.0)
+
+
+@claim(sizes=SIZES, section="1", expect=above(0.5), true_by_construction="it is a sum")
+def test_empty(measured):
+    """What could not be otherwise is vacuous."""
+    return every(measured.path_grows)
+
+
+@claim(sizes=SIZES, section="1", expect=below(0.0))
+def test_constant(measured):
+    """A constant column has no correlation."""
+    return pearson(np.ones(len(measured.passage)), measured.next_logit, passage=measured.passage)
+
+
+@claim(sizes=[SMALL], section="1", expect=below(0.0))
+def test_other(measured):
+    """Spoken about Small only."""
+    return planted(measured, -1.0)
+
+
+def test_ordinary():
+    assert True
+'''
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A project with one file of claims and a text of its own."""
+    (pytester.path / "claims").mkdir()
+    (pytester.path / "claims" / "test_known.py").write_text(CLAIMS, encoding="utf-8")
+    (pytester.path / "mine.txt").write_text("The river rose in the night. " * 60, encoding="utf-8")
+    return pytester
+
+
+KNOWN = "claims/test_known.py"
+
+
+def run_claims(project: pytest.Pytester, checkpoint: Path | str, *more: str) -> pytest.RunResult:
+    return project.runpytest("claims", "--model", str(checkpoint), "--text", "mine.txt", *OPTIONS, *more)
+
+
+def verdicts(project: pytest.Pytester, name: str = "tiny") -> dict[str, str]:
+    return {one.claim: one.verdict for one in read(project.path / "out" / f"{name}.json").findings}
+
+
+def test_every_verdict_has_its_outcome(project: pytest.Pytester, checkpoint: Path) -> None:
+    result = run_claims(project, checkpoint)
+    assert result.ret == 1
+    outcomes = result.parseoutcomes()
+    outcomes.pop("seconds", None)
+    assert outcomes == {"failed": 2, "passed": 2, "inconclusive": 1, "vacuous": 1, "not": 1}  # "1 not claimed"
+    assert verdicts(project) == {
+        "holds": "supported",
+        "fails": "refuted",
+        "open": "inconclusive",
+        "empty": "vacuous",
+        "constant": "invalid",
+    }
+
+
+def test_the_terminal_says_what_why_and_where(project: pytest.Pytester, checkpoint: Path) -> None:
+    result = run_claims(project, checkpoint, "-v")
+    result.stdout.fnmatch_lines(
+        [
+            "pathlen: family tiny (model): --model *",
+            "pathlen: 1 texts (mine), seed 0",
+            "*test_holds[[]model[]] PASSED*",
+            "*test_fails[[]model[]] FAILED*",
+            "*test_open[[]model[]] INCONCLUSIVE*",
+            "*test_empty[[]model[]] VACUOUS*",
+            "*test_other[[]model[]] NOT CLAIMED*",
+            "refuted: A planted relation of the other sign refutes.",
+            "  claimed   Pearson r within passages below 0  (section 1, corrected)",
+            "  measured  *blocks of 20 tokens), 95% interval",
+            "*= claims =*",
+            "holds *supported*",
+            "record *tiny.json",
+            "report *tiny.html",
+        ]
+    )
+
+
+def test_fail_on_changes_what_fails(project: pytest.Pytester, checkpoint: Path) -> None:
+    result = run_claims(project, checkpoint, "--fail-on", "inconclusive")
+    outcomes = result.parseoutcomes()
+    assert (outcomes["failed"], outcomes["refuted"], outcomes["invalid"]) == (1, 1, 1)
+    assert run_claims(project, checkpoint, "--fail-on", "not-tested").ret == 0
+
+
+def test_expect_passes_exactly_when_verdicts_equal_the_record(project: pytest.Pytester, checkpoint: Path) -> None:
+    run_claims(project, checkpoint)
+    record = project.path / "before.json"
+    (project.path / "out" / "tiny.json").rename(record)
+    assert run_claims(project, checkpoint, "--expect", str(record)).ret == 0
+
+    data = json.loads(record.read_text("utf-8"))
+    next(one for one in data["findings"] if one["claim"] == "open")["verdict"] = "supported"
+    record.write_text(json.dumps(data), encoding="utf-8")
+    result = run_claims(project, checkpoint, "--expect", str(record))
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["expected supported, found inconclusive: *"])
+    assert result.parseoutcomes()["failed"] == 1
+
+
+def test_expect_fails_when_the_record_holds_more(project: pytest.Pytester, checkpoint: Path) -> None:
+    run_claims(project, checkpoint)
+    record = project.path / "before.json"
+    (project.path / "out" / "tiny.json").rename(record)
+    result = run_claims(project, checkpoint, "--expect", str(record), "-k", "not test_fails")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["the expected record also holds: fails corrected model"])
+
+
+def test_a_model_that_is_not_here_is_not_tested_and_the_command_is_named(
+    project: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "empty"))
+    result = project.runpytest("claims", "--family", "gpt2", "--size", "small", *OPTIONS, "-k", "not ordinary")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result.stdout.fnmatch_lines(
+        [
+            "not tested: *GPT-2 Small are not on this machine; get them with: hf download openai-community/gpt2 *",
+            "nothing was tested, so nothing is verified",
+        ]
+    )
+    assert set(verdicts(project, "gpt2").values()) == {"not tested"}
+
+
+def test_a_damaged_checkpoint_is_invalid(project: pytest.Pytester, new_checkpoint: Callable[..., Path]) -> None:
+    folder = new_checkpoint("broken")
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-8])
+    assert run_claims(project, folder).ret == 1
+    assert set(verdicts(project, "broken").values()) == {"invalid"}
+
+
+def test_a_bug_in_a_claim_is_an_error_with_its_traceback(project: pytest.Pytester, checkpoint: Path) -> None:
+    (project.path / "claims" / "test_known.py").write_text(
+        CLAIMS
+        + '\n\n@claim(sizes=SIZES, expect=below(0.0))\ndef test_bug(measured):\n    """A bug."""\n    return measured.paht\n',
+        encoding="utf-8",
+    )
+    result = project.runpytest(f"{KNOWN}::test_bug", "--model", str(checkpoint), "--text", "mine.txt", *OPTIONS)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*AttributeError: *paht*"])
+    assert verdicts(project) == {"bug": "error"}
+
+
+def test_small_is_measured_beside_a_larger_size(project: pytest.Pytester) -> None:
+    (project.path / "claims" / "test_known.py").write_text(
+        '''
+from pathlen import MEDIUM, below, claim, pearson
+
+
+@claim(sizes=[MEDIUM], section="3.2", expect=below(9.0))
+def test_differs(measured_small, measured):
+    """Small is not Medium."""
+    assert measured_small.step_length.shape[0] == 12
+    assert measured.step_length.shape[0] == 24
+    small = pearson(measured_small.last_step, measured_small.next_logit, passage=measured_small.passage)
+    return small.minus(pearson(measured.last_step, measured.next_logit, passage=measured.passage))
+''',
+        encoding="utf-8",
+    )
+    result = project.runpytest("claims", "--family", "mini", "--size", "medium", "--text", "mine.txt", *OPTIONS)
+    assert result.ret == 0
+    assert [model.size for model in read(project.path / "out" / "mini.json").models] == ["small", "medium"]
+
+
+def test_there_is_no_small_beside_a_checkpoint_of_its_own(project: pytest.Pytester, checkpoint: Path) -> None:
+    (project.path / "claims" / "test_known.py").write_text(
+        "from pathlen import SIZES, below, claim, every\n\n\n@claim(sizes=SIZES, expect=below(0.0))\n"
+        'def test_differs(measured_small):\n    """Small differs."""\n    return every(measured_small.path_grows)\n',
+        encoding="utf-8",
+    )
+    result = run_claims(project, checkpoint)
+    result.stdout.fnmatch_lines(["not tested: there is no small beside tiny, which is a checkpoint of its own"])
+
+
+def test_a_run_spread_over_processes_writes_the_same_findings(project: pytest.Pytester, checkpoint: Path) -> None:
+    run_claims(project, checkpoint)
+    alone = read(project.path / "out" / "tiny.json")
+    (project.path / "out" / "tiny.json").unlink()
+    result = project.runpytest_subprocess(
+        "claims", "--model", str(checkpoint), "--text", "mine.txt", *OPTIONS, "-n", "2"
+    )
+    assert result.ret == 1
+    spread = read(project.path / "out" / "tiny.json")
+    assert {one.claim: one for one in spread.findings} == {one.claim: one for one in alone.findings}
+    assert [model.weights_sha256 for model in spread.models] == [model.weights_sha256 for model in alone.models]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--family", "gpt3"], "family must be one of gpt2, mini, but 'gpt3' was given"),
+        (["--family", "mini", "--size", "tiny"], "size must be one of small, medium, large, xl, but 'tiny' was given"),
+        (["--text", "nowhere.txt"], "'nowhere.txt' can't be read: No such file or directory"),
+        (["--text", "."], "text must be a file, but '.' is a directory"),
+        (["--text", "nietsche"], "one of nietzsche, *but 'nietsche' was given"),
+        (["--text", "empty.txt"], "a text needs at least one word*"),
+        (["--text", "latin.txt"], "text must be UTF-8, but 'latin.txt' is not (byte 3)"),
+        (["--model", "nowhere"], "model must be a directory with a checkpoint, but 'nowhere' is not a directory*"),
+        (
+            ["--fail-on", "refused"],
+            "--fail-on must name verdicts out of supported, refuted, *, but 'refused' was given",
+        ),
+        (["--expect", "none.json"], "record 'none.json' can't be read: No such file or directory"),
+        (["--family", "mini", "--seed", "-1"], "--seed must not be negative, but -1 was given"),
+    ],
+)
+def test_a_wrong_option_is_refused_before_any_work(project: pytest.Pytester, options: list[str], message: str) -> None:
+    (project.path / "empty.txt").write_text(" \n", encoding="utf-8")
+    (project.path / "latin.txt").write_bytes(b"caf\xe9")
+    result = project.runpytest("claims", *OPTIONS, *options)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: *{message}"])
+    assert not (project.path / "out").exists()
+
+
+def test_a_text_of_one_token_is_invalid_and_says_so(project: pytest.Pytester, checkpoint: Path) -> None:
+    (project.path / "mine.txt").write_text("I", encoding="utf-8")
+    assert run_claims(project, checkpoint).ret == 1
+    findings = read(project.path / "out" / "tiny.json").findings
+    assert {one.verdict for one in findings} == {"invalid"}
+    assert {one.reason for one in findings} == {"a text needs at least 4 tokens, but 'mine' has 1"}
+
+
+def test_a_report_that_can_not_be_written_is_refused_before_any_work(
+    project: pytest.Pytester, checkpoint: Path
+) -> None:
+    (project.path / "taken").write_text("a file", encoding="utf-8")
+    options = ("--import-mode=importlib", "--report", "taken")
+    result = project.runpytest("claims", "--model", str(checkpoint), "--text", "mine.txt", *options)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --report must be a folder that can be written to, but taken*"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('"""A planted relation is found."""', "pass"), "claim 'holds' needs a sentence*"),
+        (
+            ('section="1", expect=below(0.0))\ndef test_holds', 'section="1")\ndef test_holds'),
+            "claim 'holds' needs a region*",
+        ),
+        (("def test_open", "def test_holds_as_published"), ""),
+        (("def test_holds(measured)", "def test_holds()"), "claim test_holds must take what it measures*"),
+    ],
+)
+def test_a_claim_that_can_not_be_checked_stops_at_collection(
+    project: pytest.Pytester, checkpoint: Path, change: tuple[str, str], message: str
+) -> None:
+    assert change[0] in CLAIMS
+    (project.path / "claims" / "test_known.py").write_text(CLAIMS.replace(*change), encoding="utf-8")
+    result = run_claims(project, checkpoint)
+    if message:
+        assert result.ret in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.USAGE_ERROR)
+        assert any(message.rstrip("*") in line for line in [*result.outlines, *result.errlines])
+        assert not (project.path / "out" / "tiny.json").exists()
+    else:
+        assert "holds (as published)" in result.stdout.str()
+
+
+def test_two_claims_with_one_id_stop_the_session(project: pytest.Pytester, checkpoint: Path) -> None:
+    (project.path / "claims" / "test_twin.py").write_text(CLAIMS, encoding="utf-8")
+    result = run_claims(project, checkpoint)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: claim 'holds' (corrected) is declared twice, in *test_known.py* and in *test_twin.py*"]
+    )
+
+
+def test_a_session_that_dies_leaves_the_previous_report(
+    project: pytest.Pytester, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_claims(project, checkpoint)
+    before = {path.name: path.read_bytes() for path in (project.path / "out").iterdir()}
+
+    def killed(*_: object) -> None:
+        raise OSError("killed")
+
+    monkeypatch.setattr(os, "replace", killed)
+    result = run_claims(project, checkpoint, "--seed", "3", "--fail-on", "error")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["the report could not be written, and the one before it is as it was: killed"])
+    assert {path.name: path.read_bytes() for path in (project.path / "out").iterdir()} == before
+
+
+def test_a_project_without_claims_is_left_alone(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_nothing():\n    pass\n")
+    result = pytester.runpytest(*OPTIONS[:3])
+    assert result.ret == 0
+    assert "pathlen" not in "\n".join(line for line in result.outlines if not line.startswith(("plugins:", "rootdir:")))
+    assert not (pytester.path / "reports").exists()
+
+
+def test_collecting_only_measures_nothing(project: pytest.Pytester, checkpoint: Path) -> None:
+    result = run_claims(project, checkpoint, "--collect-only", "-q")
+    assert result.ret == 0
+    assert not (project.path / "out").exists()
+
+
+def test_a_directory_can_stand_for_a_size_and_is_held_to_its_shape(project: pytest.Pytester, checkpoint: Path) -> None:
+    result = run_claims(project, checkpoint, "--size", "small")
+    assert result.ret == 1
+    reasons = {one.reason for one in read(project.path / "out" / "gpt2.json").findings}
+    assert any("GPT-2 Small must have n_layer = 12" in reason for reason in reasons)

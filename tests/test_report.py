@@ -1,0 +1,190 @@
+"""The page and the terminal's lines, tested as data against the record."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pathlen.records import Run
+from pathlen.report import page, terminal_lines
+from pathlen.report.matrix import SYMBOLS, rows, sentence
+from pathlen.report.svg import Interval, forest, scatter, ticks
+
+
+class Reader(HTMLParser):
+    """Collects the text a reader sees, and every attribute that could load something."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.loads: list[tuple[str, str]] = []
+        self.ids: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ("src", "href", "srcset", "action", "data"):
+                self.loads.append((tag, value or ""))
+            if name == "id":
+                self.ids.append(value or "")
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def reader(run: Run) -> Reader:
+    return Reader(page(run))
+
+
+def test_every_cell_shows_its_verdict_value_and_interval(run: Run, reader: Reader) -> None:
+    for finding in run.findings:
+        assert finding.verdict in reader.text
+        if finding.estimate:
+            value, low, high = finding.estimate.digits
+            assert value in reader.text
+            if finding.estimate.unit != "census":
+                assert f"[{low}, {high}]" in reader.text
+
+
+def test_every_reason_and_every_command_is_on_the_page(run: Run, reader: Reader) -> None:
+    for finding in run.findings:
+        assert finding.reason in reader.text
+    for claim in run.claims:
+        assert f'pytest "{claim.node}"' in reader.text
+
+
+def test_the_page_loads_nothing(reader: Reader) -> None:
+    for tag, target in reader.loads:
+        assert target.startswith("#") or (tag, target) == ("link", "data:,")
+
+
+def test_every_link_leads_somewhere_and_ids_are_unique(reader: Reader) -> None:
+    assert len(reader.ids) == len(set(reader.ids))
+    for _, target in reader.loads:
+        if target.startswith("#"):
+            assert target[1:] in reader.ids
+
+
+def test_hostile_words_are_text(run: Run) -> None:
+    hostile = '</script><script>alert(1)</script>"\u202e\u2028'
+    claims = tuple(replace(claim, sentence=hostile, node=hostile) for claim in run.claims)
+    texts = tuple(replace(text, name=hostile, origin=hostile) for text in run.texts)
+    html = page(replace(run, claims=claims, texts=texts))
+    assert "<script" not in html
+    assert "alert(1)" in Reader(html).text
+
+
+def test_the_same_record_gives_the_same_bytes(run: Run) -> None:
+    assert page(run) == page(run)
+
+
+def test_the_demonstration_family_is_named_as_such_and_others_are_not(run: Run, reader: Reader) -> None:
+    assert "Nothing on this page says anything about GPT-2" in reader.text
+    assert "Demonstration family" not in page(replace(run, family="gpt2"))
+
+
+def test_a_run_that_measured_nothing_has_a_page(run: Run) -> None:
+    findings = tuple(replace(one, verdict="not tested", estimate=None) for one in run.findings)
+    assert "No model was measured in this run" in page(replace(run, models=(), findings=findings))
+
+
+def test_the_matrix_knows_what_was_not_claimed(run: Run) -> None:
+    words = {(row.claim.id, cell.size): cell.word for row in rows(run) for cell in row.cells}
+    assert words == {
+        ("falls", "small"): "supported",
+        ("falls", "medium"): "refuted",
+        ("zero", "small"): "not claimed",
+        ("zero", "medium"): "inconclusive",
+        ("sums", "small"): "vacuous",
+        ("sums", "medium"): "not tested",
+    }
+
+
+def test_a_claim_about_all_sizes_has_a_verdict_on_all(run: Run) -> None:
+    assert [row.together for row in rows(run)] == ["refuted", "", ""]
+
+
+def test_the_sentence_is_counted_from_the_matrix(run: Run) -> None:
+    assert sentence(run) == "3 claims on 2 sizes, 3 checks after correction: 1 supported, 1 refuted and 1 inconclusive."
+
+
+verdicts = st.sampled_from([word for word in SYMBOLS if word != "not claimed"])
+
+
+@given(st.lists(verdicts, min_size=5, max_size=5))
+def test_the_sentence_never_contradicts_the_matrix(run: Run, words: list[str]) -> None:
+    findings = tuple(replace(one, verdict=word) for one, word in zip(run.findings, words, strict=True))
+    changed = replace(run, findings=findings)
+    cells = [cell.word for row in rows(changed) if row.claim.reading == "corrected" for cell in row.cells]
+    said = {word: int(count) for count, word in re.findall(r"(\d+) (%s)" % "|".join(SYMBOLS), sentence(changed))}
+    assert said == {word: cells.count(word) for word in set(cells) - {"not claimed"}}
+
+
+def test_the_terminal_shows_the_matrix_and_why_something_was_not_tested(run: Run) -> None:
+    lines = terminal_lines(run)
+    assert lines[0].split() == ["small", "medium", "together"]
+    assert re.match(r"falls +✓ supported -0\.\d+ +✗ refuted 0\.\d+ +refuted", lines[1])
+    assert "not tested: no weights; get them with: x" in lines
+    assert "mini is a demonstration family: these verdicts say nothing about GPT-2" in lines
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
+def test_ticks_are_round_ordered_and_inside(low: float, width: float) -> None:
+    high = low + width
+    if not low < high:
+        return
+    found = ticks(low, high)
+    step = width / 5
+    assert found == sorted(set(found))
+    assert all(low - 1e-6 * width <= tick <= high + 1e-6 * width for tick in found)
+    assert "-0" not in {f"{tick:g}" for tick in found}
+    assert len(found) <= 1 + width / step * 1.01
+
+
+def test_ticks_need_room() -> None:
+    with pytest.raises(ValueError, match="ticks need low < high"):
+        ticks(1.0, 1.0)
+
+
+def test_a_figure_names_itself_and_escapes_its_words() -> None:
+    drawn = scatter([(0.0, 1.0), (2.0, 3.0)], title="<a & b>", x="x<", y="y")
+    assert "<title>&lt;a &amp; b&gt;</title>" in drawn
+    assert 'role="img"' in drawn
+    assert drawn.count("<circle") == 2
+
+
+def test_a_scatter_of_equal_points_has_axes() -> None:
+    assert "<circle" in scatter([(1.0, 0.0), (1.0, 0.0)], title="t", x="x", y="y")
+
+
+def numbers(pattern: str, text: str) -> list[float]:
+    return [float(found) for found in re.findall(pattern, text)]
+
+
+def test_a_forest_draws_values_where_they_are_and_the_region_beside_them() -> None:
+    lines = [
+        Interval(label="small", value=-0.3, low=-0.4, high=-0.2, verdict="supported"),
+        Interval(label="xl", value=0.05, low=-0.05, high=0.15, verdict="not tested"),
+    ]
+    drawn = forest(lines, (float("-inf"), 0.0), title="t")
+    places = numbers(r'<circle class="value [a-z-]+" cx="([\d.]+)"', drawn)
+    (edge,) = numbers(r'<line class="edge" x1="([\d.]+)"', drawn)
+    assert places[0] < edge < places[1]
+    start, width = numbers(r'<rect class="region" x="([\d.]+)"', drawn) + numbers(r'y="4" width="([\d.]+)"', drawn)
+    assert start + width == pytest.approx(edge, abs=0.11)
+
+
+def test_an_unclaimed_size_without_finding_is_not_called_tested(run: Run) -> None:
+    only = tuple(one for one in run.findings if one.claim == "falls")
+    words = {cell.word for row in rows(replace(run, findings=only)) for cell in row.cells if row.claim.id == "sums"}
+    assert words == {"not tested"}
