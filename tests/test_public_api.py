@@ -6,11 +6,48 @@ import pytest
 
 import pathlen
 
-PUBLIC = """
-Claim Estimate Finding InvalidClaim InvalidRecord InvalidText LARGE LoadedModel MEDIUM Measurement ModelMismatch
-ModelNotFound ModelSpec Passage PathlenError Published Region Run SIZES SMALL Statistic Trace UndefinedEstimate Verdict XL
-above below claim every largest load log_slope measure pearson ratio share spearman spec trace within
-""".split()
+PUBLIC = [
+    "Claim",
+    "Estimate",
+    "Finding",
+    "InvalidClaim",
+    "InvalidRecord",
+    "InvalidText",
+    "LARGE",
+    "LoadedModel",
+    "MEDIUM",
+    "Measurement",
+    "ModelMismatch",
+    "ModelNotFound",
+    "ModelSpec",
+    "Passage",
+    "PathlenError",
+    "Published",
+    "Region",
+    "Run",
+    "SIZES",
+    "SMALL",
+    "Statistic",
+    "Trace",
+    "UndefinedEstimate",
+    "Verdict",
+    "XL",
+    "above",
+    "below",
+    "claim",
+    "every",
+    "largest",
+    "load",
+    "log_slope",
+    "measure",
+    "pearson",
+    "ratio",
+    "share",
+    "spearman",
+    "spec",
+    "trace",
+    "within",
+]
 
 
 def test_the_list_is_what_is_promised() -> None:

@@ -126,7 +126,7 @@ def test_the_sentence_never_contradicts_the_matrix(run: Run, words: list[str]) -
     findings = tuple(replace(one, verdict=word) for one, word in zip(run.findings, words, strict=True))
     changed = replace(run, findings=findings)
     cells = [cell.word for row in rows(changed) if row.claim.reading == "corrected" for cell in row.cells]
-    said = {word: int(count) for count, word in re.findall(r"(\d+) (%s)" % "|".join(SYMBOLS), sentence(changed))}
+    said = {word: int(count) for count, word in re.findall(rf"(\d+) ({'|'.join(SYMBOLS)})", sentence(changed))}
     assert said == {word: cells.count(word) for word in set(cells) - {"not claimed"}}
 
 

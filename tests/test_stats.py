@@ -21,11 +21,11 @@ from pathlen.stats.scales import SCALES
 DRAW = np.random.default_rng(7)
 PASSAGE = np.repeat(np.arange(12), 50)
 X = DRAW.normal(size=600) + DRAW.normal(size=12)[PASSAGE]
-Y = 0.4 * X + DRAW.normal(size=600) + DRAW.normal(size=12)[PASSAGE]
+Y = X * 0.4 + DRAW.normal(size=600) + DRAW.normal(size=12)[PASSAGE]
 
 
 def centred(column: np.ndarray) -> np.ndarray:
-    means = np.array([column[PASSAGE == one].mean() for one in range(12)])
+    means = np.array([column[one == PASSAGE].mean() for one in range(12)])
     return column - means[PASSAGE]
 
 

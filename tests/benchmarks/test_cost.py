@@ -1,0 +1,68 @@
+"""What measuring costs: ``pytest tests/benchmarks -s`` prints ratios; nothing here fails because it was slow.
+
+Contenders first have to give the same numbers, then run in turns in one process on one thread; a ratio is one of
+medians.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from pathlen import SIZES
+from pathlen.models import load, spec
+from pathlen.original import original, relative_error
+from pathlen.passages import shipped
+from pathlen.traces import trace
+
+ROUNDS = 7
+PROJECT = Path(__file__).parents[2]
+
+
+def medians(*contenders: Callable[[], object]) -> list[float]:
+    seconds: list[list[float]] = [[] for _ in contenders]
+    for contender in contenders:
+        contender()
+    for turn in range(ROUNDS):
+        for place in range(len(contenders)):
+            which = (place + turn) % len(contenders)
+            start = time.perf_counter()
+            contenders[which]()
+            seconds[which].append(time.perf_counter() - start)
+    return [statistics.median(times) for times in seconds]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_measurement_of_a_passage_against_the_published_loop(size: str) -> None:
+    torch.set_num_threads(1)
+    model, passage = load(spec("mini", size)), shipped("nietzsche")
+    assert relative_error(trace(model, passage), original(model, passage)).max() < 1e-5
+    ids = torch.tensor(model.token_ids(passage.text))[None]
+
+    def bare() -> None:
+        with torch.inference_mode():
+            model.network(ids)
+
+    ours, loop, forward = medians(lambda: trace(model, passage), lambda: original(model, passage), bare)
+    print(
+        f"\nmini {size}, {ids.shape[1]} tokens: ours {1000 * ours:.0f} ms, {loop / ours:.1f} times faster than the loop,"
+        f" {ours / forward:.2f} of a bare forward pass"
+    )
+
+
+def test_the_cost_of_a_whole_run_on_mini(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "claims/", "--family", "mini", "-q", "--fail-on", "error"]
+    start = time.perf_counter()
+    done = subprocess.run([*command, "--report", str(tmp_path)], cwd=PROJECT, capture_output=True, text=True)
+    seconds = time.perf_counter() - start
+    assert done.returncode == 0, done.stdout
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"\npytest claims/ on mini: {seconds:.0f} s and at most {peak:,.0f} MiB")
