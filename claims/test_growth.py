@@ -34,6 +34,17 @@ def test_grows(measured):
 @claim(
     sizes=SIZES,
     section="3.1",
+    expect=above(0.9),
+    not_shown="anything about the last block: its published state lies beyond the final norm",
+)
+def test_grows_as_published(as_published):
+    """From block to block, tokens keep getting farther away from where they started."""
+    return share(as_published.displacement_grows, passage=as_published.passage)
+
+
+@claim(
+    sizes=SIZES,
+    section="3.1",
     expect=within(1 / 1.25, 1.25),  # a quarter either way still looks like a straight line
     not_shown="that each single block moves tokens by the same length; only the two halves are compared",
 )
@@ -62,3 +73,14 @@ def test_linear_as_published(as_published):
 def test_energy(measured):
     """Energy is pumped in all along: the norm of the residual stream rises through the blocks."""
     return log_slope(measured.residual_norm, passage=measured.passage)
+
+
+@claim(
+    sizes=SIZES,
+    section="3.1",
+    expect=above(0.0),
+    not_shown="anything about the last block: its published state lies beyond the final norm",
+)
+def test_energy_as_published(as_published):
+    """Energy is pumped in all along: the norm of the residual stream rises through the blocks."""
+    return log_slope(as_published.residual_norm, passage=as_published.passage)

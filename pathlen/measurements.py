@@ -110,7 +110,7 @@ class Measurement:
 
         The first block is left out: it starts at the embedding itself and can't but lead away from it.
         """
-        return np.diff(self.displacement, axis=0) > 0
+        return _grows(self.displacement)
 
     @property
     def path_grows(self) -> NDArray[np.bool_]:
@@ -128,13 +128,17 @@ class Published:
         Index of the text. Each text has a row for every token but its first, *the last one included*.
     step_length : ndarray, shape (steps, rows)
         Steps as published: the last reaches to the state *after* the final norm, ``||norm(h_n) - h_(n-1)||``.
+    residual_norm, displacement : ndarray, shape (states, rows) and (steps, rows)
+        As in `Measurement`, the last entry taken after the final norm.
     next_logit : ndarray, shape (rows,)
         Of the token that came next; **0 in each text's last row**, which has none.
 
     """
 
     passage: NDArray[np.int64]
+    residual_norm: Array
     step_length: Array
+    displacement: Array
     next_logit: Array
 
     @property
@@ -153,6 +157,11 @@ class Published:
         """As `Measurement.late_steps`, the step through the final norm among them."""
         return _late(self.step_length)
 
+    @property
+    def displacement_grows(self) -> NDArray[np.bool_]:
+        """As `Measurement.displacement_grows`, the last block's together with the final norm."""
+        return _grows(self.displacement)
+
 
 def _early(step_length: Array) -> Array:
     mean: Array = step_length[: len(step_length) // 2].mean(axis=0)
@@ -162,6 +171,10 @@ def _early(step_length: Array) -> Array:
 def _late(step_length: Array) -> Array:
     mean: Array = step_length[-(len(step_length) // 2) :].mean(axis=0)
     return mean
+
+
+def _grows(displacement: Array) -> NDArray[np.bool_]:
+    return np.diff(displacement, axis=0) > 0
 
 
 def from_traces(traces: Sequence[Trace]) -> Measurement:
@@ -184,9 +197,16 @@ def from_traces(traces: Sequence[Trace]) -> Measurement:
 
 def as_published(traces: Sequence[Trace]) -> Published:
     """Return the columns as the published procedure paired them, from the same traces."""
+
+    def through_final_norm(name: str, last: str) -> Array:
+        parts = [np.vstack([getattr(one, name)[:-1], getattr(one, last)])[:, LEFT_OUT:] for one in traces]
+        return np.hstack(parts)
+
     return Published(
         passage=np.repeat(np.arange(len(traces)), [len(one.token_ids) - LEFT_OUT for one in traces]),
-        step_length=np.hstack([np.vstack([one.step_length[:-1], one.final_norm_step])[:, LEFT_OUT:] for one in traces]),
+        residual_norm=through_final_norm("residual_norm", "final_norm_length"),
+        step_length=through_final_norm("step_length", "final_norm_step"),
+        displacement=through_final_norm("displacement", "final_norm_displacement"),
         next_logit=np.concatenate([np.append(one.next_logit[LEFT_OUT:], 0.0) for one in traces]),
     )
 

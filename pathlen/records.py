@@ -134,9 +134,9 @@ class ModelRecord:
     step_autocorrelation, logit_autocorrelation : float or None
         Lag-one autocorrelation within passages of the last step and of the next-token logit: how strongly
         neighbouring tokens depend on each other. None if a column is constant.
-    points, published_points : tuple of (float, float)
-        Last step and next-token logit of rows drawn by the run's seed, for a scatter; the second as published,
-        with every spurious zero.
+    points, published_points, spurious_points : tuple of (float, float)
+        Last step and next-token logit of rows drawn by the run's seed, for a scatter; the second as published, the
+        third each text's last row there, whose logit is a zero that belongs to no token.
 
     """
 
@@ -159,6 +159,7 @@ class ModelRecord:
     logit_autocorrelation: float | None
     points: tuple[Point, ...]
     published_points: tuple[Point, ...]
+    spurious_points: tuple[Point, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

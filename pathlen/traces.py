@@ -7,7 +7,7 @@ so no array of tokens by vocabulary is ever made.
 
 Two states share the name "last hidden state" in most software. Here the state *before* the final norm is what
 every length is about; what the published procedure measured, the state *after* it, has columns of its own
-(`Trace.final_norm_step`).
+(`Trace.final_norm_step` and its neighbours).
 
 A text longer than the model's context is read in windows that overlap by half a context; each token is measured
 once, in the first window that holds it, so all but the first window's tokens have at least half a context
@@ -63,8 +63,9 @@ class Trace:
         ``||h_L - h_0||``.
     turning_angle : ndarray, shape (steps, tokens)
         Angle between ``h_(L-1)`` and ``h_L`` in radians.
-    final_norm_step : ndarray, shape (tokens,)
-        ``||norm(h_n) - h_(n-1)||``: what the published procedure calls the last step.
+    final_norm_step, final_norm_displacement, final_norm_length : ndarray, shape (tokens,)
+        ``||norm(h_n) - h_(n-1)||``, ``||norm(h_n) - h_0||`` and ``||norm(h_n)||``: what the published procedure takes
+        for the last step, the last displacement and the last residual norm.
     next_logit, next_log_probability : ndarray, shape (tokens - 1,)
         Of the token that came next in the text; the last token has none.
 
@@ -79,6 +80,8 @@ class Trace:
     displacement: Array
     turning_angle: Array
     final_norm_step: Array
+    final_norm_displacement: Array
+    final_norm_length: Array
     next_logit: Array
     next_log_probability: Array
 
@@ -147,8 +150,7 @@ class _Lengths:
     """Collects lengths from the blocks of one forward pass; keeps the embedding and the last two states only."""
 
     def __init__(self) -> None:
-        self.embedding: Tensor | None = None
-        self.before_last = self.last = torch.empty(0)
+        self.embedding = self.before_last = self.last = torch.empty(0)
         self.norm: list[Tensor] = []
         self.step: list[Tensor] = []
         self.displacement: list[Tensor] = []
@@ -157,7 +159,7 @@ class _Lengths:
         before = inputs[0][0]
         # Blocks return the state, in a tuple up to transformers 4.
         after = (output[0] if isinstance(output, tuple) else output)[0]
-        if self.embedding is None:
+        if not self.norm:
             self.embedding = before
             self.norm.append(length(before))
         self.norm.append(length(after))
@@ -173,6 +175,8 @@ class _Lengths:
             "displacement": torch.stack(self.displacement),
             "turning_angle": turning_angle(norm[:-1], norm[1:], step),
             "final_norm_step": distance(self.before_last, final),
+            "final_norm_displacement": distance(self.embedding, final),
+            "final_norm_length": length(final),
         }
 
 

@@ -116,10 +116,7 @@ class Workbench:
         seconds: float,
     ) -> ModelRecord:
         draw = np.random.default_rng(self._seed)
-        rows = _some(draw, len(measured.passage))
-        # Every spurious row is kept: there is one per text, and they are what the reader should see.
-        spurious = np.flatnonzero(np.diff(published.passage, append=-1))
-        published_rows = np.union1d(_some(draw, len(published.passage)), spurious)
+        is_last = np.diff(published.passage, append=-1) != 0
         spec = model.spec
         return ModelRecord(
             size=spec.size,
@@ -139,14 +136,15 @@ class Workbench:
             seconds=seconds,
             step_autocorrelation=lag_one(measured.last_step, passage=measured.passage),
             logit_autocorrelation=lag_one(measured.next_logit, passage=measured.passage),
-            points=_points(measured.last_step[rows], measured.next_logit[rows]),
-            published_points=_points(published.last_step[published_rows], published.next_logit[published_rows]),
+            points=_points(measured, _some(draw, np.arange(len(measured.passage)))),
+            published_points=_points(published, _some(draw, np.flatnonzero(~is_last))),
+            spurious_points=_points(published, np.flatnonzero(is_last)),
         )
 
 
-def _some(draw: np.random.Generator, rows: int) -> NDArray[np.int64]:
-    return np.sort(draw.choice(rows, size=min(rows, POINTS), replace=False))
+def _some(draw: np.random.Generator, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    return np.sort(draw.choice(rows, size=min(len(rows), POINTS), replace=False))
 
 
-def _points(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[Point, ...]:
-    return tuple(zip(x.tolist(), y.tolist(), strict=True))
+def _points(columns: Measurement | Published, rows: NDArray[np.intp]) -> tuple[Point, ...]:
+    return tuple(zip(columns.last_step[rows].tolist(), columns.next_logit[rows].tolist(), strict=True))

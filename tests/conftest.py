@@ -162,6 +162,7 @@ def run() -> Run:
         logit_autocorrelation=None,
         points=tuple(zip(x[:40].tolist(), noise[:40].tolist(), strict=True)),
         published_points=tuple(zip(x[:40].tolist(), noise[:40].tolist(), strict=True)),
+        spurious_points=((0.5, 0.0),),
     )
     return Run(
         schema_version=1,

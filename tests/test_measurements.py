@@ -47,6 +47,9 @@ def test_the_published_pairing_has_one_row_more_per_text_with_a_zero_logit(trace
     assert published.next_logit[ends].tolist() == [0.0, 0.0]
     assert np.count_nonzero(published.next_logit == 0) == 2
     assert published.last_step[ends[0]] == traces[0].final_norm_step[-1]
+    assert published.displacement[-1, ends[0]] == traces[0].final_norm_displacement[-1]
+    assert published.residual_norm[-1, ends[0]] == traces[0].final_norm_length[-1]
+    assert published.residual_norm[-2, ends[0]] == traces[0].residual_norm[-2, -1]
 
 
 def test_halves_of_the_blocks_leave_a_middle_block_out(measurement: Measurement) -> None:

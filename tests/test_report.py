@@ -161,6 +161,7 @@ def test_a_figure_names_itself_and_escapes_its_words() -> None:
     assert "<title>&lt;a &amp; b&gt;</title>" in drawn
     assert 'role="img"' in drawn
     assert drawn.count("<circle") == 2
+    assert scatter([(0.0, 1.0)], [(2.0, 0.0)], title="t", x="x", y="y").count('class="ring"') == 1
 
 
 def test_a_scatter_of_equal_points_has_axes() -> None:

@@ -43,6 +43,8 @@ def test_every_length_equals_the_explicit_one(tiny: LoadedModel, traced: Trace) 
         np.testing.assert_allclose(traced.turning_angle[block - 1], torch.acos(cosine), rtol=1e-4)
     np.testing.assert_allclose(traced.residual_norm, norm(torch.stack(states), dim=-1), rtol=1e-5)
     np.testing.assert_allclose(traced.final_norm_step, norm(final - states[-2], dim=-1), rtol=1e-5)
+    np.testing.assert_allclose(traced.final_norm_displacement, norm(final - states[0], dim=-1), rtol=1e-5)
+    np.testing.assert_allclose(traced.final_norm_length, norm(final, dim=-1), rtol=1e-5)
 
 
 def test_states_before_and_after_the_final_norm_are_told_apart(traced: Trace) -> None:

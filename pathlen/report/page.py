@@ -66,12 +66,20 @@ def _forest(row: Row) -> Markup | None:
 
 
 def _figures(model: ModelRecord) -> _ModelFigures:
-    def drawn(points: tuple[tuple[float, float], ...], kind: str, step: str) -> Markup:
-        title = f"{model.title}, {kind}: {step} against the next token's logit, {len(points)} of {model.rows} tokens"
-        return scatter(points, title=title, x=step, y="next-token logit")
-
+    title = f"{model.title}, {{}}: last step against the next token's logit, {{}} of {model.rows:,} tokens"
     return _ModelFigures(
         model=model,
-        corrected=drawn(model.points, "corrected", "last step, before the final norm"),
-        published=drawn(model.published_points, "as published", "last step and final norm"),
+        corrected=scatter(
+            model.points,
+            title=title.format("corrected", len(model.points)),
+            x="last step, before the final norm",
+            y="next-token logit",
+        ),
+        published=scatter(
+            model.published_points,
+            model.spurious_points,
+            title=title.format("as published", len(model.published_points)),
+            x="last step and final norm",
+            y="next-token logit",
+        ),
     )

@@ -50,11 +50,16 @@ def _padded(values: Sequence[float], share: float = 0.05) -> tuple[float, float]
     return low - pad, high + pad
 
 
-def scatter(points: Sequence[tuple[float, float]], *, title: str, x: str, y: str) -> Markup:
-    """Return a scatter of points; ``title`` is its accessible name, ``x`` and ``y`` are the axes' names."""
+def scatter(
+    points: Sequence[tuple[float, float]], odd: Sequence[tuple[float, float]] = (), *, title: str, x: str, y: str
+) -> Markup:
+    """Return a scatter of points, with odd ones among them drawn as rings.
+
+    ``title`` is the figure's accessible name, ``x`` and ``y`` are the names of its axes.
+    """
     width, height, left, bottom = 300, 220, 44, 34
-    across = _Scale(*_padded([point[0] for point in points]), left, width - 6)
-    up = _Scale(*_padded([point[1] for point in points]), height - bottom, 6)
+    across = _Scale(*_padded([point[0] for point in (*points, *odd)]), left, width - 6)
+    up = _Scale(*_padded([point[1] for point in (*points, *odd)]), height - bottom, 6)
     parts = [_opening(width, height, title)]
     for tick in ticks(across.low, across.high):
         parts.append(f'<line class="grid" x1="{across(tick)}" x2="{across(tick)}" y1="6" y2="{height - bottom}"/>')
@@ -63,6 +68,7 @@ def scatter(points: Sequence[tuple[float, float]], *, title: str, x: str, y: str
         parts.append(f'<line class="grid" x1="{left}" x2="{width - 6}" y1="{up(tick)}" y2="{up(tick)}"/>')
         parts.append(f'<text x="{left - 4}" y="{up(tick) + 3}" text-anchor="end">{tick:g}</text>')
     parts.extend(f'<circle class="dot" cx="{across(a)}" cy="{up(b)}" r="2"/>' for a, b in points)
+    parts.extend(f'<circle class="ring" cx="{across(a)}" cy="{up(b)}" r="3.5"/>' for a, b in odd)
     parts.append(
         f'<text class="name" x="{(left + width) / 2}" y="{height - 5}" text-anchor="middle">{escape(x)}</text>'
     )
