@@ -25,6 +25,11 @@ settings.load_profile("pathlen")
 BLOCKS, HEADS, WIDTH, CONTEXT = 2, 2, 16, 64
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Make every warning an error, here rather than in pyproject.toml: claims run with whatever is installed."""
+    config.addinivalue_line("filterwarnings", "error")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """Tiny networks are slower on two threads than on one."""

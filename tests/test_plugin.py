@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -330,6 +333,28 @@ def test_a_session_that_dies_leaves_the_previous_report(
     result = run_claims(project, checkpoint, "--seed", "3", "--fail-on", "error")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["the report could not be written, and the one before it is as it was: killed"])
+    assert {path.name: path.read_bytes() for path in (project.path / "out").iterdir()} == before
+
+
+def test_a_killed_run_leaves_the_previous_report(project: pytest.Pytester, checkpoint: Path) -> None:
+    run_claims(project, checkpoint)
+    before = {path.name: path.read_bytes() for path in (project.path / "out").iterdir()}
+    (project.path / KNOWN).write_text(
+        CLAIMS.replace(
+            "    return planted(measured, 0.0)", "    open('started', 'w').close()\n    import time\n    time.sleep(60)"
+        ),
+        encoding="utf-8",
+    )
+    command = [sys.executable, "-m", "pytest", "claims", "--model", str(checkpoint), "--text", "mine.txt", *OPTIONS]
+    running = subprocess.Popen(command, cwd=project.path, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not (project.path / "started").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert (project.path / "started").exists()
+    finally:
+        running.kill()
+        running.wait()
     assert {path.name: path.read_bytes() for path in (project.path / "out").iterdir()} == before
 
 
