@@ -25,8 +25,9 @@ Y = X * 0.4 + DRAW.normal(size=600) + DRAW.normal(size=12)[PASSAGE]
 
 
 def centred(column: np.ndarray) -> np.ndarray:
-    means = np.array([column[one == PASSAGE].mean() for one in range(12)])
-    return column - means[PASSAGE]
+    means = np.array([column[PASSAGE == one].mean() for one in range(12)])
+    deviations: np.ndarray = column - means[PASSAGE]
+    return deviations
 
 
 # Values.
@@ -143,9 +144,9 @@ def test_a_higher_level_gives_a_wider_interval() -> None:
 
 def test_global_random_state_is_left_alone() -> None:
     np.random.seed(3)  # noqa: NPY002
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = np.random.get_state(legacy=False)  # noqa: NPY002
     STATISTICS["pearson"].estimate()
-    assert np.array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+    assert str(np.random.get_state(legacy=False)) == str(before)  # noqa: NPY002
 
 
 def simulated(seed: int, passages: int, rho: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -306,9 +307,11 @@ def test_a_share_without_exception_has_the_exact_bound_of_clopper_and_pearson() 
     found = share(X < 99, passage=PASSAGE).estimate()
     assert found.units == 24
     expected = scipy.stats.binomtest(24, 24).proportion_ci(0.95, method="exact")
-    assert (found.low, found.value, found.high) == (pytest.approx(expected.low), 1.0, 1.0)
+    assert found.low == pytest.approx(expected.low)
+    assert (found.value, found.high) == (1.0, 1.0)
     none = share(X > 99, passage=PASSAGE).estimate()
-    assert (none.low, none.high) == (0.0, pytest.approx(1 - expected.low))
+    assert none.low == 0.0
+    assert none.high == pytest.approx(1 - expected.low)
 
 
 # Power.
