@@ -155,18 +155,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if items and not session.config.option.collectonly:
         claims = _session(session.config)
         claims.with_original = any("relative_error" in getattr(item, "fixturenames", ()) for item in items)
-        _refuse_unwritable(claims.settings.report)
-
-
-def _refuse_unwritable(folder: Path) -> None:
-    import tempfile
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise pytest.UsageError(f"--report must be a folder that can be written to, but {folder}: {error}") from error
+        try:
+            claims.refuse_unwritable()
+        except OSError as error:
+            raise pytest.UsageError(str(error)) from error
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:

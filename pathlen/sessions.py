@@ -6,6 +6,7 @@ that it can be read, and tested, without pytest.
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -207,6 +208,16 @@ class Session:
         self.findings[finding.claim, finding.reading, finding.size] = finding
         for model in models:
             self._models[model.size] = model
+
+    def refuse_unwritable(self) -> None:
+        """Raise `OSError` if the report could not be written at the end; better known before the work than after."""
+        folder = self.settings.report
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise OSError(f"--report must be a folder that can be written to, but {folder}: {error}") from error
 
     @property
     def nothing_tested(self) -> bool:

@@ -221,6 +221,11 @@ def test_too_little_of_anything_is_refused() -> None:
         resampling_units(np.zeros(199))
 
 
+def test_rows_of_a_passage_that_do_not_stand_together_are_refused() -> None:
+    with pytest.raises(ValueError, match="must stand together, but 2 passages change 99 times"):
+        resampling_units(np.tile([0, 1], 50))
+
+
 # Refusals.
 
 

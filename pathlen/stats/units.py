@@ -63,6 +63,8 @@ def resampling_units(passage: ArrayLike) -> Units:
 
     Raises
     ------
+    ValueError
+        If the rows of a passage do not stand together.
     UndefinedEstimate
         If neither five passages nor ten blocks can be formed.
 
@@ -105,4 +107,10 @@ def _labels(passage: ArrayLike) -> NDArray[np.intp]:
     given = np.asarray(passage)
     if given.ndim != 1 or given.size == 0:
         raise UndefinedEstimate(f"passage must be a row of labels, but its shape is {given.shape}")
-    return np.unique(given, return_inverse=True)[1]
+    label = np.unique(given, return_inverse=True)[1]
+    runs = 1 + np.count_nonzero(np.diff(label))
+    if runs != label.max() + 1:
+        raise ValueError(
+            f"rows of a passage must stand together, but {label.max() + 1} passages change {runs - 1} times"
+        )
+    return label
