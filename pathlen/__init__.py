@@ -30,13 +30,18 @@ if TYPE_CHECKING:
     from pathlen.records import Run as Run
     from pathlen.stats import Estimate as Estimate
     from pathlen.stats import Statistic as Statistic
+    from pathlen.stats import cliffs_delta as cliffs_delta
     from pathlen.stats import every as every
     from pathlen.stats import largest as largest
     from pathlen.stats import log_slope as log_slope
+    from pathlen.stats import mean as mean
+    from pathlen.stats import partial as partial
     from pathlen.stats import pearson as pearson
+    from pathlen.stats import pooled_pearson as pooled_pearson
     from pathlen.stats import ratio as ratio
     from pathlen.stats import share as share
     from pathlen.stats import spearman as spearman
+    from pathlen.stats import winsorised as winsorised
     from pathlen.traces import Trace as Trace
     from pathlen.traces import trace as trace
     from pathlen.verdicts import Region as Region
@@ -62,7 +67,22 @@ _HOME = {
     "models": ("LoadedModel", "ModelSpec", "load", "spec"),
     "passages": ("Passage",),
     "records": ("Run",),
-    "stats": ("Estimate", "Statistic", "every", "largest", "log_slope", "pearson", "ratio", "share", "spearman"),
+    "stats": (
+        "Estimate",
+        "Statistic",
+        "cliffs_delta",
+        "every",
+        "largest",
+        "log_slope",
+        "mean",
+        "partial",
+        "pearson",
+        "pooled_pearson",
+        "ratio",
+        "share",
+        "spearman",
+        "winsorised",
+    ),
     "traces": ("Trace", "trace"),
     "verdicts": ("Region", "Verdict", "above", "below", "within"),
 }

@@ -12,7 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pathlen.errors import UndefinedEstimate
-from pathlen.stats import Estimate, every, largest, log_slope, pearson, ratio, resampling_units, share, spearman
+from pathlen.stats import (
+    Estimate,
+    cliffs_delta,
+    every,
+    largest,
+    log_slope,
+    mean,
+    partial,
+    pearson,
+    pooled_pearson,
+    ratio,
+    resampling_units,
+    share,
+    spearman,
+    winsorised,
+)
 from pathlen.stats.bootstrap import Statistic
 from pathlen.stats.dependence import lag_one
 from pathlen.stats.power import smallest_effect, tokens_to_decide
@@ -77,6 +92,65 @@ def test_lag_one_is_statsmodels_for_one_passage() -> None:
     assert lag_one(np.ones(5), passage=np.zeros(5)) is None
 
 
+def test_pooled_pearson_is_scipys_and_sees_differences_between_passages() -> None:
+    pooled = pooled_pearson(X, Y, passage=PASSAGE).estimate()
+    assert pooled.value == pytest.approx(scipy.stats.pearsonr(X, Y).statistic, abs=1e-12)
+    assert pooled.unit == "passages"
+    moved = pooled_pearson(X + 10.0 * PASSAGE, Y + 10.0 * PASSAGE, passage=PASSAGE).estimate().value
+    assert moved > 0.95 > pooled.value
+
+
+def test_winsorised_is_scipys_where_quantiles_fall_on_values() -> None:
+    one = np.zeros(201, int)
+    x, y = X[:201], Y[:201]
+    expected = [scipy.stats.mstats.winsorize(column, limits=(0.05, 0.05)).data for column in (x, y)]
+    found = winsorised(x, y, passage=one).estimate().value
+    assert found == pytest.approx(np.corrcoef(*expected)[0, 1], abs=1e-12)
+    assert winsorised(x, y, passage=one, tail=0.0).estimate().value == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-12)
+
+
+def test_one_wild_token_moves_winsorised_and_spearman_little() -> None:
+    wild = X.copy()
+    wild[7], plain = 1e4, pearson(X, Y, passage=PASSAGE).estimate().value
+    assert abs(pearson(wild, Y, passage=PASSAGE).estimate().value) < 0.5 * plain
+    for robust in (winsorised, spearman):
+        before, after = (robust(column, Y, passage=PASSAGE).estimate().value for column in (X, wild))
+        assert after == pytest.approx(before, abs=0.02)
+
+
+def test_partial_is_the_correlation_of_statsmodels_residuals() -> None:
+    given = [X + Y + DRAW.normal(size=600), DRAW.normal(size=600) ** 2]
+    design = np.stack([centred(column) for column in given], axis=1)
+    left = [sm.OLS(centred(column), design).fit().resid for column in (X, Y)]
+    found = partial(X, Y, given=given, passage=PASSAGE).estimate().value
+    assert found == pytest.approx(np.corrcoef(*left)[0, 1], abs=1e-12)
+
+
+def test_a_relation_that_a_third_column_carries_is_gone_once_it_is_given() -> None:
+    cause = DRAW.normal(size=600)
+    x, y = cause + 0.5 * DRAW.normal(size=600), cause + 0.5 * DRAW.normal(size=600)
+    assert pearson(x, y, passage=PASSAGE).estimate().low > 0.6
+    estimate = partial(x, y, given=[cause], passage=PASSAGE).estimate()
+    assert estimate.low < 0 < estimate.high
+
+
+def test_mean_by_hand() -> None:
+    assert mean(X, passage=PASSAGE).estimate().value == pytest.approx(X.mean())
+
+
+def test_cliffs_delta_is_scipys_mann_whitney_of_one_passage_and_weighs_passages_by_pairs() -> None:
+    top, bottom = Y > 0.5, Y < -0.5
+    pairs = won = 0.0
+    for one in range(12):
+        rows = PASSAGE == one
+        a, b = np.round(X[rows & top], 1), np.round(X[rows & bottom], 1)  # rounding makes ties
+        u = scipy.stats.mannwhitneyu(a, b).statistic if len(a) and len(b) else 0.0
+        won += 2 * u - len(a) * len(b)
+        pairs += len(a) * len(b)
+    found = cliffs_delta(np.round(X, 1), top=top, bottom=bottom, passage=PASSAGE).estimate()
+    assert found.value == pytest.approx(won / pairs, abs=1e-12)
+
+
 # Standard errors and intervals.
 
 
@@ -86,6 +160,12 @@ def contrast() -> Statistic:
 
 STATISTICS = {
     "pearson": pearson(X, Y, passage=PASSAGE),
+    "spearman": spearman(X, Y, passage=PASSAGE),
+    "winsorised": winsorised(X, Y, passage=PASSAGE),
+    "pooled": pooled_pearson(X, Y, passage=PASSAGE),
+    "partial": partial(X, Y, given=[np.sin(X), np.cos(Y)], passage=PASSAGE),
+    "mean": mean(X + 3, passage=PASSAGE),
+    "cliffs_delta": cliffs_delta(X, top=Y > 1, bottom=Y < -1, passage=PASSAGE),
     "ratio": ratio(np.exp(X), np.exp(Y), passage=PASSAGE),
     "share": share(X > 0, passage=PASSAGE),
     "log_slope": log_slope(np.exp(np.stack([X, Y, X + Y])), passage=PASSAGE),
@@ -259,6 +339,34 @@ def test_a_slope_needs_positive_values_and_two_blocks() -> None:
         log_slope(np.stack([X, Y]), passage=PASSAGE)
     with pytest.raises(ValueError, match="two blocks or more"):
         log_slope(np.exp(X)[None], passage=PASSAGE)
+
+
+def test_collinear_columns_and_none_can_not_be_given() -> None:
+    with pytest.raises(UndefinedEstimate, match="given 2 columns is undefined: the given columns are collinear"):
+        partial(X, Y, given=[X**2, 3 * X**2], passage=PASSAGE)
+    with pytest.raises(ValueError, match="without any, use pearson"):
+        partial(X, Y, given=[], passage=PASSAGE)
+
+
+def test_a_tail_is_less_than_half() -> None:
+    with pytest.raises(ValueError, match="tail must lie from 0 to below 0.5, but 0.5"):
+        winsorised(X, Y, passage=PASSAGE, tail=0.5)
+
+
+def test_a_constant_column_has_no_pooled_correlation() -> None:
+    with pytest.raises(UndefinedEstimate, match="pooled Pearson r is undefined: column x is constant"):
+        pooled_pearson(np.ones(600), Y, passage=PASSAGE)
+
+
+def test_groups_are_masks_that_do_not_overlap_in_enough_passages() -> None:
+    with pytest.raises(TypeError, match="top must be an array of bool, but its type is int64"):
+        cliffs_delta(X, top=PASSAGE, bottom=Y < 0, passage=PASSAGE)
+    with pytest.raises(ValueError, match="no token may be in both groups, but 600 are"):
+        cliffs_delta(X, top=Y < 99, bottom=Y < 99, passage=PASSAGE)
+    with pytest.raises(UndefinedEstimate, match="no passage has tokens of both groups"):
+        cliffs_delta(X, top=PASSAGE < 6, bottom=PASSAGE >= 6, passage=PASSAGE)
+    with pytest.raises(UndefinedEstimate, match="at least 5 passages"):
+        cliffs_delta(X, top=Y > 0, bottom=Y < 0, passage=np.zeros(600, int))
 
 
 def test_a_share_of_numbers_is_refused() -> None:

@@ -12,6 +12,7 @@ texts; the unit's name says so wherever the number is shown.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,16 @@ class Units:
     passage: NDArray[np.intp]
     count: int
     name: str
+
+    def within(
+        self, function: Callable[[NDArray[np.float64]], NDArray[np.float64]], column: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return a column with a function applied inside each passage, shape ``(rows,)``."""
+        result = np.empty_like(column)
+        for one in range(int(self.passage.max()) + 1):
+            rows = self.passage == one
+            result[rows] = function(column[rows])
+        return result
 
     def sums(self, column: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the sum of a column, shape ``(rows,)`` or ``(cells, rows)``, in each unit: ``(units[, cells])``."""
@@ -114,3 +125,16 @@ def _labels(passage: ArrayLike) -> NDArray[np.intp]:
             f"rows of a passage must stand together, but {label.max() + 1} passages change {runs - 1} times"
         )
     return label
+
+
+def checked_columns(passage: ArrayLike, **given: ArrayLike) -> tuple[Units, list[NDArray[np.float64]]]:
+    """Check that all columns are finite rows of one length, and return them with their resampling units."""
+    columns = {name: np.asarray(column, dtype=np.float64) for name, column in given.items()}
+    length = np.asarray(passage).shape
+    for name, column in columns.items():
+        if column.shape != length or column.ndim != 1:
+            raise ValueError(f"{name} must have one value per row of passage {length}, but its shape is {column.shape}")
+        if not np.isfinite(column).all():
+            bad = int(np.count_nonzero(~np.isfinite(column)))
+            raise UndefinedEstimate(f"{name} holds {bad} values that are not finite")
+    return resampling_units(passage), list(columns.values())
