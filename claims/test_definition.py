@@ -11,7 +11,7 @@ from pathlen import SIZES, below, claim, largest
     sizes=SIZES,
     section="2.1",
     expect=below(1e-5),
-    not_shown="anything about a network; it says that this instrument measures what the document defines",
+    not_shown="anything about a network, only that this instrument measures what the document defines",
 )
 def test_definition(relative_error):
     """Path length adds up the Euclidean norms of the differences of consecutive states, every token, every block."""

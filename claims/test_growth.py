@@ -13,7 +13,7 @@ from pathlen import SIZES, above, claim, every, log_slope, ratio, share, within
     section="3.1",
     expect=above(0.99),
     true_by_construction="a sum of lengths grows with every length added, in any network and for random numbers too",
-    not_shown="anything: no network could have refuted it",
+    not_shown="anything, since no network could have refuted it",
 )
 def test_path_grows(measured):
     """The cumulative path length grows with every block."""
@@ -24,7 +24,7 @@ def test_path_grows(measured):
     sizes=SIZES,
     section="3.1",
     expect=above(0.9),  # nine blocks in ten: "keeps growing" allows for few exceptions
-    not_shown="that training brought it about: an untrained network may do the same",
+    not_shown="that training brought it about; an untrained network may do the same",
 )
 def test_grows(measured):
     """From block to block, tokens keep getting farther away from where they started."""
@@ -35,7 +35,7 @@ def test_grows(measured):
     sizes=SIZES,
     section="3.1",
     expect=above(0.9),
-    not_shown="anything about the last block: its published state lies beyond the final norm",
+    not_shown="anything about the last block, since its published state lies beyond the final norm",
 )
 def test_grows_as_published(as_published):
     """From block to block, tokens keep getting farther away from where they started."""
@@ -46,7 +46,7 @@ def test_grows_as_published(as_published):
     sizes=SIZES,
     section="3.1",
     expect=within(1 / 1.25, 1.25),  # a quarter either way still looks like a straight line
-    not_shown="that each single block moves tokens by the same length; only the two halves are compared",
+    not_shown="that each single block moves tokens by the same length, since only the two halves are compared",
 )
 def test_linear(measured):
     """The path grows linearly: late blocks move tokens about as far as early ones do."""
@@ -57,7 +57,7 @@ def test_linear(measured):
     sizes=SIZES,
     section="3.1",
     expect=within(1 / 1.25, 1.25),
-    not_shown="anything about the last block: its published step contains the final norm",
+    not_shown="anything about the last block, since its published step contains the final norm",
 )
 def test_linear_as_published(as_published):
     """The path grows linearly: late blocks move tokens about as far as early ones do."""
@@ -68,7 +68,7 @@ def test_linear_as_published(as_published):
     sizes=SIZES,
     section="3.1",
     expect=above(0.0),
-    not_shown="that training brought it about: sums of independent vectors grow too",
+    not_shown="that training brought it about; sums of independent vectors grow too",
 )
 def test_energy(measured):
     """Energy is pumped in all along: the norm of the residual stream rises through the blocks."""
@@ -79,7 +79,7 @@ def test_energy(measured):
     sizes=SIZES,
     section="3.1",
     expect=above(0.0),
-    not_shown="anything about the last block: its published state lies beyond the final norm",
+    not_shown="anything about the last block, since its published state lies beyond the final norm",
 )
 def test_energy_as_published(as_published):
     """Energy is pumped in all along: the norm of the residual stream rises through the blocks."""

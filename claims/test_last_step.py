@@ -12,7 +12,7 @@ from pathlen import LARGE, MEDIUM, SMALL, XL, below, claim, pearson, within
 
 # Under one per cent of the variance shared: what "r is about 0" can mean at most.
 ABOUT_ZERO = within(-0.1, 0.1)
-ONE_EACH = "anything about size as such: there is one network of each size"
+ONE_EACH = "anything about size as such, since there is one network of each size"
 
 
 @claim(
@@ -30,7 +30,7 @@ def test_small_negative(measured):
     sizes=[SMALL],
     section="abstract, 3.2",
     expect=below(0.0),
-    not_shown="anything about the last block: the step contains the final norm",
+    not_shown="anything about the last block, since the step contains the final norm",
 )
 def test_small_negative_as_published(as_published):
     """In Small, the shorter the last step, the larger the next token's logit."""

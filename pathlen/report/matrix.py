@@ -71,6 +71,12 @@ class Row:
         return Region(-math.inf if low is None else low, math.inf if high is None else high)
 
     @property
+    def is_census(self) -> bool:
+        """Whether all that was found is said of the tokens measured, with nothing inferred."""
+        estimates = [cell.finding.estimate for cell in self.cells if cell.finding and cell.finding.estimate]
+        return bool(estimates) and all(estimate.unit == "census" for estimate in estimates)
+
+    @property
     def together(self) -> str:
         """The verdict over all sizes where the claim is made about all of them together, else empty."""
         if self.claim.logic != "all":
