@@ -8,7 +8,7 @@ Correlations are taken within passages: a difference between two texts is not a 
 passages are resampled, because the tokens of one passage depend on each other.
 """
 
-from pathlen import LARGE, MEDIUM, SMALL, XL, below, claim, pearson, within
+from pathlen import LARGE, MEDIUM, SMALL, XL, below, claim, pearson, spearman, within
 
 # Under one per cent of the variance shared: what "r is about 0" can mean at most.
 ABOUT_ZERO = within(-0.1, 0.1)
@@ -35,6 +35,17 @@ def test_small_negative(measured):
 def test_small_negative_as_published(as_published):
     """In Small, the shorter the last step, the larger the next token's logit."""
     return pearson(as_published.last_step, as_published.next_logit, passage=as_published.passage)
+
+
+@claim(
+    sizes=[SMALL],
+    section="2.2",
+    expect=below(0.0),
+    not_shown="that the relation is strong; ranks only say that it is monotone",
+)
+def test_small_negative_rank(measured):
+    """In Small, the shorter the last step of a token ranks, the higher the next token's logit ranks."""
+    return spearman(measured.last_step, measured.next_logit, passage=measured.passage)
 
 
 @claim(sizes=[MEDIUM, LARGE, XL], section="abstract, 3.2", expect=ABOUT_ZERO, logic="all", not_shown=ONE_EACH)

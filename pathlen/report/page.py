@@ -11,8 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pathlen.records import ModelRecord, Run
+from pathlen.report.calibration import lines
 from pathlen.report.matrix import Row, rows, sentence
 from pathlen.report.svg import Interval, forest, scatter
+from pathlen.stats.calibration import table
 
 __all__ = ["page"]
 
@@ -40,13 +42,14 @@ def page(run: Run) -> str:
         lstrip_blocks=True,
     )
     style = files("pathlen.report").joinpath("templates/page.css").read_text(encoding="utf-8")
-    table = rows(run)
+    matrix = rows(run)
     return templates.get_template("page.html").render(
         run=run,
-        rows=table,
+        rows=matrix,
         sentence=sentence(run),
-        cards=[_Card(row=row, figure=_forest(row)) for row in table],
+        cards=[_Card(row=row, figure=_forest(row)) for row in matrix],
         models=[_figures(model) for model in run.models],
+        calibration=lines(table()),
         style=Markup(style),  # noqa: S704  # our own file
         style_digest=b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii"),
         package=run.environment.get("pathlen", "unknown"),

@@ -35,10 +35,11 @@ from scipy.stats import t as student
 
 from pathlen.errors import UndefinedEstimate
 from pathlen.stats.bootstrap import Statistic
+from pathlen.stats.calibration import Rate
 from pathlen.stats.correlation import partial, pearson, spearman, winsorised
 from pathlen.stats.means import cliffs_delta, log_slope, mean, ratio, share
 
-__all__ = ["KINDS", "STATISTICS", "Cell", "Rate", "cells", "rate", "simulated"]
+__all__ = ["KINDS", "STATISTICS", "Cell", "cells", "rate", "simulated"]
 
 KINDS = ("independent", "ar 0.3", "ar 0.6", "t5", "outlier", "icc 0.1", "icc 0.3")
 PASSAGES = (1, 5, 8, 12, 20, 40)
@@ -58,38 +59,6 @@ class Cell:
     kind: str
     passages: int
     rho: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
-    """What was counted in a cell.
-
-    Attributes
-    ----------
-    runs : int
-        Simulated data sets that gave an estimate.
-    undefined : int
-        Those that gave none.
-    covered_95, covered_90 : float
-        Share of runs whose interval of that level holds the true value.
-    said_below : float
-        Share of runs in which ``below(0)`` came out supported, by the 95 % interval.
-    said_about_zero : float
-        Share of runs in which ``within(-0.1, 0.1)`` came out supported, by the 90 % interval.
-
-    """
-
-    statistic: str
-    kind: str
-    passages: int
-    rho: float
-    truth: float
-    runs: int
-    undefined: int
-    covered_95: float
-    covered_90: float
-    said_below: float
-    said_about_zero: float
 
 
 def simulated(cell: Cell, seed: int, tokens: int = TOKENS) -> tuple[Array, NDArray[np.int64]]:

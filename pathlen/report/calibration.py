@@ -1,0 +1,69 @@
+"""What the shipped calibration table comes to: how often intervals covered in simulations whose truth was known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pathlen.stats.calibration import Rate
+
+__all__ = ["Line", "lines"]
+
+GROUPS = {
+    "one text, blocks of tokens": range(1, 2),
+    "5 passages": range(5, 6),
+    "8 passages or more": range(8, 10**6),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One statistic with one range of passages, over all its cells.
+
+    Attributes
+    ----------
+    lowest, mean, highest : float
+        Coverage of the 95 % interval in the worst, the average and the most conservative cell.
+    false_below : float or None
+        How often ``below(0)`` came out supported where the truth was 0, in the worst cell; None without such a cell.
+    false_about_zero : float or None
+        How often "within 0.1 of zero" came out supported where the truth was -0.1, in the worst cell.
+
+    """
+
+    statistic: str
+    where: str
+    cells: int
+    runs: int
+    lowest: float
+    mean: float
+    highest: float
+    false_below: float | None
+    false_about_zero: float | None
+
+
+def lines(table: Iterable[Rate]) -> list[Line]:
+    """Return a line per statistic and range of passages, in the order of the table."""
+    rates = list(table)
+    found = []
+    for statistic in dict.fromkeys(rate.statistic for rate in rates):
+        for where, passages in GROUPS.items():
+            here = [rate for rate in rates if rate.statistic == statistic and rate.passages in passages]
+            if here:
+                covered = [rate.covered_95 for rate in here]
+                found.append(
+                    Line(
+                        statistic=statistic,
+                        where=where,
+                        cells=len(here),
+                        runs=min(rate.runs for rate in here),
+                        lowest=min(covered),
+                        mean=sum(covered) / len(covered),
+                        highest=max(covered),
+                        false_below=max((rate.said_below for rate in here if rate.truth == 0), default=None),
+                        false_about_zero=max(
+                            (rate.said_about_zero for rate in here if rate.truth == -0.1), default=None
+                        ),
+                    )
+                )
+    return found
