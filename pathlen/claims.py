@@ -16,6 +16,7 @@ body never sees the region, and the region stands before anything is measured.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -99,7 +100,7 @@ class Claim:
 
     def speaks_about(self, size: str) -> bool:
         """Whether the claim is made about a size; one made about every size is made about any other model too."""
-        return size in self.sizes or self.sizes == SIZES
+        return size in self.sizes or set(self.sizes) == set(SIZES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,10 +223,9 @@ def _what_would_settle(estimate: Estimate, region: Region) -> str:
     found = smallest_effect(estimate)
     if found is not None:
         name = {"fisher z": "an r", "identity": "a value", "log": "a ratio", "logit": "odds"}[estimate.scale]
-        size = SCALES[estimate.scale].back(found) if estimate.scale in ("fisher z", "log") else found
-        distance = (
-            f"{size:.2f} away from 0" if estimate.scale in ("fisher z", "identity") else f"{size:.2f} times another"
-        )
+        factor = estimate.scale in ("log", "logit")
+        size = math.exp(found) if factor else SCALES[estimate.scale].back(found)
+        distance = f"{size:.3g} times another" if factor else f"{size:.2g} away from 0"
         parts.append(f"{estimate.n:,} tokens like these find {name} {distance} four times in five")
     needed = [tokens for edge in crossed if (tokens := tokens_to_decide(estimate, edge)) is not None]
     if needed:

@@ -392,6 +392,9 @@ def test_an_estimate_checks_its_arguments_first(arguments: dict[str, float], mes
 def test_a_contrast_needs_one_scale_and_the_same_units() -> None:
     with pytest.raises(ValueError, match="a contrast needs one scale, but 'fisher z' and 'log'"):
         STATISTICS["pearson"].minus(STATISTICS["ratio"])
+    early, late = PASSAGE < 6, PASSAGE >= 6
+    with pytest.raises(ValueError, match="6 passages and 6 passages with other labels"):
+        pearson(X[early], Y[early], passage=PASSAGE[early]).minus(pearson(X[late], Y[late], passage=PASSAGE[late]))
     with pytest.raises(ValueError, match="12 passages and 30 blocks of 20 tokens"):
         STATISTICS["pearson"].minus(pearson(X, Y, passage=np.zeros(600, int)))
     with pytest.raises(ValueError, match="two resampled statistics"):
@@ -427,6 +430,35 @@ def test_a_share_without_exception_has_the_exact_bound_of_clopper_and_pearson() 
     assert none.high == pytest.approx(1 - expected.low)
 
 
+@pytest.mark.parametrize("exceptions", [1, 2, 4])
+def test_a_share_with_few_exceptions_has_a_bound_too(exceptions: int) -> None:
+    is_true = np.ones(600, bool)
+    is_true[[7, 130, 333, 480][:exceptions]] = False
+    found = share(is_true, passage=PASSAGE).estimate()
+    expected = scipy.stats.binomtest(24 - exceptions, 24).proportion_ci(0.95, method="exact")
+    assert found.value == pytest.approx(1 - exceptions / 600)
+    assert found.low == pytest.approx(expected.low)
+    assert found.high == 1.0
+    mirrored = share(~is_true, passage=PASSAGE).estimate()
+    assert mirrored.low == 0.0
+    assert mirrored.high == pytest.approx(1 - found.low)
+
+
+def test_a_share_with_exceptions_in_most_passages_is_resampled() -> None:
+    assert share(X > -1.5, passage=PASSAGE).estimate().method == "studentised bootstrap"
+
+
+def test_a_perfect_relation_has_no_interval_and_is_not_called_constant() -> None:
+    with pytest.raises(UndefinedEstimate, match="has no interval .* as for a perfect relation"):
+        pearson(X, X, passage=PASSAGE).estimate()
+
+
+def test_a_tiny_column_is_no_constant_one() -> None:
+    small, large = (mean(scale * (X + 3), passage=PASSAGE).estimate() for scale in (1e-14, 1.0))
+    assert small.low == pytest.approx(1e-14 * large.low)
+    assert float(small.digits[0]) == pytest.approx(small.value, rel=0.01)
+
+
 # Power.
 
 
@@ -445,6 +477,22 @@ def test_the_tokens_that_decide_give_the_promised_power() -> None:
     assert 0.79 < power < 0.9
 
 
+@given(st.integers(0, 400), st.floats(-0.3, 0.3))
+def test_more_tokens_than_did_not_decide_are_needed_to_decide(seed: int, edge: float) -> None:
+    x, y, passage = simulated(seed, 5, 0.1)
+    estimate = pearson(x, y, passage=passage).estimate(seed=seed, replicates=199)
+    if estimate.low <= edge <= estimate.high and (needed := tokens_to_decide(estimate, edge)) is not None:
+        assert needed > estimate.n
+
+
+def test_a_share_without_exception_says_how_many_tokens_its_bound_needs() -> None:
+    estimate = share(X < 99, passage=PASSAGE).estimate()
+    needed = tokens_to_decide(estimate, 0.95)
+    assert needed is not None
+    blocks = needed / 25  # 600 rows in 24 blocks
+    assert 0.025 ** (1 / (blocks - 1)) < 0.95 < 0.025 ** (1 / (blocks + 1))
+
+
 def test_nothing_can_be_said_about_a_census_or_an_edge_it_sits_on() -> None:
     assert smallest_effect(every(X < 99).estimate()) is None
     assert tokens_to_decide(every(X < 99).estimate(), 0.5) is None
@@ -460,6 +508,7 @@ def test_digits_never_show_minus_zero_and_keep_the_order(value: float, half: flo
     )
     shown = one.digits
     assert "-0" not in {text.rstrip("0").rstrip(".") for text in shown}
+    assert all(float(text) != 0 for text, end in zip(shown[1:], (one.low, one.high), strict=True) if abs(end) > 1e-6)
     low, high = float(shown[1]), float(shown[2])
     assert low <= float(shown[0]) <= high
     assert float(shown[0]) == pytest.approx(value, abs=half / 10 + 1e-6)

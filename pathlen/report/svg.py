@@ -19,8 +19,8 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
 
     Examples
     --------
-    >>> ticks(-0.13, 0.42)
-    [-0.1, 0.0, 0.1, 0.2, 0.3, 0.4]
+    >>> ticks(-0.13, 0.37)
+    [-0.1, 0.0, 0.1, 0.2, 0.3]
 
     """
     if not low < high:

@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from pathlen.errors import UndefinedEstimate
 from pathlen.stats.estimate import Estimate
 from pathlen.stats.scales import SCALES
+from pathlen.stats.units import Units
 
 __all__ = ["REPLICATES", "Statistic"]
 
@@ -60,8 +61,8 @@ class Statistic:
         A key of `pathlen.stats.scales.SCALES`.
     n : int
         Rows that went in.
-    unit : str
-        Name of the resampling unit, in the plural.
+    units : Units or None
+        What is resampled; None where ``closed_form`` is given.
     closed_form : callable or None
         From a confidence level to the finished `Estimate`, where nothing has to be resampled: a census, or an
         exact bound. Such a statistic can't be part of a contrast.
@@ -74,7 +75,7 @@ class Statistic:
     gradient: Callable[[Array], Array]
     scale: str
     n: int
-    unit: str
+    units: Units | None
     closed_form: Callable[[float], Estimate] | None = None
 
     def estimate(self, *, level: float = 0.95, seed: int = 0, replicates: int = REPLICATES) -> Estimate:
@@ -117,7 +118,7 @@ class Statistic:
             level=level,
             n=self.n,
             units=len(self.moments),
-            unit=self.unit,
+            unit=self._unit,
             method="studentised bootstrap",
             scale=self.scale,
             standard_error=error,
@@ -131,17 +132,17 @@ class Statistic:
         Raises
         ------
         ValueError
-            If the two differ in scale or in their units.
+            If the two differ in scale, or are not of the same passages.
 
         """
-        if self.closed_form or other.closed_form:
-            raise ValueError(f"a contrast needs two resampled statistics, but {self.unit} and {other.unit} were given")
+        if self.units is None or other.units is None:
+            raise ValueError(f"a contrast needs two resampled statistics, but {self.name} and {other.name} were given")
         if self.scale != other.scale:
             raise ValueError(f"a contrast needs one scale, but {self.scale!r} and {other.scale!r} were given")
-        if self.unit != other.unit or len(self.moments) != len(other.moments):
+        if self.units.identity != other.units.identity:
             raise ValueError(
-                "a contrast needs the same resampling units on both sides, but "
-                f"{len(self.moments)} {self.unit} and {len(other.moments)} {other.unit} were given"
+                "a contrast needs the same passages on both sides, but "
+                f"{self.units.count} {self.units.name} and {other.units.count} {other.units.name} with other labels were given"
             )
         mine = self.moments.shape[1]
         return replace(
@@ -156,6 +157,11 @@ class Statistic:
             n=min(self.n, other.n),
         )
 
+    @property
+    def _unit(self) -> str:
+        assert self.units is not None  # noqa: S101  # a statistic in closed form is never resampled
+        return self.units.name
+
     def influences(self) -> Array:
         """Return each unit's influence on the statistic, on its scale: ``(units,)``, summing to zero."""
         influence: Array = self.moments @ self.gradient(self.moments.sum(axis=0))
@@ -167,11 +173,15 @@ class Statistic:
             value = float(self.function(self.moments.sum(axis=0)))
             error = float(np.sqrt(units / (units - 1) * np.sum(self.influences() ** 2)))
         if not np.isfinite(value):
-            raise UndefinedEstimate(f"{self.name} is undefined on these {self.n} tokens: a column may be constant")
-        # Below the rounding of the moments there is no spread, only noise.
-        if not error > 1e-12 * max(1.0, abs(value)):
             raise UndefinedEstimate(
-                f"{self.name} does not vary between {units} {self.unit}, so it has no interval (standard error {error})"
+                f"{self.name} has no interval on these {self.n} tokens: on its scale ({self.scale}) it is {value}, "
+                "as for a perfect relation or a sum of zero"
+            )
+        # Below the rounding of the terms that the statistic is made of there is no spread, only noise.
+        total = self.moments.sum(axis=0)
+        if not error > 1e-12 * float(np.abs(self.gradient(total) * total).sum()):
+            raise UndefinedEstimate(
+                f"{self.name} does not vary between {units} {self._unit}, so it has no interval (standard error {error})"
             )
         return value, error
 

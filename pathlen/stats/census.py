@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import betaincinv
 
 from pathlen.errors import UndefinedEstimate
 from pathlen.stats.bootstrap import Statistic
 from pathlen.stats.estimate import Estimate
 from pathlen.stats.units import Units
 
-__all__ = ["every", "largest", "without_exception"]
+__all__ = ["every", "largest", "rare"]
 
 
 def largest(values: ArrayLike) -> Statistic:
@@ -33,24 +34,38 @@ def every(is_true: ArrayLike) -> Statistic:
     return _census("share of all measured", float(cells.mean()), cells.shape[-1])
 
 
-def without_exception(truth: bool, units: Units, n: int) -> Statistic:
-    """Return a share whose every cell is ``truth``, with the exact bound that `pathlen.stats.share` explains."""
+def rare(is_true: NDArray[np.bool_], blocks: Units) -> Statistic:
+    """Return a share that is nearly one (or nearly zero), with the exact bound that `pathlen.stats.share` explains.
+
+    Parameters
+    ----------
+    is_true : ndarray of bool, shape (cells, rows)
+        Whether a cell is true.
+    blocks : Units
+        Blocks of tokens that stand for independent trials.
+
+    """
+    value = float(is_true.mean())
+    mostly = value > 0.5
+    with_exception = np.unique(blocks.label[(is_true != mostly).any(axis=0)]).size
+    clean = blocks.count - with_exception
 
     def bound(level: float) -> Estimate:
-        least = ((1 - level) / 2) ** (1 / units.count)
+        # Clopper and Pearson's lower bound on the share of blocks without an exception.
+        least = float(betaincinv(clean, with_exception + 1, (1 - level) / 2)) if clean else 0.0
         return Estimate(
             statistic="share",
-            value=float(truth),
-            low=least if truth else 0.0,
-            high=1.0 if truth else 1 - least,
+            value=value,
+            low=least if mostly else 0.0,
+            high=1.0 if mostly else 1 - least,
             level=level,
-            n=n,
-            units=units.count,
-            unit=units.name,
-            method="exact bound without an exception",
+            n=is_true.shape[1],
+            units=blocks.count,
+            unit=blocks.name,
+            method="exact bound, exceptions are too rare to resample",
         )
 
-    return _closed_form("share", bound, n, units.name)
+    return _closed_form("share", bound, is_true.shape[1])
 
 
 def _census(name: str, value: float, n: int) -> Statistic:
@@ -67,10 +82,10 @@ def _census(name: str, value: float, n: int) -> Statistic:
             method="every token measured",
         )
 
-    return _closed_form(name, everything, n, "census")
+    return _closed_form(name, everything, n)
 
 
-def _closed_form(name: str, estimate: Callable[[float], Estimate], n: int, unit: str) -> Statistic:
+def _closed_form(name: str, estimate: Callable[[float], Estimate], n: int) -> Statistic:
     return Statistic(
         name=name,
         moments=np.empty((0, 0)),
@@ -78,6 +93,6 @@ def _closed_form(name: str, estimate: Callable[[float], Estimate], n: int, unit:
         gradient=lambda total: total,
         scale="identity",
         n=n,
-        unit=unit,
+        units=None,
         closed_form=estimate,
     )

@@ -184,7 +184,7 @@ def partial(x: ArrayLike, y: ArrayLike, *, given: Sequence[ArrayLike], passage: 
         gradient=gradient,
         scale="fisher z",
         n=table.shape[1],
-        unit=units.name,
+        units=units,
     )
 
 
@@ -224,7 +224,7 @@ def pooled_pearson(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike) -> Statist
         gradient=gradient,
         scale="fisher z",
         n=len(one),
-        unit=units.name,
+        units=units,
     )
 
 
@@ -252,7 +252,7 @@ def _correlation(name: str, x: Array, y: Array, units: Units) -> Statistic:
         gradient=_fisher_gradient,
         scale="fisher z",
         n=len(x),
-        unit=units.name,
+        units=units,
     )
 
 

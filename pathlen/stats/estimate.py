@@ -63,6 +63,10 @@ class Estimate:
                 f"{self.statistic}: an estimate needs finite numbers, but the value is {self.value} "
                 f"and the interval [{self.low}, {self.high}]"
             )
+        if not 0.0 < self.level <= 1.0:
+            raise UndefinedEstimate(
+                f"{self.statistic}: a level lies above 0 and is at most 1, but {self.level} was given"
+            )
         if not self.low <= self.value <= self.high:
             raise UndefinedEstimate(
                 f"{self.statistic}: the value {self.value} lies outside its interval [{self.low}, {self.high}]"
@@ -72,7 +76,8 @@ class Estimate:
     def digits(self) -> tuple[str, str, str]:
         """Value, low and high with the digits that the width of the interval allows, and never "-0".
 
-        Two digits of the half-width are kept, and at most six decimals; without a width, three significant digits.
+        Two digits of the half-width are kept, more where an end would else look like zero, and beyond six decimals
+        as many significant ones; without a width, three significant digits.
 
         Examples
         --------
@@ -82,11 +87,21 @@ class Estimate:
         ('-0.287', '-0.324', '-0.249')
 
         """
+        numbers = (self.value, self.low, self.high)
         half = (self.high - self.low) / 2
         if half == 0:
-            return (f"{self.value:.3g}",) * 3
-        decimals = min(6, max(0, 1 - math.floor(math.log10(half))))
-        value, low, high = (f"{round(end, decimals) + 0.0:.{decimals}f}" for end in (self.value, self.low, self.high))
+            text = f"{self.value:.3g}"
+            return (f"{self.value:.6g}" if float(text) == 1 != self.value else text,) * 3
+        decimals = max(0, 1 - math.floor(math.log10(half)))
+        # An end that is not zero must not look like zero: a claim may turn on it.
+        while decimals < 6 and any(number != 0 and round(number, decimals) == 0 for number in numbers):
+            decimals += 1
+        if decimals > 6:
+            largest = max(map(abs, numbers))
+            significant = max(3, decimals + math.floor(math.log10(largest)) + 1)
+            value, low, high = (f"{number + 0.0:.{significant}g}" for number in numbers)
+        else:
+            value, low, high = (f"{round(number, decimals) + 0.0:.{decimals}f}" for number in numbers)
         return value, low, high
 
     def __str__(self) -> str:

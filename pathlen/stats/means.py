@@ -7,10 +7,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from pathlen.errors import UndefinedEstimate
 from pathlen.stats.bootstrap import Statistic
-from pathlen.stats.census import without_exception
+from pathlen.stats.census import rare
 from pathlen.stats.units import FEWEST_PASSAGES, checked_columns, token_blocks
 
 __all__ = ["cliffs_delta", "log_slope", "mean", "ratio", "share"]
+
+FEWEST_WITH_EXCEPTION = 5  # of five units a resample draws none once in 150 times
 
 Array = NDArray[np.float64]
 
@@ -39,7 +41,7 @@ def mean(values: ArrayLike, *, passage: ArrayLike) -> Statistic:
         gradient=lambda total: np.stack([1 / total[..., 1], -total[..., 0] / total[..., 1] ** 2], axis=-1),
         scale="identity",
         n=len(column),
-        unit=units.name,
+        units=units,
     )
 
 
@@ -69,7 +71,7 @@ def ratio(numerator: ArrayLike, denominator: ArrayLike, *, passage: ArrayLike) -
         gradient=lambda total: np.stack([1 / total[..., 0], -1 / total[..., 1]], axis=-1),
         scale="log",
         n=len(top),
-        unit=units.name,
+        units=units,
     )
 
 
@@ -85,20 +87,20 @@ def share(is_true: ArrayLike, *, passage: ArrayLike) -> Statistic:
 
     Notes
     -----
-    Where every cell is true (or none is) there is no spread between passages to make an interval from, and the
-    estimate is an exact bound instead. A share of cells is at least the share of token blocks without an
-    exception, and ``k`` of ``k`` such blocks bound that share from below by ``(alpha / 2) ** (1 / k)`` (Clopper
-    and Pearson). Blocks of 20 neighbouring tokens stand for independent trials there; the unit's name says so.
+    Where exceptions (or their opposite) occur in fewer than five units, resampling says little: many resamples have
+    none. The estimate is an exact bound instead. A share of cells is at least the share of token blocks without an
+    exception, and that share has Clopper and Pearson's lower bound, with blocks of 20 neighbouring tokens standing for
+    independent trials; the other end is left at 1 (or 0). The unit's name and the method say so.
 
     """
     cells = np.atleast_2d(np.asarray(is_true))
     if cells.dtype != np.bool_:
         raise TypeError(f"is_true must be an array of bool, but its type is {cells.dtype}")
     units, _ = checked_columns(passage, is_true=cells[0])
-    if cells.all() or not cells.any():
-        return without_exception(bool(cells[0, 0]), token_blocks(passage), cells.shape[1])
     yes = units.sums(cells.sum(axis=0).astype(np.float64))
     no = units.sums((~cells).sum(axis=0).astype(np.float64))
+    if min(np.count_nonzero(yes), np.count_nonzero(no)) < FEWEST_WITH_EXCEPTION:
+        return rare(cells, token_blocks(passage))
     return Statistic(
         name="share",
         moments=np.stack([yes, no], axis=1),
@@ -106,7 +108,7 @@ def share(is_true: ArrayLike, *, passage: ArrayLike) -> Statistic:
         gradient=lambda total: np.stack([1 / total[..., 0], -1 / total[..., 1]], axis=-1),
         scale="logit",
         n=cells.shape[1],
-        unit=units.name,
+        units=units,
     )
 
 
@@ -149,7 +151,7 @@ def log_slope(columns: ArrayLike, *, passage: ArrayLike) -> Statistic:
         gradient=lambda total: weights / total,
         scale="identity",
         n=values.shape[1],
-        unit=units.name,
+        units=units,
     )
 
 
@@ -208,7 +210,7 @@ def cliffs_delta(values: ArrayLike, *, top: ArrayLike, bottom: ArrayLike, passag
         ),
         scale="fisher z",
         n=int(groups["top"].sum() + groups["bottom"].sum()),
-        unit=units.name,
+        units=units,
     )
 
 

@@ -24,36 +24,54 @@ def smallest_effect(estimate: Estimate) -> float | None:
 
     ``(t_(level) + t_0.8) * se``, two-sided at the estimate's level. None where nothing was resampled.
     """
-    return None if estimate.standard_error == 0 else _reach(estimate)
+    if estimate.standard_error == 0:
+        return None
+    critical = stdtrit(_freedom(estimate), (1 + estimate.level) / 2)
+    return float(critical + stdtrit(_freedom(estimate), POWER)) * estimate.standard_error
 
 
 def tokens_to_decide(estimate: Estimate, edge: float) -> int | None:
     """Return how many tokens of this kind would tell the value from an edge 4 times in 5, were it what it seems.
 
+    ``n * ((arm + t_0.8 * se) / distance)^2`` on the interval's scale, where the arm reaches from the value to that end
+    of its own interval that lies towards the edge. An interval that crosses the edge has an arm longer than the
+    distance, so the answer is always more than the tokens that did not decide.
+
     Parameters
     ----------
     estimate : Estimate
-        With a standard error between units.
+        With a standard error between units, or a share without exception.
     edge : float
         The nearest end of a region, on the statistic's own scale.
 
     Returns
     -------
     int or None
-        ``n * (reach / distance)^2``, both on the interval's scale; None if the value lies on the edge, if the edge
-        has no place on that scale, or if nothing was resampled.
+        None if the value lies on the edge, or if the edge has no place on that scale. For a share without exception
+        the tokens whose exact bound would pass the edge.
 
     """
-    if estimate.standard_error == 0 or not math.isfinite(edge):
+    if not math.isfinite(edge):
         return None
+    if estimate.standard_error == 0:
+        return _tokens_without_exception(estimate, edge)
     there = SCALES[estimate.scale].there
     distance = abs(there(estimate.value) - there(edge))
     if not (math.isfinite(distance) and distance > 0):
         return None
-    return math.ceil(estimate.n * (_reach(estimate) / distance) ** 2)
+    end = estimate.low if edge < estimate.value else estimate.high
+    arm = abs(there(end) - there(estimate.value))
+    reach = arm + float(stdtrit(_freedom(estimate), POWER)) * estimate.standard_error
+    return math.ceil(estimate.n * (reach / distance) ** 2)
 
 
-def _reach(estimate: Estimate) -> float:
-    freedom = max(1, estimate.units - 1)
-    critical = stdtrit(freedom, (1 + estimate.level) / 2) + stdtrit(freedom, POWER)
-    return float(critical * estimate.standard_error)
+def _tokens_without_exception(estimate: Estimate, edge: float) -> int | None:
+    share = edge if estimate.value == 1 else 1 - edge
+    if estimate.level == 1 or estimate.value not in (0.0, 1.0) or not 0 < share < 1:
+        return None
+    blocks = math.log((1 - estimate.level) / 2) / math.log(share)
+    return math.ceil(estimate.n * blocks / estimate.units)
+
+
+def _freedom(estimate: Estimate) -> int:
+    return max(1, estimate.units - 1)

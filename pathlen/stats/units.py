@@ -39,6 +39,9 @@ class Units:
         Number of units.
     name : str
         What a unit is, in the plural.
+    identity : tuple
+        Which unit is which: the passages' labels as given, or a label and a block's number. Statistics can be
+        contrasted only where these are the same.
 
     """
 
@@ -46,6 +49,7 @@ class Units:
     passage: NDArray[np.intp]
     count: int
     name: str
+    identity: tuple[object, ...]
 
     def within(
         self, function: Callable[[NDArray[np.float64]], NDArray[np.float64]], column: NDArray[np.float64]
@@ -91,7 +95,8 @@ def resampling_units(passage: ArrayLike) -> Units:
     label = _labels(passage)
     passages = int(label.max()) + 1
     if passages >= FEWEST_PASSAGES:
-        return Units(label=label, passage=label, count=passages, name="passages")
+        identity = tuple(np.unique(np.asarray(passage)).tolist())
+        return Units(label=label, passage=label, count=passages, name="passages", identity=identity)
     blocks = token_blocks(passage)
     if blocks.count < FEWEST_BLOCKS:
         raise UndefinedEstimate(
@@ -106,12 +111,15 @@ def token_blocks(passage: ArrayLike) -> Units:
     label = _labels(passage)
     blocks = np.empty_like(label)
     count = 0
-    for one in range(int(label.max()) + 1):
+    identity: list[object] = []
+    for one, given in enumerate(np.unique(np.asarray(passage)).tolist()):
         rows = np.flatnonzero(label == one)
         number = max(1, len(rows) // BLOCK)
         blocks[rows] = count + np.minimum(np.arange(len(rows)) // BLOCK, number - 1)
         count += number
-    return Units(label=blocks, passage=label, count=count, name=f"blocks of {BLOCK} tokens")
+        identity += [(given, block) for block in range(number)]
+    name = f"blocks of {BLOCK} tokens"
+    return Units(label=blocks, passage=label, count=count, name=name, identity=tuple(identity))
 
 
 def _labels(passage: ArrayLike) -> NDArray[np.intp]:
