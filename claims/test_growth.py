@@ -2,7 +2,7 @@
 
 A cumulative length can't but grow: it is a sum of lengths. That reading stands here as a claim of its own, labelled
 as one that could not have come out otherwise, and beside it stands what could be false: that tokens get farther
-from where they started, that late steps are as long as early ones, that residual norms rise.
+from where they started, that late steps are as long as early ones, that residual norms rise on the whole.
 """
 
 from pathlen import SIZES, above, claim, every, log_slope, ratio, share, within
@@ -68,10 +68,10 @@ def test_linear_as_published(as_published):
     sizes=SIZES,
     section="3.1",
     expect=above(0.0),
-    not_shown="that training brought it about; sums of independent vectors grow too",
+    not_shown="that the norm rises at every block, or that training brought it about; sums of independent vectors grow too",
 )
 def test_energy(measured):
-    """Energy is pumped in all along: the norm of the residual stream rises through the blocks."""
+    """Energy is pumped in: over all blocks together, the norm of the residual stream rises."""
     return log_slope(measured.residual_norm, passage=measured.passage)
 
 
@@ -82,5 +82,5 @@ def test_energy(measured):
     not_shown="anything about the last block, since its published state lies beyond the final norm",
 )
 def test_energy_as_published(as_published):
-    """Energy is pumped in all along: the norm of the residual stream rises through the blocks."""
+    """Energy is pumped in: over all blocks together, the norm of the residual stream rises."""
     return log_slope(as_published.residual_norm, passage=as_published.passage)

@@ -69,8 +69,11 @@ def _texts() -> None:
 
 
 def _report(record: Path, output: Path) -> None:
+    from pathlen.errors import InvalidRecord
     from pathlen.records import read, write_text
     from pathlen.report import page
 
+    if output.resolve() == record.resolve():
+        raise InvalidRecord(f"the page must not replace its record, but both are {str(record)!r}; name another with -o")
     write_text(output, page(read(record)))
     print(output)

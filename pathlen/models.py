@@ -57,6 +57,12 @@ class ModelSpec:
     d_model: int
 
     @property
+    def origin(self) -> str:
+        """Where the weights come from, for a record: a repository, a directory, or this package itself."""
+        shipped = self.family == "mini" and self.source == str(mini.checkpoint(self.size))
+        return "shipped with pathlen" if shipped else self.source
+
+    @property
     def remedy(self) -> str:
         """A command that gets the weights from the Hub into its local cache; empty for a directory."""
         if not self.revision:

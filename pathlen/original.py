@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pathlen.traces import windows
+
 if TYPE_CHECKING:
     from pathlen.models import LoadedModel
     from pathlen.passages import Passage
@@ -42,20 +44,43 @@ class Original:
         The last block's own step, by the same loop.
     next_logit : ndarray, shape (tokens,)
         0 in the last place.
-    r : float
-        Pearson's correlation of ``next_logit[1:]`` and ``step_length[-1, 1:]``.
 
     """
 
     step_length: Array
     last_step_before_norm: Array
     next_logit: Array
-    r: float
+
+    @property
+    def r(self) -> float:
+        """Pearson's correlation of ``next_logit[1:]`` and ``step_length[-1, 1:]``: the published number."""
+        return float(np.corrcoef(self.next_logit[1:], self.step_length[-1, 1:])[0, 1])
 
 
 def original(model: LoadedModel, passage: Passage) -> Original:
-    """Run the published procedure on the first context's worth of a text."""
-    ids = torch.tensor(model.token_ids(passage.text)[: model.context])
+    """Run the published procedure on the first context's worth of a text; it knows no windows."""
+    return _loop(model, torch.tensor(model.token_ids(passage.text)[: model.context]))
+
+
+def relative_error(model: LoadedModel, passage: Passage, trace: Trace) -> Array:
+    """Return how far a trace is from the loop: ``|ours - loop| / loop`` of every step, ``(steps + 1, tokens)``.
+
+    The last row is the published last step, the one before it the last block's own. Of a text longer than the context
+    every window is run through the loop, so that each token is compared in the window it was measured in.
+    """
+    ids = torch.tensor(model.token_ids(passage.text))
+    parts = []
+    for start, first, end in windows(len(ids), model.context):
+        loop = _loop(model, ids[start:end])
+        theirs = np.vstack([loop.step_length[:-1], loop.last_step_before_norm, loop.step_length[-1]])[
+            :, first - start :
+        ]
+        ours = np.vstack([trace.step_length, trace.final_norm_step])[:, first:end]
+        parts.append(np.abs(ours - theirs) / theirs)
+    return np.hstack(parts)
+
+
+def _loop(model: LoadedModel, ids: torch.Tensor) -> Original:
     kept: list[torch.Tensor] = []
 
     def keep(block: object, inputs: object, output: Any) -> None:
@@ -80,18 +105,4 @@ def original(model: LoadedModel, passage: Passage) -> Original:
         last[token] = np.linalg.norm(before_norm[token] - states[-2][token])
         if token + 1 < len(ids):
             next_logit[token] = logits[token, ids[token + 1]].item()
-    r = float(np.corrcoef(next_logit[1:], steps[-1, 1:])[0, 1])
-    return Original(step_length=steps, last_step_before_norm=last, next_logit=next_logit, r=r)
-
-
-def relative_error(trace: Trace, loop: Original) -> Array:
-    """Return how far a trace is from the loop: ``|ours - loop| / loop`` of every step, ``(steps + 1, tokens)``.
-
-    The last row is the published last step, the one before it the last block's own. Tokens beyond the first
-    context, which the published procedure can't read, are left out.
-    """
-    tokens = loop.step_length.shape[1]
-    ours = np.vstack([trace.step_length, trace.final_norm_step])[:, :tokens]
-    theirs = np.vstack([loop.step_length[:-1], loop.last_step_before_norm, loop.step_length[-1]])
-    error: Array = np.abs(ours - theirs) / theirs
-    return error
+    return Original(step_length=steps, last_step_before_norm=last, next_logit=next_logit)

@@ -44,7 +44,7 @@ class Passage:
     name : str
         Short and unique within a run.
     text : str
-        The text itself, without white space at its ends.
+        The text itself, without white space at its ends; lines end in a line feed.
     origin : str
         Where it comes from, with its licence if known.
 
@@ -101,17 +101,22 @@ def chosen(names: list[str]) -> list[Passage]:
     Raises
     ------
     InvalidText
-        If one can't be read, or two have the same name.
+        If one can't be read, or two have the same name or the same text.
 
     """
     if not names:
         return [shipped(name) for name in NAMES]
     passages = [shipped(name) if name in NAMES else _file_or_name(name) for name in names]
-    seen: set[str] = set()
+    names_seen: set[str] = set()
+    texts_seen: dict[str, str] = {}
     for passage in passages:
-        if passage.name in seen:
+        if passage.name in names_seen:
             raise InvalidText(f"every text needs a name of its own, but {passage.name!r} was given twice")
-        seen.add(passage.name)
+        names_seen.add(passage.name)
+        # A copy is no second observation: it would narrow intervals that resample whole texts.
+        twin = texts_seen.setdefault(passage.sha256, passage.name)
+        if twin != passage.name:
+            raise InvalidText(f"texts must differ, but {passage.name!r} is the same as {twin!r}")
     return passages
 
 
@@ -133,6 +138,8 @@ def _read(path: Path) -> str:
     if b"\0" in raw:
         raise InvalidText(f"text must be UTF-8, but {str(path)!r} is binary (it holds a zero byte at {raw.index(0)})")
     try:
-        return raw.decode("utf-8-sig").strip()
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidText(f"text must be UTF-8, but {str(path)!r} is not (byte {error.start})") from error
+    # One text, one tokenisation, wherever it was saved.
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip()

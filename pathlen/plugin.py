@@ -137,7 +137,14 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse two claims with one id."""
+    """Refuse two claims with one id, and a claim that would have several findings for one size."""
+    for item in items:
+        others = set(_parameters(item)) - {SIZE} if CLAIM in item.stash else set()
+        if others:
+            raise pytest.UsageError(
+                f"claim {item.stash[CLAIM].id!r} must have one finding per size, but is parametrised by "
+                f"{', '.join(sorted(others))}; write one claim for each"
+            )
     claims = [(item.stash[CLAIM], _node(item)) for item in items if CLAIM in item.stash]
     if claims:
         from pathlen.claims import refuse_duplicates
@@ -154,7 +161,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     items = [item for item in session.items if CLAIM in item.stash]
     if items and not session.config.option.collectonly:
         claims = _session(session.config)
+        claims.has_claims = True
         claims.with_original = any("relative_error" in getattr(item, "fixturenames", ()) for item in items)
+        if hasattr(session.config, "workerinput"):
+            return  # an error here would not reach the reader; the controlling process reports what it can't write
         try:
             claims.refuse_unwritable()
         except OSError as error:
@@ -221,6 +231,8 @@ def relative_error(pathlen_size: str, pytestconfig: pytest.Config) -> Any:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Leave an item alone whose claim does not speak about its size."""
     if CLAIM in item.stash:
+        if FINDING in item.stash:  # of an earlier try at this item
+            del item.stash[FINDING]
         claim, size = item.stash[CLAIM], _size(item)
         if not claim.speaks_about(size):
             raise _NotClaimed(f"not claimed: {claim.id} speaks about {', '.join(claim.sizes)} only")
@@ -235,6 +247,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run a claim's body and judge what it returns."""
     if CLAIM not in pyfuncitem.stash:
         return None
+    if FINDING in pyfuncitem.stash:  # its columns could not be measured
+        return True
     from pathlen.claims import evaluate
 
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
@@ -256,18 +270,24 @@ def pytest_runtest_makereport(
     if isinstance(error, Skipped):
         _label(report, "not claimed" if isinstance(error, _NotClaimed) else "")
         return report
-    finding = item.stash[FINDING] if error is None else _finding_of(error, item)
+    if error is not None:
+        item.stash[FINDING] = _finding_of(error, item)
+    finding = item.stash[FINDING]
     session = _session(item.config)
+    expected = session.settings.expected_verdict(finding)
+    is_bug = finding.verdict.value == "error" and expected != "error"
+    if call.when == "setup" and not is_bug:
+        # What kept the columns from being measured is a finding like any other; the call reports it.
+        report.outcome, report.longrepr = "passed", None
+        return report
     report.user_properties.append((PROPERTY, session.send(finding, _node(item))))
     _label(report, finding.verdict.value)
-    if finding.verdict.value == "error":  # keeps its traceback, and fails whatever is asked for
+    if is_bug:  # keeps its traceback, and fails whatever is asked for
         return report
-    text = str(finding)
-    if (expected := session.settings.expected_verdict(finding)) is not None:
-        text = f"expected {expected}, found {text}"
+    text = str(finding) if expected is None else f"expected {expected}, found {finding}"
     if session.settings.fails(finding):
         report.outcome, report.longrepr = "failed", text
-    elif session.settings.expected is not None or finding.verdict.value == "supported":
+    elif expected is not None or finding.verdict.value == "supported":
         report.outcome, report.longrepr = "passed", None
     else:
         path, line, _ = item.location
@@ -293,14 +313,19 @@ def _finding_of(error: BaseException, item: pytest.Item) -> Finding:
     return Finding(claim=item.stash[CLAIM], size=_size(item), verdict=verdict, reason=reason)
 
 
-def _size(item: pytest.Item) -> str:
+def _parameters(item: pytest.Item) -> dict[str, object]:
     assert isinstance(item, pytest.Function)
-    return str(item.callspec.params[SIZE])
+    return item.callspec.params
+
+
+def _size(item: pytest.Item) -> str:
+    return str(_parameters(item)[SIZE])
 
 
 def _node(item: pytest.Item) -> str:
+    """Return an item's node id without its size: the same for all sizes of a claim."""
     assert isinstance(item, pytest.Function)
-    return f"{item.nodeid.split('::')[0]}::{item.originalname}"
+    return item.nodeid.removesuffix(f"[{item.callspec.id}]")
 
 
 def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
@@ -332,24 +357,32 @@ class _Reporter:
             return
         claims = self.config.stash[SESSION]
         if not claims.findings:
+            self._nothing_tested(session, claims)
             return
         from pathlen.report import terminal_lines
 
         self.lines = terminal_lines(claims.run())
+        finished = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        if not finished or session.shouldstop or session.shouldfail:
+            self.lines.append("stopped early, so no report was written, and the one before it is as it was")
+            return
         try:
             record, html = claims.write()
             self.lines += [f"record {record}", f"report {html}"]
         except OSError as error:
             self.lines.append(f"the report could not be written, and the one before it is as it was: {error}")
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if claims.nothing_tested:
-            self.lines.append("nothing was tested, so nothing is verified")
-            if session.exitstatus == pytest.ExitCode.OK:
-                session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+        self._nothing_tested(session, claims)
         if claims.missing:
             names = "; ".join(" ".join(key) for key in claims.missing)
             self.lines.append(f"the expected record also holds: {names}")
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _nothing_tested(self, session: pytest.Session, claims: Session) -> None:
+        if claims.nothing_tested:
+            self.lines.append("nothing was tested, so nothing is verified")
+            if session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the matrix of claims and sizes, and where the report is."""

@@ -24,7 +24,7 @@ import msgspec
 from pathlen.claims import Claim, Finding
 from pathlen.errors import InvalidRecord, UndefinedEstimate
 from pathlen.stats.estimate import Estimate
-from pathlen.verdicts import Verdict
+from pathlen.verdicts import Region, Verdict
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -45,6 +45,8 @@ __all__ = [
 SCHEMA_VERSION = 1
 PACKAGES = ("pathlen", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scipy", "pytest")
 
+LARGEST_POINT = 1e30  # far beyond any residual stream, and still drawable
+
 Point = tuple[float, float]
 
 
@@ -64,6 +66,14 @@ class ClaimRecord:
     not_shown: str
     exploratory: bool
     node: str
+
+    def __post_init__(self) -> None:
+        _ = self.region  # refuses ends that are no region
+
+    @property
+    def region(self) -> Region:
+        """The region the claim is decided by."""
+        return Region(-math.inf if self.low is None else self.low, math.inf if self.high is None else self.high)
 
     @classmethod
     def of(cls, claim: Claim, node: str) -> ClaimRecord:
@@ -161,6 +171,13 @@ class ModelRecord:
     published_points: tuple[Point, ...]
     spurious_points: tuple[Point, ...]
 
+    def __post_init__(self) -> None:
+        if not self.points or not self.published_points:
+            raise ValueError(f"the model record of {self.title} needs points to draw, but holds none")
+        for point in (*self.points, *self.published_points, *self.spurious_points):
+            if max(map(abs, point)) > LARGEST_POINT:
+                raise ValueError(f"points must lie within {LARGEST_POINT:g}, but {point} was given")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
@@ -174,6 +191,8 @@ class Run:
         ``gpt2``, ``mini``, or the name of a local checkpoint.
     sizes : tuple of str
         The sizes that were asked for, in order.
+    selection : str
+        The options that choose these models: ``"--family mini"``.
     started : str
         Date and time, UTC, ISO 8601.
     seconds : float
@@ -188,6 +207,7 @@ class Run:
     schema_version: int
     family: str
     sizes: tuple[str, ...]
+    selection: str
     started: str
     seconds: float
     seed: int
@@ -197,6 +217,22 @@ class Run:
     claims: tuple[ClaimRecord, ...]
     findings: tuple[FindingRecord, ...]
     environment: dict[str, str]
+
+    def __post_init__(self) -> None:
+        claims = {(one.id, one.reading): one for one in self.claims}
+        for finding in self.findings:
+            name = f"{finding.claim} ({finding.reading}, {finding.size})"
+            claim = claims.get((finding.claim, finding.reading))
+            if claim is None:
+                raise ValueError(f"finding {name} is of no claim in this record")
+            if finding.estimate is None:
+                continue
+            # Whoever reads a record may rely on its verdicts following from its numbers.
+            verdict = claim.region.judge(finding.estimate.low, finding.estimate.high)
+            if verdict is Verdict.SUPPORTED and claim.true_by_construction:
+                verdict = Verdict.VACUOUS
+            if finding.verdict != verdict.value:
+                raise ValueError(f"finding {name} says {finding.verdict}, but its interval says {verdict.value}")
 
     @property
     def verdicts(self) -> dict[tuple[str, str, str], str]:

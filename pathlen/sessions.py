@@ -52,6 +52,8 @@ class Settings:
     family : str
     specs : dict of str to ModelSpec
         The sizes to run on, in order.
+    selection : str
+        The options that choose these models, for whoever wants to run them again.
     why : str
         Why this family, where nobody asked for it.
     passages : tuple of Passage
@@ -67,6 +69,7 @@ class Settings:
 
     family: str
     specs: dict[str, ModelSpec]
+    selection: str
     why: str
     passages: tuple[Passage, ...]
     seed: int
@@ -113,12 +116,20 @@ def settings_of(
         Whatever is wrong with an option; the message names it, the rule and the value.
 
     """
+    for text in texts:
+        if text.endswith(".py") or "::" in text:
+            raise ValueError(
+                f"--text takes every path up to the next option, but {text!r} is no text: name tests before it"
+            )
     name, specs, why = _models(family, sizes, directory)
     if seed < 0:
         raise ValueError(f"--seed must not be negative, but {seed} was given")
     return Settings(
         family=name,
         specs=specs,
+        selection=f"--family {name}"
+        if directory is None
+        else " ".join(["--model", directory, *(["--family", name, "--size", *specs] if sizes else [])]),
         why=why,
         passages=tuple(chosen(list(texts))),
         seed=seed,
@@ -156,7 +167,8 @@ def _models(family: str | None, sizes: str | None, directory: str | None) -> tup
         raise ValueError(f"--model takes one --size, but {len(asked)} were given: {sizes}")
     from_directory(Path(directory))
     size = asked[0]
-    return family, {size: replace(specs[size], source=directory, revision="")}, f"--model {directory} as {size}"
+    stand_in = replace(specs[size], source=directory, revision="", title=f"{specs[size].title} from {directory}")
+    return family, {size: stand_in}, f"--model {directory} as {size}"
 
 
 def _family_on_this_machine() -> tuple[str, str]:
@@ -178,7 +190,7 @@ class Session:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.with_original = False
+        self.has_claims = self.with_original = False
         self.findings: dict[Key, FindingRecord] = {}
         self._claims: dict[tuple[str, str], ClaimRecord] = {}
         self._models: dict[str, ModelRecord] = {}
@@ -221,9 +233,9 @@ class Session:
 
     @property
     def nothing_tested(self) -> bool:
-        """Whether there are findings, and every one of them is that it could not be tested."""
+        """Whether there are claims, and none of them was tested: not claimed of any size, or no weights."""
         verdicts = {finding.verdict for finding in self.findings.values()}
-        return verdicts == {Verdict.NOT_TESTED.value}
+        return (self.has_claims or bool(verdicts)) and verdicts <= {Verdict.NOT_TESTED.value}
 
     @property
     def missing(self) -> list[Key]:
@@ -240,6 +252,7 @@ class Session:
             schema_version=SCHEMA_VERSION,
             family=settings.family,
             sizes=tuple(settings.specs),
+            selection=settings.selection,
             started=self._started.isoformat(timespec="seconds"),
             seconds=time.monotonic() - self._clock,
             seed=settings.seed,

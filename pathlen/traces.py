@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from pathlen.models import LoadedModel
     from pathlen.passages import Passage
 
-__all__ = ["FEWEST_TOKENS", "Trace", "trace"]
+__all__ = ["FEWEST_TOKENS", "Trace", "trace", "windows"]
 
 FEWEST_TOKENS = 4  # position 0 is left out, the last token has no next: two rows are the least to relate anything
 PROBE_TOKENS = 8
 PROBE_TOLERANCE = 1e-4
-VOCABULARY_SLICE = 8192
+VOCABULARY_SLICE = 2048
 
 Array = NDArray[np.float64]
 
@@ -110,14 +110,14 @@ def trace(model: LoadedModel, passage: Passage) -> Trace:
     parts = []
     with torch.inference_mode():
         _probe(model, ids[:PROBE_TOKENS])
-        for number, (start, first, end) in enumerate(_windows(len(ids), model.context)):
+        for number, (start, first, end) in enumerate(windows(len(ids), model.context)):
             parts.append(_window(model, ids, start, first, end) | {"window": torch.full((end - first,), number)})
     columns = {name: torch.cat([part[name] for part in parts], dim=-1).numpy() for name in parts[0]}
     return Trace(passage=passage.name, token_ids=ids.numpy(), **columns)
 
 
-def _windows(tokens: int, context: int) -> Iterator[tuple[int, int, int]]:
-    """Yield (first token read, first token measured, end) of each window."""
+def windows(tokens: int, context: int) -> Iterator[tuple[int, int, int]]:
+    """Yield (first token read, first token measured, end) of each window over a text; see the module's docstring."""
     measured = 0
     while measured < tokens:
         start = max(0, measured - context // 2) if measured else 0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pathlen.errors import PathlenError
 from pathlen.measurements import Measurement, Published, as_published, from_traces
 from pathlen.models import LoadedModel, ModelSpec, load
-from pathlen.original import original, relative_error
+from pathlen.original import relative_error
 from pathlen.passages import Passage
 from pathlen.records import ModelRecord, Point
 from pathlen.stats.dependence import lag_one
@@ -99,7 +99,7 @@ class Workbench:
         errors = None
         if self._with_original:
             pairs = zip(traces, self._passages, strict=True)
-            errors = np.hstack([relative_error(one, original(model, passage)) for one, passage in pairs])
+            errors = np.hstack([relative_error(model, passage, one) for one, passage in pairs])
         return Columns(
             measured=measured,
             published=published,
@@ -121,7 +121,7 @@ class Workbench:
         return ModelRecord(
             size=spec.size,
             title=spec.title,
-            source=spec.source if spec.revision else f"{spec.family}/{spec.size}",
+            source=spec.origin,
             revision=spec.revision,
             n_layer=spec.n_layer,
             n_head=spec.n_head,

@@ -173,6 +173,7 @@ def run() -> Run:
         schema_version=1,
         family="mini",
         sizes=("small", "medium"),
+        selection="--family mini",
         started="2026-01-02T03:04:05+00:00",
         seconds=1.25,
         seed=0,

@@ -29,6 +29,14 @@ def test_a_bad_record_is_one_line_and_no_page(tmp_path: Path, capsys: pytest.Cap
     assert not (tmp_path / "run.html").exists()
 
 
+def test_a_page_never_replaces_its_record(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = tmp_path / "run.html"
+    write(run, record)
+    assert main(["report", str(record)]) == 1
+    assert "must not replace its record" in capsys.readouterr().err
+    assert record.read_text("utf-8").startswith("{")
+
+
 def test_models_are_listed_with_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()

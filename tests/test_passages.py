@@ -67,6 +67,14 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         chosen(["nietsche"])
 
 
+def test_a_copy_is_no_second_text_whatever_its_line_ends(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"One line.\r\nAnother.")
+    (tmp_path / "b.txt").write_bytes(b"One line.\nAnother.\n")
+    assert from_file(tmp_path / "a.txt").text == "One line.\nAnother."
+    with pytest.raises(InvalidText, match="texts must differ, but 'b' is the same as 'a'"):
+        chosen([str(tmp_path / "a.txt"), str(tmp_path / "b.txt")])
+
+
 def test_two_texts_of_one_name_are_refused() -> None:
     with pytest.raises(InvalidText, match="'tides' was given twice"):
         chosen(["tides", "tides"])

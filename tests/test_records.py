@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,6 +67,31 @@ def test_an_edited_estimate_outside_its_interval_is_refused(run: Run) -> None:
     data["findings"][0]["estimate"]["value"] = 7.0
     with pytest.raises(InvalidRecord, match="lies outside its interval"):
         decoded(json.dumps(data))
+
+
+def edited(run: Run, change: Callable[[dict[str, Any]], None]) -> str:
+    data = json.loads(encoded(run))
+    change(data)
+    return json.dumps(data)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data["findings"][0].update(verdict="refuted"), "says refuted, but its interval says supported"),
+        (lambda data: data["findings"][0].update(claim="other"), "is of no claim in this record"),
+        (lambda data: data["claims"][1].update(low=0.2), "a region needs low < high"),
+        (lambda data: data["claims"][0].update(high=None), "at least one finite end"),
+        (lambda data: data["models"][0].update(points=[]), "needs points to draw"),
+        (lambda data: data["models"][0].update(points=[[1e308, 0.0]]), "points must lie within"),
+        (lambda data: data["findings"][0]["estimate"].update(level=9.5), "at most 1, but 9.5"),
+    ],
+)
+def test_an_edited_record_that_contradicts_itself_is_refused(
+    run: Run, change: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    with pytest.raises(InvalidRecord, match=message):
+        decoded(edited(run, change))
 
 
 def test_an_edited_verdict_is_refused(run: Run) -> None:

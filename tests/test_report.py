@@ -7,12 +7,12 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pathlen.records import Run
 from pathlen.report import page, terminal_lines
-from pathlen.report.matrix import SYMBOLS, rows, sentence
+from pathlen.report.matrix import NOT_CLAIMED, NOT_RUN, SYMBOLS, rows, sentence
 from pathlen.report.svg import Interval, forest, scatter, ticks
 
 
@@ -118,12 +118,12 @@ def test_the_sentence_is_counted_from_the_matrix(run: Run) -> None:
     assert sentence(run) == "3 claims on 2 sizes, 3 checks after correction: 1 supported, 1 refuted and 1 inconclusive."
 
 
-verdicts = st.sampled_from([word for word in SYMBOLS if word != "not claimed"])
+verdicts = st.sampled_from([word for word in SYMBOLS if word not in (NOT_CLAIMED, NOT_RUN)])
 
 
 @given(st.lists(verdicts, min_size=5, max_size=5))
 def test_the_sentence_never_contradicts_the_matrix(run: Run, words: list[str]) -> None:
-    findings = tuple(replace(one, verdict=word) for one, word in zip(run.findings, words, strict=True))
+    findings = tuple(replace(one, verdict=word, estimate=None) for one, word in zip(run.findings, words, strict=True))
     changed = replace(run, findings=findings)
     cells = [cell.word for row in rows(changed) if row.claim.reading == "corrected" for cell in row.cells]
     said = {word: int(count) for count, word in re.findall(rf"(\d+) ({'|'.join(SYMBOLS)})", sentence(changed))}
@@ -141,8 +141,7 @@ def test_the_terminal_shows_the_matrix_and_why_something_was_not_tested(run: Run
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
 def test_ticks_are_round_ordered_and_inside(low: float, width: float) -> None:
     high = low + width
-    if not low < high:
-        return
+    assume(width > 1e-6 * abs(low))
     found = ticks(low, high)
     step = width / 5
     assert found == sorted(set(found))
@@ -185,7 +184,29 @@ def test_a_forest_draws_values_where_they_are_and_the_region_beside_them() -> No
     assert start + width == pytest.approx(edge, abs=0.11)
 
 
-def test_an_unclaimed_size_without_finding_is_not_called_tested(run: Run) -> None:
+def test_a_claim_that_did_not_run_is_neither_tested_nor_counted(run: Run) -> None:
     only = tuple(one for one in run.findings if one.claim == "falls")
     words = {cell.word for row in rows(replace(run, findings=only)) for cell in row.cells if row.claim.id == "sums"}
-    assert words == {"not tested"}
+    assert words == {"not run"}
+    assert sentence(replace(run, findings=only)).startswith("3 claims on 2 sizes, 2 checks after correction:")
+
+
+def test_all_together_is_undecided_while_a_size_was_not_run(run: Run) -> None:
+    only_small = replace(run, sizes=("small",), findings=tuple(one for one in run.findings if one.size == "small"))
+    assert [row.together for row in rows(only_small)] == ["not tested", "", ""]
+    only_medium = replace(run, sizes=("medium",), findings=tuple(one for one in run.findings if one.size == "medium"))
+    assert [row.together for row in rows(only_medium)] == ["refuted", "", ""]
+
+
+def test_blocks_of_tokens_are_said_to_speak_about_these_texts_only(run: Run, reader: Reader) -> None:
+    said = "intervals speak about these texts only"
+    assert said not in reader.text
+    estimates = [replace(one.estimate, unit="blocks of 20 tokens") if one.estimate else None for one in run.findings]
+    findings = tuple(replace(one, estimate=estimate) for one, estimate in zip(run.findings, estimates, strict=True))
+    assert said in Reader(page(replace(run, findings=findings))).text
+    assert any(said in line for line in terminal_lines(replace(run, findings=findings)))
+
+
+def test_the_terminal_says_why_something_is_inconclusive(run: Run) -> None:
+    reason = next(one.reason for one in run.findings if one.verdict == "inconclusive")
+    assert f"inconclusive: zero, corrected, medium: {reason}" in terminal_lines(run)

@@ -11,7 +11,7 @@ import torch
 from pathlen.errors import InvalidText, ModelMismatch
 from pathlen.models import LoadedModel
 from pathlen.passages import Passage
-from pathlen.traces import Trace, _windows, trace
+from pathlen.traces import Trace, trace, windows
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +90,11 @@ def test_the_same_text_gives_the_same_trace_bit_for_bit(tiny: LoadedModel, short
         (20, 8, [(0, 0, 8), (4, 8, 12), (8, 12, 16), (12, 16, 20)]),
     ],
 )
-def test_windows_by_hand(tokens: int, context: int, expected: list[tuple[int, int, int]]) -> None:
-    assert list(_windows(tokens, context)) == expected
+def testwindows_by_hand(tokens: int, context: int, expected: list[tuple[int, int, int]]) -> None:
+    assert list(windows(tokens, context)) == expected
 
 
-def test_a_long_text_is_read_in_windows_that_measure_every_token_once(tiny: LoadedModel, long: Passage) -> None:
+def test_a_long_text_is_read_inwindows_that_measure_every_token_once(tiny: LoadedModel, long: Passage) -> None:
     traced = trace(tiny, long)
     tokens = len(traced.token_ids)
     assert tokens > 3 * tiny.context

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from pathlen.records import ClaimRecord, FindingRecord, Run
-from pathlen.verdicts import Region, Verdict, combined
+from pathlen.verdicts import Verdict, combined
 
-__all__ = ["NOT_CLAIMED", "SYMBOLS", "Cell", "Row", "rows", "sentence"]
+__all__ = ["NOT_CLAIMED", "NOT_RUN", "SYMBOLS", "Cell", "Row", "rows", "sentence", "speaks_of_its_texts_only"]
 
 NOT_CLAIMED = "not claimed"
+NOT_RUN = "not run"
 SYMBOLS = {
     "supported": "✓",
     "refuted": "✗",
@@ -20,7 +20,11 @@ SYMBOLS = {
     "not tested": "–",
     "error": "‼",
     NOT_CLAIMED: "·",
+    NOT_RUN: "·",
 }
+
+
+OF_ITS_TEXTS_ONLY = "There are too few texts to resample them, so blocks of tokens were resampled: intervals speak about these texts only."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +69,6 @@ class Row:
         return f"{self.claim.id}-{self.claim.reading}".replace(" ", "-")
 
     @property
-    def region(self) -> Region:
-        """The region the claim was decided by."""
-        low, high = self.claim.low, self.claim.high
-        return Region(-math.inf if low is None else low, math.inf if high is None else high)
-
-    @property
     def is_census(self) -> bool:
         """Whether all that was found is said of the tokens measured, with nothing inferred."""
         estimates = [cell.finding.estimate for cell in self.cells if cell.finding and cell.finding.estimate]
@@ -81,7 +79,19 @@ class Row:
         """The verdict over all sizes where the claim is made about all of them together, else empty."""
         if self.claim.logic != "all":
             return ""
-        return combined([Verdict(cell.word) for cell in self.cells if cell.word != NOT_CLAIMED]).value
+        words = {cell.size: cell.word for cell in self.cells if cell.word != NOT_CLAIMED}
+        if not words:
+            return ""
+        sizes = self.claim.sizes if set(words) <= set(self.claim.sizes) else tuple(words)
+        # A size that was not run leaves the whole undecided, unless another one refutes it.
+        found = [words.get(size, NOT_RUN) for size in sizes]
+        return combined([Verdict.NOT_TESTED if word == NOT_RUN else Verdict(word) for word in found]).value
+
+
+def speaks_of_its_texts_only(run: Run) -> bool:
+    """Whether a run had so few texts that blocks of their tokens were resampled instead."""
+    estimates = [one.estimate for one in run.findings if one.estimate]
+    return any(one.method == "studentised bootstrap" and one.unit != "passages" for one in estimates)
 
 
 def rows(run: Run) -> list[Row]:
@@ -99,7 +109,7 @@ def rows(run: Run) -> list[Row]:
 def _cell(claim: ClaimRecord, size: str, finding: FindingRecord | None) -> Cell:
     if finding is not None:
         return Cell(size=size, word=finding.verdict, finding=finding)
-    return Cell(size=size, word=NOT_CLAIMED if size not in claim.sizes else "not tested", finding=None)
+    return Cell(size=size, word=NOT_CLAIMED if size not in claim.sizes else NOT_RUN, finding=None)
 
 
 def sentence(run: Run) -> str:
@@ -109,7 +119,7 @@ def sentence(run: Run) -> str:
     slips included, and would otherwise count a claim twice.
     """
     words = [cell.word for row in rows(run) if row.claim.reading == "corrected" for cell in row.cells]
-    checks = [word for word in words if word != NOT_CLAIMED]
+    checks = [word for word in words if word not in (NOT_CLAIMED, NOT_RUN)]
     counts = [f"{checks.count(word)} {word}" for word in SYMBOLS if word in checks]
     sizes = "one size" if len(run.sizes) == 1 else f"{len(run.sizes)} sizes"
     claims = len({claim.id for claim in run.claims})

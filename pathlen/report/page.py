@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from pathlen.records import ModelRecord, Run
 from pathlen.report.calibration import lines
-from pathlen.report.matrix import Row, rows, sentence
+from pathlen.report.matrix import OF_ITS_TEXTS_ONLY, Row, rows, sentence, speaks_of_its_texts_only
 from pathlen.report.svg import Interval, forest, scatter
 from pathlen.stats.calibration import table
 
@@ -46,6 +46,7 @@ def page(run: Run) -> str:
     return templates.get_template("page.html").render(
         run=run,
         rows=matrix,
+        texts_only=OF_ITS_TEXTS_ONLY if speaks_of_its_texts_only(run) else "",
         sentence=sentence(run),
         cards=[_Card(row=row, figure=_forest(row)) for row in matrix],
         models=[_figures(model) for model in run.models],
@@ -64,8 +65,8 @@ def _forest(row: Row) -> Markup | None:
     ]
     if not intervals:
         return None
-    title = f"{row.claim.id}, {row.claim.reading}: intervals per size; the claim holds {row.region}"
-    return forest(intervals, (row.region.low, row.region.high), title=title)
+    title = f"{row.claim.id}, {row.claim.reading}: intervals per size; the claim holds {row.claim.region}"
+    return forest(intervals, (row.claim.region.low, row.claim.region.high), title=title)
 
 
 def _figures(model: ModelRecord) -> _ModelFigures:

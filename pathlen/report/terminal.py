@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlen.records import Run
-from pathlen.report.matrix import Cell, rows, sentence
+from pathlen.report.matrix import OF_ITS_TEXTS_ONLY, Cell, rows, sentence, speaks_of_its_texts_only
 
 __all__ = ["terminal_lines"]
 
@@ -20,6 +20,13 @@ def terminal_lines(run: Run) -> list[str]:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
     missing = sorted({one.reason for one in run.findings if one.verdict == "not tested"})
     about = [f"not tested: {reason}" for reason in missing]
+    about += [
+        f"{one.verdict}: {one.claim}, {one.reading}, {one.size}: {one.reason}"
+        for one in run.findings
+        if one.verdict in ("inconclusive", "invalid")
+    ]
+    if speaks_of_its_texts_only(run):
+        about.append(OF_ITS_TEXTS_ONLY)
     if run.family == "mini":
         about.append("mini is a demonstration family: these verdicts say nothing about GPT-2")
     return [*lines, "", sentence(run), *about]
