@@ -8,7 +8,7 @@ networks on a machine that has never seen a network connection. They are a demon
 Each folder beside this file is an ordinary checkpoint (``config.json``, ``model.safetensors``,
 ``tokenizer.json``) and is loaded exactly as a checkpoint of anybody else's is; see `pathlen.models`.
 
-The weights come from two commands, which need a folder of books and about two hours of one core::
+The weights come from two commands, which need a folder of books and about three hours of one core::
 
     python -m pathlen.mini.train  --books BOOKS --work WORK
     python -m pathlen.mini.export --work WORK

@@ -3,8 +3,8 @@
 One plain loop, the same for the four sizes, on one or two CPU threads:
 
 - Muon for the matrices inside the blocks, AdamW for embeddings, gains and biases; linear warm-up and cosine
-  decay, gradient norm clipped at 1. With AdamW alone the small network was 0.15 nats a token worse at half a
-  million tokens, and tokens are what this corpus is short of. No dropout: nothing here is seen often enough.
+  decay, gradient norm clipped at 1. AdamW alone learned more slowly from the same tokens, and tokens are what this
+  corpus is short of. No dropout: nothing here is seen often enough.
 - The spread of the initial weights is GPT-2's 0.02 at a width of 768, scaled by ``sqrt(768 / d_model)``, so
   that a narrow network starts in the same regime as a wide one.
 - The first three quarters of the tokens are read in windows of 256 that start at position 0 or 256, so that
