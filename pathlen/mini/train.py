@@ -12,8 +12,8 @@ One plain loop, the same for the four sizes, on one or two CPU threads:
 - The order of windows depends on the seed alone. A run that is interrupted continues from its last checkpoint
   and ends in the same weights as one that was not.
 
-Under ``WORK``: ``tokenizer.json``; and for each size ``loss.csv`` (step, tokens, training loss, held-out loss),
-``state.pt`` (to continue from) and, when it is done, ``checkpoint/`` and ``training.json``.
+Under ``WORK``, for each size: ``loss.csv`` (step, tokens, training loss, held-out loss), ``state.pt`` (to continue
+from) and, when it is done, ``checkpoint/`` and ``training.json``.
 """
 
 from __future__ import annotations
