@@ -62,13 +62,13 @@ def original(model: LoadedModel, passage: Passage) -> Original:
     return _loop(model, torch.tensor(model.token_ids(passage.text)[: model.context]))
 
 
-def relative_error(model: LoadedModel, passage: Passage, trace: Trace) -> Array:
+def relative_error(model: LoadedModel, trace: Trace) -> Array:
     """Return how far a trace is from the loop: ``|ours - loop| / loop`` of every step, ``(steps + 1, tokens)``.
 
     The last row is the published last step, the one before it the last block's own. Of a text longer than the context
     every window is run through the loop, so that each token is compared in the window it was measured in.
     """
-    ids = torch.tensor(model.token_ids(passage.text))
+    ids = torch.from_numpy(trace.token_ids)
     parts = []
     for start, first, end in windows(len(ids), model.context):
         loop = _loop(model, ids[start:end])

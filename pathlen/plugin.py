@@ -361,13 +361,14 @@ class _Reporter:
             return
         from pathlen.report import terminal_lines
 
-        self.lines = terminal_lines(claims.run())
+        run = claims.run()
+        self.lines = terminal_lines(run)
         finished = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         if not finished or session.shouldstop or session.shouldfail:
             self.lines.append("stopped early, so no report was written, and the one before it is as it was")
             return
         try:
-            record, html = claims.write()
+            record, html = claims.write(run)
             self.lines += [f"record {record}", f"report {html}"]
         except OSError as error:
             self.lines.append(f"the report could not be written, and the one before it is as it was: {error}")

@@ -264,9 +264,8 @@ class Session:
             environment=environment(),
         )
 
-    def write(self) -> tuple[Path, Path]:
-        """Write the record and the page, each completely or not at all, and return their paths."""
-        run = self.run()
+    def write(self, run: Run) -> tuple[Path, Path]:
+        """Write a record and its page, each completely or not at all, and return their paths."""
         record = self.settings.report / f"{run.family}.json"
         html = record.with_suffix(".html")
         text = page(run)

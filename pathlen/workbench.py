@@ -98,8 +98,7 @@ class Workbench:
         seconds = time.monotonic() - start
         errors = None
         if self._with_original:
-            pairs = zip(traces, self._passages, strict=True)
-            errors = np.hstack([relative_error(model, passage, one) for one, passage in pairs])
+            errors = np.hstack([relative_error(model, one) for one in traces])
         return Columns(
             measured=measured,
             published=published,

@@ -38,7 +38,7 @@ class Cell:
     @property
     def symbol(self) -> str:
         """A sign that stands beside the word, so that colour is never needed to read it."""
-        return SYMBOLS.get(self.word, "?")
+        return SYMBOLS[self.word]
 
     @property
     def value(self) -> str:

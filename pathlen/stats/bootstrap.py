@@ -169,8 +169,9 @@ class Statistic:
 
     def _value_and_error(self) -> tuple[float, float]:
         units = len(self.moments)
+        total = self.moments.sum(axis=0)
         with np.errstate(all="ignore"):
-            value = float(self.function(self.moments.sum(axis=0)))
+            value = float(self.function(total))
             error = float(np.sqrt(units / (units - 1) * np.sum(self.influences() ** 2)))
         if not np.isfinite(value):
             raise UndefinedEstimate(
@@ -178,7 +179,6 @@ class Statistic:
                 "as for a perfect relation or a sum of zero"
             )
         # Below the rounding of the terms that the statistic is made of there is no spread, only noise.
-        total = self.moments.sum(axis=0)
         if not error > 1e-12 * float(np.abs(self.gradient(total) * total).sum()):
             raise UndefinedEstimate(
                 f"{self.name} does not vary between {units} {self._unit}, so it has no interval (standard error {error})"

@@ -44,7 +44,7 @@ def medians(*contenders: Callable[[], object]) -> list[float]:
 def test_the_measurement_of_a_passage_against_the_published_loop(size: str) -> None:
     torch.set_num_threads(1)
     model, passage = load(spec("mini", size)), shipped("nietzsche")
-    assert relative_error(model, passage, trace(model, passage)).max() < 1e-5
+    assert relative_error(model, trace(model, passage)).max() < 1e-5
     ids = torch.tensor(model.token_ids(passage.text))[None]
 
     def bare() -> None:
