@@ -70,7 +70,8 @@ def _texts() -> None:
 
 def _report(record: Path, output: Path) -> None:
     from pathlen.errors import InvalidRecord
-    from pathlen.records import read, write_text
+    from pathlen.files import write_text
+    from pathlen.records import read
     from pathlen.report import page
 
     if output.resolve() == record.resolve():

@@ -10,10 +10,8 @@ record as it was. Reading checks the schema version first and every field's type
 from __future__ import annotations
 
 import math
-import os
 import platform
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -23,6 +21,7 @@ import msgspec
 
 from pathlen.claims import Claim, Finding
 from pathlen.errors import InvalidRecord, UndefinedEstimate
+from pathlen.files import write_text
 from pathlen.stats.estimate import Estimate
 from pathlen.verdicts import Region, Verdict
 
@@ -39,7 +38,6 @@ __all__ = [
     "environment",
     "read",
     "write",
-    "write_text",
 ]
 
 SCHEMA_VERSION = 1
@@ -285,20 +283,6 @@ def read(path: Path) -> Run:
 def write(run: Run, path: Path) -> None:
     """Write a run to a file, completely or not at all."""
     write_text(path, encoded(run))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text to a file so that a reader finds the old content or the new, and never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        Path(part).chmod(0o644)
-        os.replace(part, path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
 
 
 def environment(packages: Sequence[str] = PACKAGES) -> dict[str, str]:

@@ -18,6 +18,7 @@ import msgspec
 from pathlen import SIZES
 from pathlen.claims import Finding
 from pathlen.errors import ModelNotFound
+from pathlen.files import write_text
 from pathlen.measurements import LEFT_OUT
 from pathlen.models import FAMILIES, ModelSpec, find, from_directory, spec
 from pathlen.passages import Passage, chosen
@@ -31,7 +32,6 @@ from pathlen.records import (
     environment,
     read,
     write,
-    write_text,
 )
 from pathlen.report import page
 from pathlen.verdicts import Verdict

@@ -14,20 +14,22 @@ import pathlen
 HOME = Path(pathlen.__file__).parent
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "files": set(),
     "verdicts": set(),
     "geometry": set(),
-    "mini": set(),
+    "mini": {"files"},
     "passages": {"errors"},
-    "stats": {"errors"},
+    "stats": {"errors", "files"},
     "models": {"errors", "mini"},
     "traces": {"errors", "geometry", "models", "passages"},
     "original": {"models", "passages", "traces"},
     "measurements": {"models", "passages", "traces"},
     "claims": {"errors", "stats", "verdicts"},
-    "records": {"errors", "claims", "stats", "verdicts"},
+    "records": {"errors", "files", "claims", "stats", "verdicts"},
     "report": {"records", "stats", "verdicts"},
     "workbench": {"errors", "measurements", "models", "original", "passages", "records", "stats", "traces"},
     "sessions": {
+        "files",
         "claims",
         "errors",
         "measurements",
@@ -39,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "workbench",
     },
     "plugin": {"claims", "errors", "measurements", "report", "sessions", "verdicts"},
-    "cli": {"errors", "models", "passages", "records", "report"},
+    "cli": {"errors", "files", "models", "passages", "records", "report"},
 }
 KNOW_TORCH = {"geometry", "mini", "models", "original", "traces"}
 HEAVY = ("torch", "transformers", "scipy", "numpy", "huggingface_hub", "jinja2")

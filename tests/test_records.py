@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from pathlen.errors import InvalidRecord
-from pathlen.records import Run, decoded, encoded, environment, read, write, write_text
+from pathlen.files import write_text
+from pathlen.records import Run, decoded, encoded, environment, read, write
 
 
 def test_a_record_reads_back_as_what_was_written(run: Run, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pathlen.files import write_text
 from pathlen.mini import CONTEXT, HOME, SHAPES
 from pathlen.mini.corpus import HELD_OUT_SHARE, VOCABULARY
 
@@ -42,7 +43,7 @@ def export(work: Path, home: Path = HOME) -> None:
             shutil.copyfile(work / size / "checkpoint" / name, folder / name)
         for name in ("training.json", "loss.csv"):
             shutil.copyfile(work / size / name, folder / name)
-    (home / "MODEL_CARD.md").write_text(card(summaries, total), encoding="utf-8")
+    write_text(home / "MODEL_CARD.md", card(summaries, total))
 
 
 def _summary(folder: Path, size: str) -> dict[str, Any]:

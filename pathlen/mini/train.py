@@ -19,7 +19,6 @@ from) and, when it is done, ``checkpoint/`` and ``training.json``.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
 import os
@@ -32,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pathlen.files import write_text
 from pathlen.mini import CONTEXT, SHAPES
 from pathlen.mini.corpus import (
     VOCABULARY,
@@ -230,11 +230,8 @@ def _optimizers(model: GPT2LMHeadModel) -> list[tuple[torch.optim.Optimizer, flo
 
 
 def _write_curve(path: Path, curve: Sequence[tuple[int, int, float, float]]) -> None:
-    with path.with_suffix(".part").open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["step", "tokens", "training_loss", "held_out_loss"])
-        table.writerows((step, tokens, f"{a:.4f}", f"{b:.4f}") for step, tokens, a, b in curve)
-    os.replace(path.with_suffix(".part"), path)
+    lines = [f"{step},{tokens},{training:.4f},{held_out:.4f}" for step, tokens, training, held_out in curve]
+    write_text(path, "\n".join(["step,tokens,training_loss,held_out_loss", *lines, ""]))
 
 
 def save(model: GPT2LMHeadModel, tokenizer: Any, folder: Path) -> None:
@@ -308,9 +305,7 @@ def _write_summary(
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
-    path = folder / "training.json"
-    path.with_suffix(".part").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    os.replace(path.with_suffix(".part"), path)
+    write_text(folder / "training.json", json.dumps(summary, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from pathlen.errors import UndefinedEstimate
+from pathlen.files import write_text
 from pathlen.stats.bootstrap import Statistic
 from pathlen.stats.calibration import Rate
 from pathlen.stats.correlation import partial, pearson, spearman, winsorised
@@ -188,9 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             continue
         row = asdict(rate(cell, options.runs))
         table.append(row)
-        part = options.out.with_suffix(".part")
-        part.write_text(json.dumps(table, indent=0) + "\n", encoding="utf-8")
-        part.replace(options.out)
+        write_text(options.out, json.dumps(table, indent=0) + "\n")
         print(f"{row['covered_95']:.3f} {row['covered_90']:.3f}  {cell}", file=sys.stderr)
 
 
