@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from pathlen.stats import Statistic as Statistic
     from pathlen.stats import cliffs_delta as cliffs_delta
     from pathlen.stats import every as every
+    from pathlen.stats import head_cancellation as head_cancellation
     from pathlen.stats import largest as largest
+    from pathlen.stats import largest_difference as largest_difference
     from pathlen.stats import log_slope as log_slope
     from pathlen.stats import mean as mean
     from pathlen.stats import partial as partial
@@ -72,7 +74,9 @@ _HOME = {
         "Statistic",
         "cliffs_delta",
         "every",
+        "head_cancellation",
         "largest",
+        "largest_difference",
         "log_slope",
         "mean",
         "partial",

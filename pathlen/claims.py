@@ -23,15 +23,26 @@ from typing import Literal, TypeVar
 
 from pathlen import SIZES
 from pathlen.errors import InvalidClaim, ModelMismatch, UndefinedEstimate
-from pathlen.stats.bootstrap import Statistic
 from pathlen.stats.estimate import Estimate
-from pathlen.stats.power import smallest_effect, tokens_to_decide
+from pathlen.stats.power import passages_in, smallest_effect, smallest_margin, tokens_to_decide
 from pathlen.stats.scales import SCALES
+from pathlen.stats.statistic import Statistic
 from pathlen.verdicts import Logic, Region, Verdict
 
-__all__ = ["Claim", "Finding", "Reading", "claim", "declared", "evaluate", "refuse_duplicates"]
+__all__ = [
+    "NEGLIGIBLE",
+    "Claim",
+    "Finding",
+    "Reading",
+    "claim",
+    "declared",
+    "evaluate",
+    "is_negligible",
+    "refuse_duplicates",
+]
 
 AS_PUBLISHED = "_as_published"
+NEGLIGIBLE = "negligible"
 Reading = Literal["corrected", "as published"]
 
 Function = TypeVar("Function", bound=Callable[..., Statistic])
@@ -63,6 +74,9 @@ class Claim:
         What a supported verdict would still not show.
     exploratory : bool
         Whether the document only suggests it.
+    negligible : Region or None
+        Numbers that would be too small to matter. Support whose 90 % interval lies in it is flagged: with enough tokens
+        a number can be both below zero and about zero.
 
     Raises
     ------
@@ -81,6 +95,7 @@ class Claim:
     true_by_construction: str = ""
     not_shown: str = ""
     exploratory: bool = False
+    negligible: Region | None = None
 
     def __post_init__(self) -> None:
         if not self.sentence:
@@ -97,6 +112,11 @@ class Claim:
                 raise InvalidClaim(f"claim {self.id!r}: size must be one of {', '.join(SIZES)}, but {size!r} was given")
         if self.logic not in ("each", "all"):
             raise InvalidClaim(f"claim {self.id!r}: logic must be 'each' or 'all', but {self.logic!r} was given")
+        if self.negligible is not None and (self.expect.is_equivalence or not self.negligible.is_equivalence):
+            raise InvalidClaim(
+                f"claim {self.id!r}: negligible says which numbers too small to matter a direction may still hold for, so it "
+                f"needs within(...) beside below(...) or above(...), but {self.negligible} was given beside {self.expect}"
+            )
 
     def speaks_about(self, size: str) -> bool:
         """Whether the claim is made about a size; one made about every size is made about any other model too."""
@@ -117,6 +137,11 @@ class Finding:
     reason : str
         What a reader needs to know beside the numbers: why it is inconclusive and what would settle it, why
         vacuous, why not tested and which command would change that.
+    p_value : float or None
+        Of the hypothesis that the truth lies outside the claim's region, from the same distribution as the interval:
+        supported is a p-value below 0.05. None where nothing was inferred.
+    negligible : bool
+        Whether the claim is supported by a number too small to matter; see `Claim`.
 
     """
 
@@ -125,9 +150,12 @@ class Finding:
     verdict: Verdict
     estimate: Estimate | None = None
     reason: str = ""
+    p_value: float | None = None
+    negligible: bool = False
 
     def __str__(self) -> str:
-        lines = [f"{self.verdict.value}: {self.claim.sentence}"]
+        flag = f" ({NEGLIGIBLE})" if self.negligible else ""
+        lines = [f"{self.verdict.value}{flag}: {self.claim.sentence}"]
         name = self.estimate.statistic if self.estimate else "the number"
         lines.append(f"  claimed   {name} {self.claim.expect}  (section {self.claim.section}, {self.claim.reading})")
         if self.estimate:
@@ -147,6 +175,7 @@ def claim(
     true_by_construction: str = "",
     not_shown: str = "",
     exploratory: bool = False,
+    negligible: Region | None = None,
 ) -> Callable[[Function], Function]:
     """Declare a function to be a claim; see the module's docstring and `Claim` for the arguments.
 
@@ -172,6 +201,7 @@ def claim(
             true_by_construction=true_by_construction,
             not_shown=not_shown,
             exploratory=exploratory,
+            negligible=negligible,
         )
         function.__pathlen_claim__ = declaration  # type: ignore[attr-defined]
         return function
@@ -183,6 +213,14 @@ def declared(function: object) -> Claim | None:
     """Return the claim that a function was declared to be, or None."""
     found = getattr(function, "__pathlen_claim__", None)
     return found if isinstance(found, Claim) else None
+
+
+def is_negligible(margin: Region | None, estimate: Estimate) -> bool:
+    """Whether a number is shown, by the interval that decides margins, to lie where it is too small to matter."""
+    if margin is None:
+        return False
+    narrow = estimate.at(margin.level)
+    return margin.judge(narrow.low, narrow.high) is Verdict.SUPPORTED
 
 
 def refuse_duplicates(claims: Sequence[tuple[Claim, str]]) -> None:
@@ -204,32 +242,49 @@ def evaluate(claim: Claim, size: str, body: Callable[[], Statistic], *, seed: in
         statistic = body()
         if not isinstance(statistic, Statistic):
             raise InvalidClaim(f"claim {claim.id!r} must return a statistic, but returned {type(statistic).__name__}")
-        estimate = statistic.estimate(level=claim.expect.level, seed=seed)
+        sampling = statistic.sampling(seed=seed)
+        estimate = sampling.estimate(claim.expect.level)
     except (UndefinedEstimate, ModelMismatch) as error:
         return Finding(claim=claim, size=size, verdict=Verdict.INVALID, reason=str(error))
     verdict = claim.expect.judge(estimate.low, estimate.high)
-    reason = ""
+    negligible = verdict is Verdict.SUPPORTED and is_negligible(claim.negligible, estimate)
+    reason = f"but the number lies {claim.negligible}, too small to matter" if negligible else ""
     if verdict is Verdict.SUPPORTED and claim.true_by_construction:
         verdict, reason = Verdict.VACUOUS, claim.true_by_construction
     if verdict is Verdict.INCONCLUSIVE:
         reason = _what_would_settle(estimate, claim.expect)
-    return Finding(claim=claim, size=size, verdict=verdict, estimate=estimate, reason=reason)
+    return Finding(
+        claim=claim,
+        size=size,
+        verdict=verdict,
+        estimate=estimate,
+        reason=reason,
+        p_value=sampling.p_value(claim.expect.low, claim.expect.high),
+        negligible=negligible,
+    )
 
 
 def _what_would_settle(estimate: Estimate, region: Region) -> str:
     crossed = [edge for edge in (region.low, region.high) if estimate.low <= edge <= estimate.high]
     where = " and ".join(f"{edge:g}" for edge in crossed)
     parts = [f"the interval crosses {where}"]
-    found = smallest_effect(estimate)
+    here = f"{estimate.n:,} tokens like these"
+    found = (smallest_margin if region.is_equivalence else smallest_effect)(estimate)
     if found is not None:
         name = {"fisher z": "an r", "identity": "a value", "log": "a ratio", "logit": "odds"}[estimate.scale]
         factor = estimate.scale in ("log", "logit")
         size = math.exp(found) if factor else SCALES[estimate.scale].back(found)
-        distance = f"{size:.3g} times another" if factor else f"{size:.2g} away from 0"
-        parts.append(f"{estimate.n:,} tokens like these find {name} {distance} four times in five")
+        if region.is_equivalence:
+            margin = f"a factor of {size:.3g} either way" if factor else f"{size:.2g} either side of 0"
+            parts.append(f"{here} show {name} within {margin} at best, four times in five")
+        else:
+            distance = f"{size:.3g} times another" if factor else f"{size:.2g} away from 0"
+            parts.append(f"{here} find {name} {distance} four times in five")
     needed = [tokens for edge in crossed if (tokens := tokens_to_decide(estimate, edge)) is not None]
     if needed:
-        parts.append(f"about {_two_digits(max(needed)):,} would decide, were the value what it seems")
+        passages = passages_in(max(needed), estimate)
+        more = f" in {passages:,} such passages" if passages else ""
+        parts.append(f"about {_two_digits(max(needed)):,}{more} would decide, were the value what it seems")
     return "; ".join(parts)
 
 

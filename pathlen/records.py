@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from pathlen.claims import Claim, Finding
+from pathlen.claims import Claim, Finding, is_negligible
 from pathlen.errors import InvalidRecord, UndefinedEstimate
 from pathlen.files import write_text
 from pathlen.stats.estimate import Estimate
@@ -40,7 +40,7 @@ __all__ = [
     "write",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 PACKAGES = ("pathlen", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scipy", "pytest")
 
 LARGEST_POINT = 1e30  # far beyond any residual stream, and still drawable
@@ -63,15 +63,21 @@ class ClaimRecord:
     true_by_construction: str
     not_shown: str
     exploratory: bool
+    negligible: tuple[float, float] | None
     node: str
 
     def __post_init__(self) -> None:
-        _ = self.region  # refuses ends that are no region
+        _ = self.region, self.margin  # refuses ends that are no region
 
     @property
     def region(self) -> Region:
         """The region the claim is decided by."""
         return Region(-math.inf if self.low is None else self.low, math.inf if self.high is None else self.high)
+
+    @property
+    def margin(self) -> Region | None:
+        """The numbers that would be too small to matter, where the claim says so."""
+        return None if self.negligible is None else Region(*self.negligible)
 
     @classmethod
     def of(cls, claim: Claim, node: str) -> ClaimRecord:
@@ -89,6 +95,7 @@ class ClaimRecord:
             true_by_construction=claim.true_by_construction,
             not_shown=claim.not_shown,
             exploratory=claim.exploratory,
+            negligible=None if claim.negligible is None else (claim.negligible.low, claim.negligible.high),
             node=node,
         )
 
@@ -103,9 +110,13 @@ class FindingRecord:
     verdict: str
     estimate: Estimate | None
     reason: str
+    p_value: float | None
+    negligible: bool
 
     def __post_init__(self) -> None:
         Verdict(self.verdict)  # a hand-edited word is a ValueError, and so no record
+        if self.p_value is not None and not 0 <= self.p_value <= 1:
+            raise ValueError(f"p_value must lie from 0 to 1, but {self.p_value} was given")
 
     @classmethod
     def of(cls, finding: Finding) -> FindingRecord:
@@ -117,6 +128,8 @@ class FindingRecord:
             verdict=finding.verdict.value,
             estimate=finding.estimate,
             reason=finding.reason,
+            p_value=finding.p_value,
+            negligible=finding.negligible,
         )
 
 
@@ -226,7 +239,13 @@ class Run:
             if finding.estimate is None:
                 continue
             # Whoever reads a record may rely on its verdicts following from its numbers.
-            verdict = claim.region.judge(finding.estimate.low, finding.estimate.high)
+            deciding = finding.estimate.at(claim.region.level)
+            verdict = claim.region.judge(deciding.low, deciding.high)
+            negligible = verdict is Verdict.SUPPORTED and is_negligible(claim.margin, finding.estimate)
+            if finding.negligible != negligible:
+                raise ValueError(
+                    f"finding {name} has negligible {finding.negligible}, but its interval says {negligible}"
+                )
             if verdict is Verdict.SUPPORTED and claim.true_by_construction:
                 verdict = Verdict.VACUOUS
             if finding.verdict != verdict.value:

@@ -15,7 +15,7 @@ from pathlen.models import LoadedModel, ModelSpec, load
 from pathlen.original import relative_error
 from pathlen.passages import Passage
 from pathlen.records import ModelRecord, Point
-from pathlen.stats.dependence import lag_one
+from pathlen.stats.serial import lag_one
 from pathlen.traces import Trace, trace
 
 __all__ = ["Columns", "Workbench"]

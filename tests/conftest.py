@@ -170,7 +170,7 @@ def run() -> Run:
         spurious_points=((0.5, 0.0),),
     )
     return Run(
-        schema_version=1,
+        schema_version=2,
         family="mini",
         sizes=("small", "medium"),
         selection="--family mini",

@@ -10,7 +10,7 @@ import pytest
 from pathlen.stats import calibrate
 from pathlen.stats.calibrate import KINDS, STATISTICS, Cell, cells, rate, simulated
 from pathlen.stats.calibration import Rate, table
-from pathlen.stats.dependence import lag_one
+from pathlen.stats.serial import lag_one
 
 
 def make(**changes: object) -> Cell:

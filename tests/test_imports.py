@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "measurements": {"models", "passages", "traces"},
     "claims": {"errors", "stats", "verdicts"},
     "records": {"errors", "files", "claims", "stats", "verdicts"},
-    "report": {"records", "stats", "verdicts"},
+    "report": {"claims", "records", "stats", "verdicts"},
     "workbench": {"errors", "measurements", "models", "original", "passages", "records", "stats", "traces"},
     "sessions": {
         "files",

@@ -39,7 +39,7 @@ def test_an_open_end_of_a_region_is_null(run: Run) -> None:
 
 def test_an_unknown_schema_version_is_refused(run: Run) -> None:
     text = encoded(replace(run, schema_version=99))
-    with pytest.raises(InvalidRecord, match="schema_version must be 1, but run.json has 99"):
+    with pytest.raises(InvalidRecord, match="schema_version must be 2, but run.json has 99"):
         decoded(text, "run.json")
 
 
@@ -49,7 +49,7 @@ def test_an_unknown_schema_version_is_refused(run: Run) -> None:
         ("{", "is not JSON"),
         ("[]", "is not a record"),
         ("{}", "missing required field `schema_version`"),
-        ('{"schema_version": 1}', "missing required field `family`"),
+        ('{"schema_version": 2}', "missing required field `family`"),
     ],
 )
 def test_what_is_no_record_is_refused(text: str, message: str) -> None:
@@ -85,7 +85,7 @@ def edited(run: Run, change: Callable[[dict[str, Any]], None]) -> str:
         (lambda data: data["claims"][0].update(high=None), "at least one finite end"),
         (lambda data: data["models"][0].update(points=[]), "needs points to draw"),
         (lambda data: data["models"][0].update(points=[[1e308, 0.0]]), "points must lie within"),
-        (lambda data: data["findings"][0]["estimate"].update(level=9.5), "at most 1, but 9.5"),
+        (lambda data: data["findings"][0]["estimate"]["intervals"][0].update(level=9.5), "at most 1, but 9.5"),
     ],
 )
 def test_an_edited_record_that_contradicts_itself_is_refused(

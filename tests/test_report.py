@@ -201,7 +201,7 @@ def test_all_together_is_undecided_while_a_size_was_not_run(run: Run) -> None:
 def test_blocks_of_tokens_are_said_to_speak_about_these_texts_only(run: Run, reader: Reader) -> None:
     said = "intervals speak about these texts only"
     assert said not in reader.text
-    estimates = [replace(one.estimate, unit="blocks of 20 tokens") if one.estimate else None for one in run.findings]
+    estimates = [replace(one.estimate, unit="texts") if one.estimate else None for one in run.findings]
     findings = tuple(replace(one, estimate=estimate) for one, estimate in zip(run.findings, estimates, strict=True))
     assert said in Reader(page(replace(run, findings=findings))).text
     assert any(said in line for line in terminal_lines(replace(run, findings=findings)))

@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from pathlen.errors import UndefinedEstimate
 from pathlen.stats import (
     Estimate,
+    Interval,
+    Statistic,
     cliffs_delta,
     every,
+    head_cancellation,
     largest,
     log_slope,
     mean,
@@ -23,15 +26,15 @@ from pathlen.stats import (
     pearson,
     pooled_pearson,
     ratio,
-    resampling_units,
     share,
     spearman,
     winsorised,
 )
-from pathlen.stats.bootstrap import Statistic
-from pathlen.stats.dependence import lag_one
-from pathlen.stats.power import smallest_effect, tokens_to_decide
+from pathlen.stats.power import smallest_effect, smallest_margin, tokens_for_effect, tokens_for_margin, tokens_to_decide
 from pathlen.stats.scales import SCALES
+from pathlen.stats.serial import lag_one
+from pathlen.stats.statistic import Smooth
+from pathlen.stats.units import Passages, blocks_of
 
 DRAW = np.random.default_rng(7)
 PASSAGE = np.repeat(np.arange(12), 50)
@@ -50,18 +53,39 @@ def centred(column: np.ndarray) -> np.ndarray:
 
 def test_pearson_within_passages_is_scipys_on_centred_columns() -> None:
     expected = scipy.stats.pearsonr(centred(X), centred(Y)).statistic
-    assert pearson(X, Y, passage=PASSAGE).estimate().value == pytest.approx(expected, abs=1e-12)
+    assert pearson(X, Y, passage=PASSAGE, trend=0).estimate().value == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("trend", [1, 2, 3])
+def test_a_trend_is_taken_out_of_each_passage_as_by_least_squares(trend: int) -> None:
+    left = np.empty((2, 600))
+    for column, rest in zip((X, Y), left, strict=True):
+        for one in range(12):
+            rows = PASSAGE == one
+            rest[rows] = column[rows] - np.polyval(np.polyfit(np.arange(50), column[rows], trend), np.arange(50))
+    expected = scipy.stats.pearsonr(*left).statistic
+    assert pearson(X, Y, passage=PASSAGE, trend=trend).estimate().value == pytest.approx(expected, abs=1e-9)
+
+
+def test_two_columns_that_drift_alike_are_related_only_if_the_trend_is_left_in() -> None:
+    drift = np.tile(np.linspace(0, 5, 50), 12)
+    x, y = DRAW.normal(size=(2, 600)) + drift
+    assert pearson(x, y, passage=PASSAGE, trend=0).estimate().low > 0.4
+    estimate = pearson(x, y, passage=PASSAGE).estimate()
+    assert estimate.low < 0 < estimate.high
+    for robust in (spearman, winsorised):
+        assert abs(robust(x, y, passage=PASSAGE).estimate().value) < 0.15
 
 
 def test_pearson_of_one_passage_is_scipys() -> None:
-    one = pearson(X, Y, passage=np.zeros(600, int)).estimate()
+    one = pearson(X, Y, passage=np.zeros(600, int), trend=0).estimate()
     assert one.value == pytest.approx(scipy.stats.pearsonr(X, Y).statistic, abs=1e-12)
-    assert one.unit == "blocks of 20 tokens"
-    assert one.units == 30
+    assert (one.unit, one.units, one.replicates) == ("texts", 1, 0)
+    assert str(one).endswith("(600 tokens in 1 text)")
 
 
 def test_spearman_of_one_passage_is_scipys() -> None:
-    found = spearman(X, Y, passage=np.zeros(600, int)).estimate().value
+    found = spearman(X, Y, passage=np.zeros(600, int), trend=0).estimate().value
     assert found == pytest.approx(scipy.stats.spearmanr(X, Y).statistic, abs=1e-12)
 
 
@@ -104,9 +128,11 @@ def test_winsorised_is_scipys_where_quantiles_fall_on_values() -> None:
     one = np.zeros(201, int)
     x, y = X[:201], Y[:201]
     expected = [scipy.stats.mstats.winsorize(column, limits=(0.05, 0.05)).data for column in (x, y)]
-    found = winsorised(x, y, passage=one).estimate().value
+    found = winsorised(x, y, passage=one, trend=0).estimate().value
     assert found == pytest.approx(np.corrcoef(*expected)[0, 1], abs=1e-12)
-    assert winsorised(x, y, passage=one, tail=0.0).estimate().value == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-12)
+    assert winsorised(x, y, passage=one, tail=0.0, trend=0).estimate().value == pytest.approx(
+        np.corrcoef(x, y)[0, 1], abs=1e-12
+    )
 
 
 def test_one_wild_token_moves_winsorised_and_spearman_little() -> None:
@@ -122,7 +148,7 @@ def test_partial_is_the_correlation_of_statsmodels_residuals() -> None:
     given = [X + Y + DRAW.normal(size=600), DRAW.normal(size=600) ** 2]
     design = np.stack([centred(column) for column in given], axis=1)
     left = [sm.OLS(centred(column), design).fit().resid for column in (X, Y)]
-    found = partial(X, Y, given=given, passage=PASSAGE).estimate().value
+    found = partial(X, Y, given=given, passage=PASSAGE, trend=0).estimate().value
     assert found == pytest.approx(np.corrcoef(*left)[0, 1], abs=1e-12)
 
 
@@ -132,6 +158,16 @@ def test_a_relation_that_a_third_column_carries_is_gone_once_it_is_given() -> No
     assert pearson(x, y, passage=PASSAGE).estimate().low > 0.6
     estimate = partial(x, y, given=[cause], passage=PASSAGE).estimate()
     assert estimate.low < 0 < estimate.high
+
+
+def test_heads_that_point_anywhere_neither_offset_nor_join_each_other() -> None:
+    vectors = DRAW.normal(size=(8, 600, 400))
+    norms, together = np.linalg.norm(vectors, axis=-1), np.linalg.norm(vectors.sum(axis=0), axis=-1)
+    assert head_cancellation(together, norms, passage=PASSAGE).estimate().value == pytest.approx(1, abs=0.01)
+    offset = np.linalg.norm((vectors - 0.5 * vectors.mean(axis=0)).sum(axis=0), axis=-1)
+    assert head_cancellation(offset, norms, passage=PASSAGE).estimate().high < 0.6
+    with pytest.raises(ValueError, match="two heads or more"):
+        head_cancellation(together, norms[:1], passage=PASSAGE)
 
 
 def test_mean_by_hand() -> None:
@@ -154,8 +190,13 @@ def test_cliffs_delta_is_scipys_mann_whitney_of_one_passage_and_weighs_passages_
 # Standard errors and intervals.
 
 
-def contrast() -> Statistic:
+def contrast() -> Smooth:
     return pearson(X, Y, passage=PASSAGE).minus(pearson(X, centred(Y) ** 3, passage=PASSAGE))
+
+
+def smooth(statistic: Statistic) -> Smooth:
+    assert isinstance(statistic, Smooth)
+    return statistic
 
 
 STATISTICS = {
@@ -167,7 +208,7 @@ STATISTICS = {
     "mean": mean(X + 3, passage=PASSAGE),
     "cliffs_delta": cliffs_delta(X, top=Y > 1, bottom=Y < -1, passage=PASSAGE),
     "ratio": ratio(np.exp(X), np.exp(Y), passage=PASSAGE),
-    "share": share(X > 0, passage=PASSAGE),
+    "share": smooth(share(X > 0, passage=PASSAGE)),
     "log_slope": log_slope(np.exp(np.stack([X, Y, X + Y])), passage=PASSAGE),
     "contrast": contrast(),
 }
@@ -176,10 +217,10 @@ STATISTICS = {
 @pytest.mark.parametrize("name", STATISTICS)
 def test_a_gradient_is_the_slope_of_its_function(name: str) -> None:
     statistic = STATISTICS[name]
-    total = statistic.moments.sum(axis=0)
+    total = statistic.moments.sum(axis=-1)
     for place in range(len(total)):
         step = np.zeros_like(total)
-        step[place] = 1e-6 * total[place]
+        step[place] = 1e-6 * np.abs(total).max()
         slope = (statistic.function(total + step) - statistic.function(total - step)) / (2 * step[place])
         assert statistic.gradient(total)[place] == pytest.approx(slope, rel=1e-6, abs=1e-9)
 
@@ -193,8 +234,9 @@ def test_influences_sum_to_zero(name: str) -> None:
 @pytest.mark.parametrize("name", STATISTICS)
 def test_the_standard_error_is_close_to_the_jackknife_over_units(name: str) -> None:
     statistic = STATISTICS[name]
-    total, units = statistic.moments.sum(axis=0), len(statistic.moments)
-    without = np.array([statistic.function(total - row) for row in statistic.moments])
+    sums = statistic.passages.sums(statistic.moments)
+    total, units = sums.sum(axis=-1), sums.shape[-1]
+    without = np.array([statistic.function(total - one) for one in sums.T])
     jackknife = np.sqrt((units - 1) / units * np.sum((without - without.mean()) ** 2))
     assert statistic.estimate().standard_error == pytest.approx(jackknife, rel=0.15)
 
@@ -205,7 +247,7 @@ def test_the_standard_error_of_a_slope_is_statsmodels_cluster_robust_one() -> No
     x, y = x / x.std(), y / y.std()
     # use_correction=False: statsmodels' small-sample factor also counts parameters, ours only units.
     fit = sm.OLS(y, x).fit(cov_type="cluster", cov_kwds={"groups": PASSAGE, "use_correction": False})
-    ours = pearson(x, y, passage=PASSAGE).estimate()
+    ours = pearson(x, y, passage=PASSAGE, trend=0).estimate()
     assert ours.standard_error == pytest.approx(float(fit.bse[0]) * np.sqrt(12 / 11), rel=0.02)
 
 
@@ -288,30 +330,42 @@ def test_a_paired_contrast_is_narrower_than_independent_ones() -> None:
 # Units.
 
 
-def test_few_passages_are_cut_into_blocks_and_the_rest_joins_the_last() -> None:
-    units = resampling_units(np.repeat([0, 1], [215, 59]))
-    assert units.name == "blocks of 20 tokens"
-    assert np.bincount(units.label).tolist() == [20] * 9 + [35] + [20, 39]
+def test_the_rest_of_a_passage_joins_its_last_block() -> None:
+    passages = Passages.of(np.repeat([0, 1], [215, 59]))
+    assert blocks_of(passages, 20).lengths.tolist() == [20] * 9 + [35] + [20, 39]
 
 
 def test_too_little_of_anything_is_refused() -> None:
-    with pytest.raises(
-        UndefinedEstimate, match="at least 5 passages, or 10 blocks of 20 tokens, but 1 passages with 199"
-    ):
-        resampling_units(np.zeros(199))
+    few = np.repeat([0, 1], [50, 49])
+    with pytest.raises(UndefinedEstimate, match="at least 5 passages or 100 tokens, but 2 passages with 99 tokens"):
+        mean(X[:99], passage=few).estimate()
+    with pytest.raises(UndefinedEstimate, match="resampling passages needs at least 5, but 2"):
+        mean(X[:99], passage=few).estimate(by="passages")
+    with pytest.raises(UndefinedEstimate, match="at least 10 units, but there are 9 blocks of 10 tokens"):
+        mean(X[:99], passage=few).estimate(by="blocks")
 
 
 def test_rows_of_a_passage_that_do_not_stand_together_are_refused() -> None:
     with pytest.raises(ValueError, match="must stand together, but 2 passages change 99 times"):
-        resampling_units(np.tile([0, 1], 50))
+        Passages.of(np.tile([0, 1], 50))
+
+
+def test_only_known_units_are_resampled_and_they_are_named() -> None:
+    with pytest.raises(ValueError, match="by must be 'passages', 'blocks' or 'tokens', but 'words'"):
+        STATISTICS["pearson"].estimate(by="words")  # type: ignore[arg-type]
+    assert STATISTICS["pearson"].estimate(by="tokens").unit == "tokens, taken as independent"
+    with pytest.raises(UndefinedEstimate, match="belongs to pairs of tokens and can't be resampled by tokens"):
+        STATISTICS["cliffs_delta"].estimate(by="tokens")
 
 
 # Refusals.
 
 
 def test_a_constant_column_has_no_correlation() -> None:
+    with pytest.raises(UndefinedEstimate, match="column y is nothing but a trend within every passage"):
+        pearson(X, PASSAGE + np.tile(np.arange(50.0), 12), passage=PASSAGE)
     with pytest.raises(UndefinedEstimate, match="column y is constant within every passage"):
-        pearson(X, PASSAGE.astype(float), passage=PASSAGE)
+        pearson(X, PASSAGE.astype(float), passage=PASSAGE, trend=0)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -365,8 +419,6 @@ def test_groups_are_masks_that_do_not_overlap_in_enough_passages() -> None:
         cliffs_delta(X, top=Y < 99, bottom=Y < 99, passage=PASSAGE)
     with pytest.raises(UndefinedEstimate, match="no passage has tokens of both groups"):
         cliffs_delta(X, top=PASSAGE < 6, bottom=PASSAGE >= 6, passage=PASSAGE)
-    with pytest.raises(UndefinedEstimate, match="at least 5 passages"):
-        cliffs_delta(X, top=Y > 0, bottom=Y < 0, passage=np.zeros(600, int))
 
 
 def test_a_share_of_numbers_is_refused() -> None:
@@ -393,11 +445,11 @@ def test_a_contrast_needs_one_scale_and_the_same_units() -> None:
     with pytest.raises(ValueError, match="a contrast needs one scale, but 'fisher z' and 'log'"):
         STATISTICS["pearson"].minus(STATISTICS["ratio"])
     early, late = PASSAGE < 6, PASSAGE >= 6
-    with pytest.raises(ValueError, match="6 passages and 6 passages with other labels"):
+    with pytest.raises(ValueError, match="300 tokens in 6 passages and 300 in 6 with other bounds or labels"):
         pearson(X[early], Y[early], passage=PASSAGE[early]).minus(pearson(X[late], Y[late], passage=PASSAGE[late]))
-    with pytest.raises(ValueError, match="12 passages and 30 blocks of 20 tokens"):
+    with pytest.raises(ValueError, match="600 tokens in 12 passages and 600 in 1 with"):
         STATISTICS["pearson"].minus(pearson(X, Y, passage=np.zeros(600, int)))
-    with pytest.raises(ValueError, match="two resampled statistics"):
+    with pytest.raises(TypeError, match="two resampled statistics"):
         every(X > -99).minus(STATISTICS["pearson"])
 
 
@@ -406,7 +458,11 @@ def test_an_estimate_outside_its_interval_or_not_finite_is_none() -> None:
     with pytest.raises(UndefinedEstimate, match="lies outside its interval"):
         replace(good, value=2.0)
     with pytest.raises(UndefinedEstimate, match="needs finite numbers"):
-        replace(good, high=np.inf)
+        replace(good, intervals=(Interval(0.95, -1.0, np.inf),))
+    with pytest.raises(UndefinedEstimate, match="does not hold"):
+        replace(good, intervals=(Interval(0.95, good.low, good.high), Interval(0.90, good.low - 0.1, good.high)))
+    with pytest.raises(UndefinedEstimate, match="needs an interval"):
+        replace(good, intervals=())
 
 
 # A census and an exact bound.
@@ -445,7 +501,7 @@ def test_a_share_with_few_exceptions_has_a_bound_too(exceptions: int) -> None:
 
 
 def test_a_share_with_exceptions_in_most_passages_is_resampled() -> None:
-    assert share(X > -1.5, passage=PASSAGE).estimate().method == "studentised bootstrap"
+    assert share(X > -1.5, passage=PASSAGE).estimate().unit == "passages"
 
 
 def test_a_perfect_relation_has_no_interval_and_is_not_called_constant() -> None:
@@ -477,6 +533,25 @@ def test_the_tokens_that_decide_give_the_promised_power() -> None:
     assert 0.79 < power < 0.9
 
 
+def test_tokens_to_plan_for_are_those_of_fisher_z() -> None:
+    """854 and 783 tokens: the textbook's numbers for a margin of 0.1 and a correlation of 0.1 at 80 % power."""
+    assert (tokens_for_margin(0.1), tokens_for_effect(0.1)) == (854, 783)
+    assert tokens_for_effect(0.3, inflation=2.0) == pytest.approx(2 * tokens_for_effect(0.3), abs=4)
+    with pytest.raises(ValueError, match="margin must lie between 0 and 1 in size, but 0"):
+        tokens_for_margin(0.0)
+    with pytest.raises(ValueError, match="inflation must be positive, but -1"):
+        tokens_for_effect(0.1, inflation=-1.0)
+
+
+def test_the_smallest_margin_is_shown_four_times_in_five() -> None:
+    estimate = STATISTICS["pearson"].estimate()
+    margin, error = smallest_margin(estimate), estimate.standard_error
+    assert margin is not None
+    critical = scipy.stats.t.ppf(0.95, estimate.freedom)
+    shown = 2 * scipy.stats.t.cdf((margin - critical * error) / error, estimate.freedom) - 1
+    assert shown == pytest.approx(0.8)
+
+
 @given(st.integers(0, 400), st.floats(-0.3, 0.3))
 def test_more_tokens_than_did_not_decide_are_needed_to_decide(seed: int, edge: float) -> None:
     x, y, passage = simulated(seed, 5, 0.1)
@@ -498,13 +573,24 @@ def test_nothing_can_be_said_about_a_census_or_an_edge_it_sits_on() -> None:
     assert tokens_to_decide(every(X < 99).estimate(), 0.5) is None
     estimate = STATISTICS["pearson"].estimate()
     assert tokens_to_decide(estimate, np.inf) is None
-    assert tokens_to_decide(replace(STATISTICS["contrast"].estimate(), value=0.1, low=0.0, high=0.2), 0.1) is None
+    assert (
+        tokens_to_decide(
+            replace(STATISTICS["contrast"].estimate(), value=0.1, intervals=(Interval(0.95, 0.0, 0.2),)), 0.1
+        )
+        is None
+    )
 
 
 @given(st.floats(-0.999, 0.999), st.floats(1e-5, 0.5))
 def test_digits_never_show_minus_zero_and_keep_the_order(value: float, half: float) -> None:
     one = Estimate(
-        statistic="r", value=value, low=value - half, high=value + half, level=0.95, n=9, units=9, unit="u", method="m"
+        statistic="r",
+        value=value,
+        intervals=(Interval(0.95, value - half, value + half),),
+        n=9,
+        units=9,
+        unit="u",
+        method="m",
     )
     shown = one.digits
     assert "-0" not in {text.rstrip("0").rstrip(".") for text in shown}

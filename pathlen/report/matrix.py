@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pathlen.claims import NEGLIGIBLE
 from pathlen.records import ClaimRecord, FindingRecord, Run
 from pathlen.verdicts import Verdict, combined
 
@@ -24,7 +25,7 @@ SYMBOLS = {
 }
 
 
-OF_ITS_TEXTS_ONLY = "There are too few texts to resample them, so blocks of tokens were resampled: intervals speak about these texts only."
+OF_ITS_TEXTS_ONLY = "There are too few texts to resample them, so their tokens were read as a series: intervals speak about these texts only."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,11 @@ class Cell:
     def symbol(self) -> str:
         """A sign that stands beside the word, so that colour is never needed to read it."""
         return SYMBOLS[self.word]
+
+    @property
+    def flag(self) -> str:
+        """What a reader must know beside the word: that a supported number is too small to matter."""
+        return NEGLIGIBLE if self.finding and self.finding.negligible else ""
 
     @property
     def value(self) -> str:
@@ -89,9 +95,9 @@ class Row:
 
 
 def speaks_of_its_texts_only(run: Run) -> bool:
-    """Whether a run had so few texts that blocks of their tokens were resampled instead."""
+    """Whether a run had so few texts that their tokens were read as a series instead."""
     estimates = [one.estimate for one in run.findings if one.estimate]
-    return any(one.method == "studentised bootstrap" and one.unit != "passages" for one in estimates)
+    return any(one.unit == "texts" for one in estimates)
 
 
 def rows(run: Run) -> list[Row]:

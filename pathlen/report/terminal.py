@@ -33,4 +33,6 @@ def terminal_lines(run: Run) -> list[str]:
 
 
 def _cell(cell: Cell) -> str:
-    return " ".join(part for part in (cell.symbol, cell.word, cell.value) if part)
+    return " ".join(
+        part for part in (cell.symbol, cell.word, cell.value, f"({cell.flag})" if cell.flag else "") if part
+    )

@@ -2,9 +2,8 @@
 
 NumPy and SciPy only: nothing here knows what a model is.
 
-A `Statistic` is a number together with the sums it is made of, one row of sums per resampling unit. From those
-alone come its value, its standard error and its bootstrap interval (`Statistic.estimate`), and two statistics
-on the same units can be subtracted (`Statistic.minus`), which gives their paired contrast.
+A `Statistic` is a number together with what its interval is made of: `Statistic.estimate` returns both, and two
+statistics of the same tokens can be subtracted (`Statistic.minus`), which gives their paired contrast.
 
 ======================================== ================================ ==========================
 constructor                              number                           scale of the interval
@@ -14,37 +13,41 @@ constructor                              number                           scale 
 `pooled_pearson`                         correlation over all rows        Fisher's z
 `cliffs_delta`                           dominance within passages        Fisher's z
 `mean`, `log_slope`                      mean; slope of log mean          as it is
-`ratio`                                  sum over sum                     logarithm
+`ratio`, `head_cancellation`             sum over sum                     logarithm
 `share`                                  share of true cells              logit
+`largest_difference`                     widest gap between statistics    as it is, simultaneous
 `largest`, `every`                       what holds of all that was seen  none: a census
 ======================================== ================================ ==========================
 
-Which units are resampled is decided in `units`, how in `bootstrap`; each says why in its docstring.
+Which interval a statistic gets, and why, is said in `pathlen.stats.statistic`; how often such intervals cover is
+measured by `pathlen.stats.calibrate`. Beside them: `multiplicity` for several claims at once, `nulls` for "is there
+any relation", `power` for what a text could have shown.
 """
 
 from __future__ import annotations
 
-from pathlen.stats.bootstrap import Statistic
 from pathlen.stats.census import every, largest
 from pathlen.stats.correlation import partial, pearson, pooled_pearson, spearman, winsorised
-from pathlen.stats.estimate import Estimate
-from pathlen.stats.means import cliffs_delta, log_slope, mean, ratio, share
-from pathlen.stats.units import Units, resampling_units
+from pathlen.stats.estimate import Estimate, Interval
+from pathlen.stats.means import cliffs_delta, head_cancellation, log_slope, mean, ratio, share
+from pathlen.stats.multiplicity import largest_difference
+from pathlen.stats.statistic import Statistic
 
 __all__ = [
     "Estimate",
+    "Interval",
     "Statistic",
-    "Units",
     "cliffs_delta",
     "every",
+    "head_cancellation",
     "largest",
+    "largest_difference",
     "log_slope",
     "mean",
     "partial",
     "pearson",
     "pooled_pearson",
     "ratio",
-    "resampling_units",
     "share",
     "spearman",
     "winsorised",

@@ -2,18 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial as given
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv
 
 from pathlen.errors import UndefinedEstimate
-from pathlen.stats.bootstrap import Statistic
-from pathlen.stats.estimate import Estimate
-from pathlen.stats.units import Units
+from pathlen.stats.estimate import Estimate, Interval
+from pathlen.stats.sampling import Bounds, Sampling
+from pathlen.stats.statistic import REPLICATES, Statistic
+from pathlen.stats.units import By, Units
 
-__all__ = ["every", "largest", "rare"]
+__all__ = ["BLOCK", "every", "largest", "rare"]
+
+BLOCK = 20  # tokens that stand for one independent trial where exceptions are too rare to resample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Exact(Statistic):
+    """A statistic that needs no resampling."""
+
+    name: str
+    found: Sampling
+    scale: str = "identity"
+
+    def sampling(self, *, by: By | None = None, seed: int = 0, replicates: int = REPLICATES) -> Sampling:
+        """Return what is known, whatever the arguments."""
+        del by, seed, replicates
+        return self.found
+
+
+@dataclass(frozen=True, slots=True)
+class _Fact(Sampling):
+    """A number about tokens all of which were seen."""
+
+    fact: Estimate
+
+    def interval(self, level: float) -> Interval:
+        """Return the number itself, at level 1."""
+        del level
+        return self.fact.intervals[0]
+
+    def p_value(self, low: float, high: float) -> None:
+        """Return None: nothing is inferred."""
+        del low, high
+
+    def estimate(self, level: float = 0.95) -> Estimate:
+        """Return the number."""
+        del level
+        return self.fact
 
 
 def largest(values: ArrayLike) -> Statistic:
@@ -47,52 +86,34 @@ def rare(is_true: NDArray[np.bool_], blocks: Units) -> Statistic:
     """
     value = float(is_true.mean())
     mostly = value > 0.5
-    with_exception = np.unique(blocks.label[(is_true != mostly).any(axis=0)]).size
+    exceptions = (is_true != mostly).any(axis=0).astype(np.float64)
+    with_exception = np.count_nonzero(blocks.sums(exceptions))
     clean = blocks.count - with_exception
 
-    def bound(level: float) -> Estimate:
+    def ends(level: float) -> tuple[float, float]:
         # Clopper and Pearson's lower bound on the share of blocks without an exception.
         least = float(betaincinv(clean, with_exception + 1, (1 - level) / 2)) if clean else 0.0
-        return Estimate(
-            statistic="share",
-            value=value,
-            low=least if mostly else 0.0,
-            high=1.0 if mostly else 1 - least,
-            level=level,
-            n=is_true.shape[1],
-            units=blocks.count,
-            unit=blocks.name,
-            method="exact bound, exceptions are too rare to resample",
-        )
+        return (least, 1.0) if mostly else (0.0, 1 - least)
 
-    return _closed_form("share", bound, is_true.shape[1])
+    blank = given(
+        Estimate,
+        statistic="share",
+        n=is_true.shape[1],
+        units=blocks.count,
+        unit=blocks.name,
+        method="exact bound, exceptions are too rare to resample",
+    )
+    return _Exact(name="share", found=Bounds(value=value, ends=ends, blank=blank))
 
 
 def _census(name: str, value: float, n: int) -> Statistic:
-    def everything(level: float) -> Estimate:
-        return Estimate(
-            statistic=name,
-            value=value,
-            low=value,
-            high=value,
-            level=1.0,
-            n=n,
-            units=n,
-            unit="census",
-            method="every token measured",
-        )
-
-    return _closed_form(name, everything, n)
-
-
-def _closed_form(name: str, estimate: Callable[[float], Estimate], n: int) -> Statistic:
-    return Statistic(
-        name=name,
-        moments=np.empty((0, 0)),
-        function=lambda total: total,
-        gradient=lambda total: total,
-        scale="identity",
+    fact = Estimate(
+        statistic=name,
+        value=value,
+        intervals=(Interval(1.0, value, value),),
         n=n,
-        units=None,
-        closed_form=estimate,
+        units=n,
+        unit="census",
+        method="every token measured",
     )
+    return _Exact(name=name, found=_Fact(fact))

@@ -1,103 +1,131 @@
 """Correlations of two columns, and which relation each is about.
 
-All but `pooled_pearson` are about tokens *within* passages: columns are taken as deviations from their passage's own
-mean (or as ranks inside it), so that a difference between two texts can't pass for a relation between tokens. All
-have their interval on Fisher's ``z = atanh r``.
+All but `pooled_pearson` are about tokens *within* passages: from every column each passage's own mean is taken, and its
+own straight trend along the position in the text (``trend=0`` leaves the trend in). A difference between two texts
+can't then pass for a relation between tokens, nor can two columns that both drift as a text goes on. All have their
+interval on Fisher's ``z = atanh r``.
 
 =================== ==================================================================================
 `pearson`           linear relation within passages: the default for a claim about tokens
 `spearman`          monotone relation within passages; one outlying token can't make it
 `winsorised`        linear relation with each passage's extreme values pulled in
 `partial`           linear relation within passages that other columns don't account for
-`pooled_pearson`    over all rows as if they were one text: differences between passages included
+`pooled_pearson`    over all rows as if they were one text: differences and trends included
 =================== ==================================================================================
+
+``x`` may hold several columns, shape ``(cells, rows)``: the result has one number for each, all resampled together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 from pathlen.errors import UndefinedEstimate
-from pathlen.stats.bootstrap import Statistic
-from pathlen.stats.units import Units, checked_columns
+from pathlen.stats.statistic import Smooth
+from pathlen.stats.units import Passages, checked
 
 __all__ = ["partial", "pearson", "pooled_pearson", "spearman", "winsorised"]
 
 Array = NDArray[np.float64]
 
+MOST_TREND = 3
 
-def pearson(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike) -> Statistic:
+
+def pearson(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike, trend: int = 1) -> Smooth:
     """Return Pearson's correlation of two columns within passages.
 
     Parameters
     ----------
-    x, y : array_like, shape (rows,)
+    x : array_like, shape (rows,) or (cells, rows)
         One value per token.
-    passage : array_like of int, shape (rows,)
-        The passage of each row.
+    y : array_like, shape (rows,)
+        One value per token.
+    passage : array_like, shape (rows,)
+        The passage of each row; rows of a passage stand together, in the order of its text.
+    trend : int
+        Degree, from 0 to 3, of the polynomial in the position that is taken out of each column in each passage: 1, a
+        straight trend, unless said otherwise; 0 takes out means only.
 
     Returns
     -------
-    Statistic
-        ``r = S_xy / sqrt(S_xx S_yy)`` where ``S`` are sums over all rows of products of deviations from the
-        row's *own passage mean*. With one passage this is the ordinary correlation; with several, differences
-        between passages (subject, style) can't pass for a relation between tokens. The interval is made on
-        Fisher's ``z = atanh r``.
+    Smooth
+        ``r = S_xy / sqrt(S_xx S_yy)`` where ``S`` are sums over all rows of products of what is left of the columns.
+        With one passage and ``trend=0`` this is the ordinary correlation.
 
     Raises
     ------
     ValueError
-        If the columns differ in length.
+        If the columns differ in length, or ``trend`` is out of range.
     UndefinedEstimate
-        If a column is constant within every passage or holds a non-finite value, or units are too few.
-
-    Notes
-    -----
-    The trap: a common trend along the position in the text is a relation between tokens too, and is not removed.
+        If nothing but mean and trend is in a column, or it holds a non-finite value.
 
     Examples
     --------
     >>> passage = np.repeat(np.arange(6), 4)
     >>> x = np.tile([1.0, 2.0, 3.0, 4.0], 6)
     >>> y = np.tile([2.0, 1.0, 4.0, 3.0], 6) + passage
-    >>> statistic = pearson(x, y, passage=passage)
-    >>> round(float(np.tanh(statistic.function(statistic.moments.sum(axis=0)))), 3)
+    >>> statistic = pearson(x, y, passage=passage, trend=0)
+    >>> round(float(np.tanh(statistic.function(statistic.moments.sum(axis=-1)))), 3)
     0.6
 
     """
-    units, (one, two) = checked_columns(passage, x=x, y=y)
-    return _correlation("Pearson r within passages", one, two, units)
+    passages, (one, two) = checked(passage, x=x, y=y)
+    return _correlation(_named("Pearson r", trend), one, two, passages, trend)
 
 
-def spearman(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike) -> Statistic:
+def spearman(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike, trend: int = 1) -> Smooth:
     """Return Spearman's rank correlation within passages: `pearson` of the mid-ranks inside each passage.
 
-    Ranks are taken once, not anew in every resample; passages are resampled whole, so a row's rank among its
-    own passage does not change when other passages come and go. Parameters and errors are those of `pearson`.
+    Ranks are over their passage's length, so that no passage counts for more by being long; a trend is taken out of the
+    ranks, which leaves the number unchanged by any monotone change of a column. Where passages are resampled whole,
+    ranks inside them do not change. Where they are not, a token's influence holds what it does to the ranks of
+    others, and ``by="tokens"`` or ``"blocks"`` ranks anew in every resample. Parameters and errors are those of `pearson`.
     """
-    units, (one, two) = checked_columns(passage, x=x, y=y)
-    ranked = [units.within(rankdata, column) for column in (one, two)]
-    return _correlation("Spearman rho within passages", ranked[0], ranked[1], units)
+    name = _named("Spearman rho", trend)
+    passages, (one, two) = checked(passage, x=x, y=y)
+
+    def ranks(values: Array) -> Array:
+        ranked: Array = rankdata(values, axis=-1) / values.shape[-1]
+        return ranked
+
+    first, second = (passages.within(ranks, column) for column in (one, two))
+    found = _correlation(name, first, second, passages, trend)
+    (own, own_size), (mate, mate_size) = (
+        _standardised(name, label, ranked, passages, trend) for label, ranked in (("x", first), ("y", second))
+    )
+    parts = (
+        own * mate + _swayed(first, mate, passages) / own_size + _swayed(second, own, passages) / mate_size,
+        own**2 + 2 * _swayed(first, own, passages) / own_size,
+        mate**2 + 2 * _swayed(second, mate, passages) / mate_size,
+    )
+    anew = _reranked(one, two, passages, trend) if one.ndim == 1 else None
+    return replace(found, sways=np.stack(np.broadcast_arrays(*parts)), reranked=anew)
 
 
-def winsorised(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike, tail: float = 0.05) -> Statistic:
+def winsorised(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike, tail: float = 0.05, trend: int = 1) -> Smooth:
     """Return Pearson's correlation within passages after pulling in each passage's extreme values.
 
     In every passage and column, values below the ``tail`` quantile are set to it, and values above the ``1 - tail``
-    quantile likewise (NumPy's linear quantiles). Other parameters and errors are those of `pearson`.
+    quantile likewise (NumPy's linear quantiles), before means and trends are taken out. Other parameters and errors are
+    those of `pearson`.
 
     Parameters
     ----------
-    x, y : array_like, shape (rows,)
+    x : array_like, shape (rows,) or (cells, rows)
         One value per token.
-    passage : array_like of int, shape (rows,)
+    y : array_like, shape (rows,)
+        One value per token.
+    passage : array_like, shape (rows,)
         The passage of each row.
     tail : float
         Share of each end that is pulled in, from 0 to below 0.5.
+    trend : int
+        As in `pearson`.
 
     Raises
     ------
@@ -107,17 +135,19 @@ def winsorised(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike, tail: float = 
     """
     if not 0.0 <= tail < 0.5:
         raise ValueError(f"tail must lie from 0 to below 0.5, but {tail} was given")
-    units, columns = checked_columns(passage, x=x, y=y)
+    name = _named(f"Pearson r, winsorised {tail:.0%},", trend)
+    passages, columns = checked(passage, x=x, y=y)
 
     def pulled_in(values: Array) -> Array:
-        low, high = np.quantile(values, [tail, 1 - tail])
-        return np.clip(values, low, high)
+        low, high = np.quantile(values, [tail, 1 - tail], axis=-1, keepdims=True)
+        clipped: Array = np.clip(values, low, high)
+        return clipped
 
-    one, two = (units.within(pulled_in, column) for column in columns)
-    return _correlation(f"Pearson r within passages, winsorised {tail:.0%}", one, two, units)
+    one, two = (passages.within(pulled_in, column) for column in columns)
+    return _correlation(name, one, two, passages, trend)
 
 
-def partial(x: ArrayLike, y: ArrayLike, *, given: Sequence[ArrayLike], passage: ArrayLike) -> Statistic:
+def partial(x: ArrayLike, y: ArrayLike, *, given: Sequence[ArrayLike], passage: ArrayLike, trend: int = 1) -> Smooth:
     """Return the partial correlation of two columns given others, within passages.
 
     Parameters
@@ -125,15 +155,17 @@ def partial(x: ArrayLike, y: ArrayLike, *, given: Sequence[ArrayLike], passage: 
     x, y : array_like, shape (rows,)
         One value per token.
     given : sequence of array_like, each of shape (rows,)
-        The columns whose linear part is taken out of both, for example the residual norm and the position.
-    passage : array_like of int, shape (rows,)
+        The columns whose linear part is taken out of both, for example the residual norm.
+    passage : array_like, shape (rows,)
         The passage of each row.
+    trend : int
+        As in `pearson`, for the given columns too.
 
     Returns
     -------
-    Statistic
+    Smooth
         ``r = A_xy / sqrt(A_xx A_yy)`` with ``A = G_11 - G_12 G_22^-1 G_21``, ``G`` being the sums of products of
-        deviations from passage means, ``x, y`` first and the given columns second. The coefficients of the given
+        what is left of the columns, ``x, y`` first and the given columns second. The coefficients of the given
         columns are estimated anew in every resample.
 
     Raises
@@ -141,16 +173,19 @@ def partial(x: ArrayLike, y: ArrayLike, *, given: Sequence[ArrayLike], passage: 
     ValueError
         If nothing is given, or columns differ in length.
     UndefinedEstimate
-        If a column is constant within every passage, or the given ones are collinear.
+        If nothing but mean and trend is in a column, or the given ones are collinear.
 
     """
     if not given:
         raise ValueError("given must name at least one column; without any, use pearson")
+    name = _named("partial r", trend) + f", given {len(given)} column{'s' if len(given) > 1 else ''}"
     names = {f"given[{place}]": column for place, column in enumerate(given)}
-    units, columns = checked_columns(passage, x=x, y=y, **names)
-    name = f"partial r within passages, given {len(given)} column{'s' if len(given) > 1 else ''}"
+    passages, columns = checked(passage, x=x, y=y, **names)
     table = np.stack(
-        [_standardised(name, label, column, units) for label, column in zip(("x", "y", *names), columns, strict=True)]
+        [
+            _standardised(name, label, column, passages, trend)[0]
+            for label, column in zip(("x", "y", *names), columns, strict=True)
+        ]
     )
     if np.linalg.cond(table[2:] @ table[2:].T) > 1e12:
         raise UndefinedEstimate(f"{name} is undefined: the given columns are collinear")
@@ -158,111 +193,168 @@ def partial(x: ArrayLike, y: ArrayLike, *, given: Sequence[ArrayLike], passage: 
     products = np.stack([table[i] * table[j] for i in range(size) for j in range(size)])
 
     def parts(total: Array) -> tuple[Array, Array]:
-        gram = total.reshape(*total.shape[:-1], size, size)
+        gram = np.moveaxis(total, 0, -1).reshape(*total.shape[1:], size, size)
         slopes = np.linalg.solve(gram[..., 2:, 2:], gram[..., 2:, :2])
         left_over = gram[..., :2, :2] - gram[..., :2, 2:] @ slopes
         return left_over, np.swapaxes(slopes, -1, -2)
 
     def function(total: Array) -> Array:
         left_over, _ = parts(total)
-        return np.arctanh(left_over[..., 0, 1] / np.sqrt(left_over[..., 0, 0] * left_over[..., 1, 1]))
+        z: Array = np.arctanh(left_over[..., 0, 1] / np.sqrt(left_over[..., 0, 0] * left_over[..., 1, 1]))
+        return z
 
     def gradient(total: Array) -> Array:
         left_over, slopes = parts(total)
-        pair = np.stack([left_over[..., 0, 1], left_over[..., 0, 0], left_over[..., 1, 1]], axis=-1)
-        by_xy, by_xx, by_yy = np.moveaxis(_fisher_gradient(pair), -1, 0)
+        by_xy, by_xx, by_yy = _fisher_gradient(
+            np.stack([left_over[..., 0, 1], left_over[..., 0, 0], left_over[..., 1, 1]])
+        )
         inner = np.stack([np.stack([by_xx, by_xy], -1), np.stack([np.zeros_like(by_xy), by_yy], -1)], -2)
         # A change of G changes A by B dG B', with B = (1, -slopes).
         outer = np.concatenate([np.broadcast_to(np.eye(2), (*slopes.shape[:-1], 2)), -slopes], axis=-1)
-        slope: Array = np.swapaxes(outer, -1, -2) @ inner @ outer
-        return slope.reshape(total.shape)
+        slope = np.swapaxes(outer, -1, -2) @ inner @ outer
+        return np.moveaxis(slope.reshape(*total.shape[1:], -1), -1, 0)
 
-    return Statistic(
-        name=name,
-        moments=units.sums(products),
-        function=function,
-        gradient=gradient,
-        scale="fisher z",
-        n=table.shape[1],
-        units=units,
+    return Smooth(
+        name=name, moments=products, function=function, gradient=gradient, scale="fisher z", passages=passages
     )
 
 
-def pooled_pearson(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike) -> Statistic:
-    """Return Pearson's correlation over all rows, differences between passages included.
+def pooled_pearson(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike) -> Smooth:
+    """Return Pearson's correlation over all rows, differences between passages and trends included.
 
     ``r = (n S_xy - S_x S_y) / sqrt((n S_xx - S_x^2)(n S_yy - S_y^2))`` with sums over all rows. Passages are still what
     is resampled. Parameters and errors are those of `pearson`.
     """
-    units, columns = checked_columns(passage, x=x, y=y)
+    passages, columns = checked(passage, x=x, y=y)
     # Moving and scaling a column changes no correlation, and keeps the sums well conditioned.
     moved = []
     for label, column in zip("xy", columns, strict=True):
-        spread = column.std()
-        if not spread > 1e-12 * np.abs(column).max():
+        spread = column.std(axis=-1, keepdims=True)
+        if not (spread > 1e-12 * np.abs(column).max(axis=-1, keepdims=True)).all():
             raise UndefinedEstimate(f"pooled Pearson r is undefined: column {label} is constant")
-        moved.append((column - column.mean()) / spread)
+        moved.append((column - column.mean(axis=-1, keepdims=True)) / spread)
     one, two = moved
-    sums = units.sums(np.stack([np.ones_like(one), one, two, one * two, one**2, two**2]))
 
     def central(total: Array) -> Array:
-        n, x, y, xy, xx, yy = np.moveaxis(total, -1, 0)
-        return np.stack([xy - x * y / n, xx - x**2 / n, yy - y**2 / n], axis=-1)
+        n, x, y, xy, xx, yy = total
+        return np.stack([xy - x * y / n, xx - x**2 / n, yy - y**2 / n])
 
     def gradient(total: Array) -> Array:
-        n, x, y, *_ = np.moveaxis(total, -1, 0)
-        by_xy, by_xx, by_yy = np.moveaxis(_fisher_gradient(central(total)), -1, 0)
+        n, x, y, *_ = total
+        by_xy, by_xx, by_yy = _fisher_gradient(central(total))
         by_n = (x * y * by_xy + x**2 * by_xx + y**2 * by_yy) / n**2
         by_x = -(y * by_xy + 2 * x * by_xx) / n
         by_y = -(x * by_xy + 2 * y * by_yy) / n
-        return np.stack([by_n, by_x, by_y, by_xy, by_xx, by_yy], axis=-1)
+        return np.stack([by_n, by_x, by_y, by_xy, by_xx, by_yy])
 
-    return Statistic(
+    return Smooth(
         name="Pearson r, all rows pooled",
-        moments=sums,
+        moments=np.stack(np.broadcast_arrays(np.ones_like(one), one, two, one * two, one**2, two**2)),
         function=lambda total: np.arctanh(_r(central(total))),
         gradient=gradient,
         scale="fisher z",
-        n=len(one),
-        units=units,
+        passages=passages,
     )
 
 
-def _centred(values: Array) -> Array:
-    deviations: Array = values - values.mean()
-    return deviations
+def _named(what: str, trend: int) -> str:
+    if trend not in range(MOST_TREND + 1):
+        raise ValueError(f"trend must be a degree from 0 to {MOST_TREND}, but {trend} was given")
+    return f"{what} within passages" + (", trend removed" if trend else "")
 
 
-def _standardised(name: str, label: str, column: Array, units: Units) -> Array:
-    """Return deviations from passage means, over their root mean square."""
-    centred = units.within(_centred, column)
-    spread = np.sqrt(np.mean(centred**2))
-    if not spread > 1e-12 * np.abs(column).max():
-        raise UndefinedEstimate(f"{name} is undefined: column {label} is constant within every passage")
-    scaled: Array = centred / spread
-    return scaled
+def _standardised(name: str, label: str, column: Array, passages: Passages, trend: int) -> tuple[Array, Array]:
+    """Return what is left of a column without mean and trend, over its root mean square, and that."""
+    rest = passages.detrended(column, trend)
+    size = np.sqrt(np.mean(rest**2, axis=-1, keepdims=True))
+    if not (size > 1e-12 * np.abs(column).max(axis=-1, keepdims=True)).all():
+        kept = "constant" if trend == 0 else "nothing but a trend"
+        raise UndefinedEstimate(f"{name} is undefined: column {label} is {kept} within every passage")
+    return rest / size, size
 
 
-def _correlation(name: str, x: Array, y: Array, units: Units) -> Statistic:
-    one, two = (_standardised(name, label, column, units) for label, column in (("x", x), ("y", y)))
-    return Statistic(
+def _correlation(name: str, x: Array, y: Array, passages: Passages, trend: int) -> Smooth:
+    (one, _), (two, _) = (_standardised(name, label, column, passages, trend) for label, column in (("x", x), ("y", y)))
+    return Smooth(
         name=name,
-        moments=units.sums(np.stack([one * two, one**2, two**2])),
+        moments=np.stack(np.broadcast_arrays(one * two, one**2, two**2)),
         function=lambda total: np.arctanh(_r(total)),
         gradient=_fisher_gradient,
         scale="fisher z",
-        n=len(x),
-        units=units,
+        passages=passages,
     )
 
 
 def _r(total: Array) -> Array:
-    r: Array = total[..., 0] / np.sqrt(total[..., 1] * total[..., 2])
+    r: Array = total[0] / np.sqrt(total[1] * total[2])
     return r
 
 
 def _fisher_gradient(total: Array) -> Array:
     """``dz = dr / (1 - r^2)`` with ``dr = dS_xy / sqrt(S_xx S_yy) - r / 2 (dS_xx / S_xx + dS_yy / S_yy)``."""
-    r = _r(total)
-    parts = [1 / np.sqrt(total[..., 1] * total[..., 2]), -r / (2 * total[..., 1]), -r / (2 * total[..., 2])]
-    return np.stack(parts, axis=-1) / (1 - r**2)[..., None]
+    root = np.sqrt(total[1] * total[2])
+    r = total[0] / root
+    steep = 1 / (1 - r**2)
+    slope: Array = np.stack([steep / root, -r * steep / (2 * total[1]), -r * steep / (2 * total[2])])
+    return slope
+
+
+def _swayed(ranked: Array, other: Array, passages: Passages) -> Array:
+    """Return by how much a further token like each, moving the ranks of others, would move the sum of products.
+
+    ``c_i = (sum of other_j over tokens j ranked above i, and half of it over ties) / n``, inside each passage.
+    """
+    table, against = np.atleast_2d(*np.broadcast_arrays(ranked, other))
+    moved = np.empty(table.shape)
+    for rows in passages.slices:
+        for cell, (values, weights) in enumerate(zip(table[:, rows], against[:, rows], strict=True)):
+            _, group = np.unique(values, return_inverse=True)
+            level = np.bincount(group, weights=weights)
+            above = level.sum() - np.cumsum(level)
+            moved[cell, rows] = (above + level / 2)[group] / len(values)
+    return moved.reshape(np.broadcast_shapes(ranked.shape, other.shape))
+
+
+def _reranked(x: Array, y: Array, passages: Passages, trend: int) -> Callable[[Array], Array]:
+    """Return the map from draws of tokens to Spearman's correlation of the drawn ones, on Fisher's z.
+
+    A drawn token's mid-rank is the number of drawn ones below it plus half of those level with it. Values are sorted
+    once, so a resample costs a cumulative sum and no sort.
+    """
+    plans = []
+    for rows in passages.slices:
+        groups = [np.unique(column[rows], return_inverse=True)[1] for column in (x, y)]
+        place = np.linspace(-1, 1, len(groups[0])) if len(groups[0]) > 1 else np.zeros(1)
+        basis = np.polynomial.legendre.legvander(place, min(trend, len(place) - 1))
+        cross = (basis[:, :, None] * basis[:, None, :]).reshape(len(place), -1)
+        orders = [np.argsort(group, kind="stable") for group in groups]
+        starts = [
+            np.flatnonzero(np.diff(group[order], prepend=-1)) for group, order in zip(groups, orders, strict=True)
+        ]
+        plans.append((rows, list(zip(groups, orders, starts, strict=True)), basis, cross))
+
+    def function(weights: Array) -> Array:
+        totals = np.zeros((3, len(weights)))
+        for rows, columns, basis, cross in plans:
+            drawn = weights[:, rows]
+            ranks = []
+            for group, order, starts in columns:
+                level = drawn[:, order]
+                if len(starts) < len(order):
+                    level = np.add.reduceat(level, starts, axis=1)
+                below = np.cumsum(level, axis=1)
+                below -= level / 2
+                ranks.append(below[:, group] / len(order))
+            size = basis.shape[1]
+            gram = (drawn @ cross).reshape(-1, size, size)
+            weighted = [drawn * column for column in ranks]
+            fits = [column @ basis for column in weighted]
+            slopes = np.linalg.solve(gram, np.stack(fits, axis=-1))
+            for place, (i, j) in enumerate(((0, 1), (0, 0), (1, 1))):
+                totals[place] += np.einsum("bn,bn->b", weighted[i], ranks[j])
+                totals[place] -= np.einsum("bp,bp->b", fits[i], slopes[..., j])
+        with np.errstate(all="ignore"):
+            z: Array = np.arctanh(_r(totals))
+        return z
+
+    return function

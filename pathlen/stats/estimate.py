@@ -1,76 +1,133 @@
-"""A number, its interval, and everything needed to judge whether to believe it."""
+"""A number, its intervals, and everything needed to judge whether to believe it."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 from pathlen.errors import UndefinedEstimate
+
+__all__ = ["LEVELS", "PROBABILITIES", "Estimate", "Interval"]
+
+LEVELS = (0.95, 0.90)  # for directions, and for margins: two one-sided tests at 5 % are one 90 % interval
+PROBABILITIES = (0.005, 0.025, 0.05, *(step / 10 for step in range(1, 10)), 0.95, 0.975, 0.995)
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The ends of a confidence interval, on the statistic's own scale, and its level: 1.0 for a census."""
+
+    level: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A statistic with its confidence interval.
+    """A statistic with its confidence intervals.
 
     Attributes
     ----------
     statistic : str
-        What was estimated, in words: ``"Pearson r within passages"``.
-    value, low, high : float
-        The number and the ends of its interval, on the statistic's own scale.
-    level : float
-        Confidence level of the interval; 1.0 for a census, which has no sampling error.
+        What was estimated, in words: ``"Pearson r within passages, trend removed"``.
+    value : float
+        The number, on the statistic's own scale.
+    intervals : tuple of Interval
+        The one that was asked for first, whose ends and level are also ``low``, ``high`` and ``level``; then those of
+        `LEVELS` that it is not. A wider level holds every narrower one.
     n : int
         Rows (tokens) that went in.
+    effective_n : float or None
+        As many independent tokens would give this standard error: ``n`` times the variance that independent tokens
+        would have over the one that was found. With a dozen passages it is good to a third either way, and it may exceed
+        ``n``. None where nothing was inferred.
     units : int
-        Resampling units they were grouped into.
+        What was resampled, or read as a series: how many.
     unit : str
-        ``"passages"``, ``"blocks of 20 tokens"`` or ``"census"``.
+        ``"passages"``, ``"texts"``, ``"blocks of 20 tokens"``, ``"tokens"`` or ``"census"``.
     method : str
-        How the interval was made.
+        How the intervals were made.
     scale : str
-        The scale on which it was made: ``"fisher z"``, ``"log"``, ``"logit"``, ``"identity"``.
+        The scale on which they were made: ``"fisher z"``, ``"log"``, ``"logit"``, ``"identity"``.
     standard_error : float
-        Of the statistic on that scale, between units.
+        Of the statistic on that scale.
+    freedom : float
+        Degrees of freedom of that standard error; 0 where there are none.
+    autocorrelation : float or None
+        Lag-one autocorrelation within passages of the tokens' influence on the number: the dependence that matters.
     replicates, seed : int
         Bootstrap replicates and the seed they were drawn with; both 0 where nothing was drawn.
+    quantiles : tuple of float
+        Of the distribution that the intervals are read from, at `PROBABILITIES`, on the statistic's own scale; empty for
+        a census and for exact bounds.
 
     Raises
     ------
     UndefinedEstimate
-        If any number is not finite, or the value lies outside its interval: no estimate, and so no verdict.
+        If any number is not finite, the value lies outside an interval, or intervals are not nested: no estimate,
+        and so no verdict.
 
     """
 
     statistic: str
     value: float
-    low: float
-    high: float
-    level: float
+    intervals: tuple[Interval, ...]
     n: int
     units: int
     unit: str
     method: str
+    effective_n: float | None = None
     scale: str = "identity"
     standard_error: float = 0.0
+    freedom: float = 0.0
+    autocorrelation: float | None = None
     replicates: int = 0
     seed: int = 0
+    quantiles: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        numbers = (self.value, self.low, self.high, self.standard_error)
-        if not all(map(math.isfinite, numbers)):
-            raise UndefinedEstimate(
-                f"{self.statistic}: an estimate needs finite numbers, but the value is {self.value} "
-                f"and the interval [{self.low}, {self.high}]"
-            )
-        if not 0.0 < self.level <= 1.0:
-            raise UndefinedEstimate(
-                f"{self.statistic}: a level lies above 0 and is at most 1, but {self.level} was given"
-            )
-        if not self.low <= self.value <= self.high:
-            raise UndefinedEstimate(
-                f"{self.statistic}: the value {self.value} lies outside its interval [{self.low}, {self.high}]"
-            )
+        if not self.intervals:
+            raise UndefinedEstimate(f"{self.statistic}: an estimate needs an interval, but none was given")
+        for one in self.intervals:
+            if not all(map(math.isfinite, (self.value, one.low, one.high, self.standard_error, *self.quantiles))):
+                raise UndefinedEstimate(
+                    f"{self.statistic}: an estimate needs finite numbers, but the value is {self.value} "
+                    f"and the interval [{one.low}, {one.high}]"
+                )
+            if not 0.0 < one.level <= 1.0:
+                raise UndefinedEstimate(
+                    f"{self.statistic}: a level lies above 0 and is at most 1, but {one.level} was given"
+                )
+            if not one.low <= self.value <= one.high:
+                raise UndefinedEstimate(
+                    f"{self.statistic}: the value {self.value} lies outside its interval [{one.low}, {one.high}]"
+                )
+        for narrow, wide in pairwise(sorted(self.intervals, key=lambda one: one.level)):
+            if not wide.low <= narrow.low <= narrow.high <= wide.high:
+                raise UndefinedEstimate(f"{self.statistic}: {wide} does not hold {narrow}")
+
+    @property
+    def low(self) -> float:
+        """Lower end of the interval that was asked for."""
+        return self.intervals[0].low
+
+    @property
+    def high(self) -> float:
+        """Upper end of the interval that was asked for."""
+        return self.intervals[0].high
+
+    @property
+    def level(self) -> float:
+        """Level of the interval that was asked for."""
+        return self.intervals[0].level
+
+    def at(self, level: float) -> Interval:
+        """Return the interval of a level; of a census, whatever the level, the one there is."""
+        for one in self.intervals:
+            if one.level in (level, 1.0):
+                return one
+        raise ValueError(f"level must be one of {[one.level for one in self.intervals]}, but {level} was given")
 
     @property
     def digits(self) -> tuple[str, str, str]:
@@ -81,7 +138,7 @@ class Estimate:
 
         Examples
         --------
-        >>> one = Estimate(statistic="r", value=-0.28731, low=-0.32411, high=-0.24903, level=0.95, n=99, units=9,
+        >>> one = Estimate(statistic="r", value=-0.28731, intervals=(Interval(0.95, -0.32411, -0.24903),), n=99, units=9,
         ...                unit="passages", method="by hand")
         >>> one.digits
         ('-0.287', '-0.324', '-0.249')
@@ -108,4 +165,5 @@ class Estimate:
         value, low, high = self.digits
         if self.unit == "census":
             return f"{value} ({self.n:,} tokens, all of them)"
-        return f"{value} [{low}, {high}] ({self.n:,} tokens in {self.units} {self.unit})"
+        unit = self.unit.removesuffix("s") if self.units == 1 else self.unit
+        return f"{value} [{low}, {high}] ({self.n:,} tokens in {self.units:,} {unit})"

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pathlen.errors import UndefinedEstimate
-from pathlen.stats.bootstrap import Statistic
-from pathlen.stats.census import rare
-from pathlen.stats.units import FEWEST_PASSAGES, checked_columns, token_blocks
+from pathlen.stats.census import BLOCK, rare
+from pathlen.stats.statistic import FEWEST_PASSAGES, Smooth, Statistic
+from pathlen.stats.units import blocks_of, checked
 
-__all__ = ["cliffs_delta", "log_slope", "mean", "ratio", "share"]
+__all__ = ["cliffs_delta", "head_cancellation", "log_slope", "mean", "ratio", "share"]
 
 FEWEST_WITH_EXCEPTION = 5  # of five units a resample draws none once in 150 times
 
 Array = NDArray[np.float64]
 
 
-def mean(values: ArrayLike, *, passage: ArrayLike) -> Statistic:
+def mean(values: ArrayLike, *, passage: ArrayLike) -> Smooth:
     """Return the mean of a column over all rows, with its interval on the column's own scale.
 
     Parameters
@@ -33,19 +35,19 @@ def mean(values: ArrayLike, *, passage: ArrayLike) -> Statistic:
         If a value is not finite, or every unit has the same mean.
 
     """
-    units, (column,) = checked_columns(passage, values=values)
-    return Statistic(
+    passages, (column,) = checked(passage, values=values)
+    middle = column.mean(axis=-1)  # sums of deviations are exact where the mean is large beside them
+    return Smooth(
         name="mean",
-        moments=units.sums(np.stack([column, np.ones_like(column)])),
-        function=lambda total: total[..., 0] / total[..., 1],
-        gradient=lambda total: np.stack([1 / total[..., 1], -total[..., 0] / total[..., 1] ** 2], axis=-1),
+        moments=np.stack([column - middle[..., None], np.ones_like(column)]),
+        function=lambda total: middle + total[0] / total[1],
+        gradient=_quotient_gradient,
         scale="identity",
-        n=len(column),
-        units=units,
+        passages=passages,
     )
 
 
-def ratio(numerator: ArrayLike, denominator: ArrayLike, *, passage: ArrayLike) -> Statistic:
+def ratio(numerator: ArrayLike, denominator: ArrayLike, *, passage: ArrayLike) -> Smooth:
     """Return the sum of one positive column over the sum of another, with an interval on the logarithm.
 
     Parameters
@@ -61,17 +63,50 @@ def ratio(numerator: ArrayLike, denominator: ArrayLike, *, passage: ArrayLike) -
         If a value is negative or not finite, or a column sums to zero.
 
     """
-    units, (top, bottom) = checked_columns(passage, numerator=numerator, denominator=denominator)
+    passages, (top, bottom) = checked(passage, numerator=numerator, denominator=denominator)
     if min(top.min(), bottom.min()) < 0:
         raise UndefinedEstimate("a ratio needs columns without negative values")
-    return Statistic(
+    return Smooth(
         name="ratio of means",
-        moments=np.stack([units.sums(top), units.sums(bottom)], axis=1),
-        function=lambda total: np.log(total[..., 0] / total[..., 1]),
-        gradient=lambda total: np.stack([1 / total[..., 0], -1 / total[..., 1]], axis=-1),
+        moments=np.stack([top, bottom]),
+        function=_log_ratio,
+        gradient=_log_ratio_gradient,
         scale="log",
-        n=len(top),
-        units=units,
+        passages=passages,
+    )
+
+
+def head_cancellation(norm_of_sum: ArrayLike, head_norms: ArrayLike, *, passage: ArrayLike) -> Smooth:
+    """Return how long the sum of the heads' outputs is, over what independent directions would give.
+
+    Parameters
+    ----------
+    norm_of_sum : array_like, shape (rows,)
+        ``||sum_h v_h||`` of each token.
+    head_norms : array_like, shape (heads, rows)
+        ``||v_h||`` of each head.
+    passage : array_like, shape (rows,)
+        The passage of each row.
+
+    Returns
+    -------
+    Smooth
+        ``sum ||sum_h v_h|| / sum sqrt(sum_h ||v_h||^2)`` over all tokens, with an interval on the logarithm: 1 where
+        heads point in unrelated directions, below 1 where they offset each other, above where they join. That it is
+        below the square root of the number of heads says nothing: the triangle inequality alone does that.
+
+    Raises
+    ------
+    UndefinedEstimate
+        As for `ratio`.
+
+    """
+    heads = np.asarray(head_norms, dtype=np.float64)
+    if heads.ndim != 2 or len(heads) < 2:
+        raise ValueError(f"head_norms must have shape (heads, rows) with two heads or more, but has {heads.shape}")
+    unrelated = np.sqrt(np.sum(heads**2, axis=0))
+    return replace(
+        ratio(norm_of_sum, unrelated, passage=passage), name="length of the heads' sum over unrelated heads'"
     )
 
 
@@ -96,23 +131,23 @@ def share(is_true: ArrayLike, *, passage: ArrayLike) -> Statistic:
     cells = np.atleast_2d(np.asarray(is_true))
     if cells.dtype != np.bool_:
         raise TypeError(f"is_true must be an array of bool, but its type is {cells.dtype}")
-    units, _ = checked_columns(passage, is_true=cells[0])
-    yes = units.sums(cells.sum(axis=0).astype(np.float64))
-    no = units.sums((~cells).sum(axis=0).astype(np.float64))
-    if min(np.count_nonzero(yes), np.count_nonzero(no)) < FEWEST_WITH_EXCEPTION:
-        return rare(cells, token_blocks(passage))
-    return Statistic(
+    passages, _ = checked(passage, is_true=cells)
+    yes = cells.sum(axis=0, dtype=np.float64)
+    no = len(cells) - yes
+    units = passages if passages.count >= FEWEST_PASSAGES else blocks_of(passages, BLOCK)
+    if min(np.count_nonzero(units.sums(side)) for side in (yes, no)) < FEWEST_WITH_EXCEPTION:
+        return rare(cells, blocks_of(passages, BLOCK))
+    return Smooth(
         name="share",
-        moments=np.stack([yes, no], axis=1),
-        function=lambda total: np.log(total[..., 0] / total[..., 1]),
-        gradient=lambda total: np.stack([1 / total[..., 0], -1 / total[..., 1]], axis=-1),
+        moments=np.stack([yes, no]),
+        function=_log_ratio,
+        gradient=_log_ratio_gradient,
         scale="logit",
-        n=cells.shape[1],
-        units=units,
+        passages=passages,
     )
 
 
-def log_slope(columns: ArrayLike, *, passage: ArrayLike) -> Statistic:
+def log_slope(columns: ArrayLike, *, passage: ArrayLike) -> Smooth:
     """Return the slope over blocks of the logarithm of a column's mean.
 
     Parameters
@@ -124,7 +159,7 @@ def log_slope(columns: ArrayLike, *, passage: ArrayLike) -> Statistic:
 
     Returns
     -------
-    Statistic
+    Smooth
         The least-squares slope of ``log(mean over rows of columns[L])`` on ``L``: the growth per block, as a
         logarithm (0.05 is about 5 % a block).
 
@@ -139,23 +174,22 @@ def log_slope(columns: ArrayLike, *, passage: ArrayLike) -> Statistic:
     values = np.asarray(columns, dtype=np.float64)
     if values.ndim != 2 or len(values) < 2:
         raise ValueError(f"columns must have shape (blocks, rows) with two blocks or more, but has {values.shape}")
-    units, _ = checked_columns(passage, columns=values[0])
-    if not (np.isfinite(values).all() and values.min() > 0):
+    passages, _ = checked(passage, columns=values)
+    if not values.min() > 0:
         raise UndefinedEstimate("a slope of logarithms needs positive finite values in every block")
     place = np.arange(len(values)) - (len(values) - 1) / 2
     weights = place / np.sum(place**2)
-    return Statistic(
+    return Smooth(
         name="slope of the log mean over blocks",
-        moments=units.sums(values),
-        function=lambda total: np.log(total) @ weights,
-        gradient=lambda total: weights / total,
+        moments=values,
+        function=lambda total: np.tensordot(weights, np.log(total), axes=1),
+        gradient=lambda total: (weights / total.T).T,
         scale="identity",
-        n=values.shape[1],
-        units=units,
+        passages=passages,
     )
 
 
-def cliffs_delta(values: ArrayLike, *, top: ArrayLike, bottom: ArrayLike, passage: ArrayLike) -> Statistic:
+def cliffs_delta(values: ArrayLike, *, top: ArrayLike, bottom: ArrayLike, passage: ArrayLike) -> Smooth:
     """Return Cliff's delta between two groups of tokens, compared inside passages only.
 
     Parameters
@@ -165,11 +199,11 @@ def cliffs_delta(values: ArrayLike, *, top: ArrayLike, bottom: ArrayLike, passag
     top, bottom : array_like of bool, shape (rows,)
         The two groups; no token may be in both.
     passage : array_like of int, shape (rows,)
-        The passage of each row; at least five, since a pair of tokens belongs to no block of one.
+        The passage of each row.
 
     Returns
     -------
-    Statistic
+    Smooth
         ``delta = P(a > b) - P(a < b)`` over all pairs of a token ``a`` of the top group and a token ``b`` of the bottom
         group of the same passage: 1 if every top value is the larger one, -1 if every one is the smaller. The
         interval is on ``atanh delta``.
@@ -181,7 +215,7 @@ def cliffs_delta(values: ArrayLike, *, top: ArrayLike, bottom: ArrayLike, passag
     ValueError
         If the groups overlap.
     UndefinedEstimate
-        If no passage has tokens of both groups, or there are fewer than five passages.
+        If no passage has tokens of both groups.
 
     References
     ----------
@@ -194,29 +228,41 @@ def cliffs_delta(values: ArrayLike, *, top: ArrayLike, bottom: ArrayLike, passag
             raise TypeError(f"{name} must be an array of bool, but its type is {group.dtype}")
     if (groups["top"] & groups["bottom"]).any():
         raise ValueError(f"no token may be in both groups, but {(groups['top'] & groups['bottom']).sum()} are")
-    units, (column, *_) = checked_columns(passage, values=values, **groups)
-    if units.name != "passages":
-        raise UndefinedEstimate(f"Cliff's delta needs at least {FEWEST_PASSAGES} passages to resample")
-    sums = np.array([_dominance(column, groups, units.passage == one) for one in range(units.count)], dtype=np.float64)
-    if not sums[:, 1].any():
+    passages, (column, *_) = checked(passage, values=values, **groups)
+    moments, sways = np.zeros((2, 2, passages.rows))
+    for rows in passages.slices:
+        inside = {name: group[rows] for name, group in groups.items()}
+        for name, other, sign in (("top", "bottom", 1), ("bottom", "top", -1)):
+            rivals = np.sort(column[rows][inside[other]])
+            mine = column[rows][inside[name]]
+            won = np.searchsorted(rivals, mine, side="left")
+            lost = len(rivals) - np.searchsorted(rivals, mine, side="right")
+            here = np.flatnonzero(inside[name]) + rows.start
+            sways[:, here] = sign * (won - lost), np.full(len(mine), len(rivals))
+            if name == "top":
+                moments[:, here] = sways[:, here]
+    if not moments[1].any():
         raise UndefinedEstimate("Cliff's delta is undefined: no passage has tokens of both groups")
-    return Statistic(
+    return Smooth(
         name="Cliff's delta within passages",
-        moments=sums,
-        function=lambda total: np.arctanh(total[..., 0] / total[..., 1]),
-        gradient=lambda total: (
-            np.stack([1 / total[..., 1], -total[..., 0] / total[..., 1] ** 2], axis=-1)
-            / (1 - (total[..., 0] / total[..., 1]) ** 2)[..., None]
-        ),
+        moments=moments,
+        sways=sways,
+        function=lambda total: np.arctanh(total[0] / total[1]),
+        gradient=lambda total: _quotient_gradient(total) / (1 - (total[0] / total[1]) ** 2),
         scale="fisher z",
+        passages=passages,
         n=int(groups["top"].sum() + groups["bottom"].sum()),
-        units=units,
     )
 
 
-def _dominance(values: Array, groups: dict[str, NDArray[np.bool_]], rows: NDArray[np.bool_]) -> tuple[int, int]:
-    """Return, for one passage, the pairs won less the pairs lost by the top group, and all its pairs."""
-    top, bottom = values[rows & groups["top"]], np.sort(values[rows & groups["bottom"]])
-    won = np.searchsorted(bottom, top, side="left").sum()
-    lost = (len(bottom) - np.searchsorted(bottom, top, side="right")).sum()
-    return int(won - lost), len(top) * len(bottom)
+def _quotient_gradient(total: Array) -> Array:
+    return np.stack([1 / total[1], -total[0] / total[1] ** 2])
+
+
+def _log_ratio(total: Array) -> Array:
+    logarithm: Array = np.log(total[0] / total[1])
+    return logarithm
+
+
+def _log_ratio_gradient(total: Array) -> Array:
+    return np.stack([1 / total[0], -1 / total[1]])

@@ -1,20 +1,28 @@
-"""What an estimate could have seen, and what it would take to decide.
+"""What an estimate could have seen, what it would take to decide, and how long a text to plan for.
 
-Both start from the standard error that was measured, on the scale of the interval, and from Student's t with one
-degree of freedom less than there are resampling units. They are first answers, good to the precision of that
-standard error: with a dozen units, a fifth either way.
+The first three start from the standard error that was measured, on the scale of the interval, and from Student's t with
+its degrees of freedom; they are good to the precision of that standard error: with a dozen passages, a fifth either way.
+`tokens_for_effect` and `tokens_for_margin` need no data, only how strongly neighbouring tokens depend on each other.
 """
 
 from __future__ import annotations
 
 import math
 
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 
 from pathlen.stats.estimate import Estimate
 from pathlen.stats.scales import SCALES
 
-__all__ = ["POWER", "smallest_effect", "tokens_to_decide"]
+__all__ = [
+    "POWER",
+    "passages_in",
+    "smallest_effect",
+    "smallest_margin",
+    "tokens_for_effect",
+    "tokens_for_margin",
+    "tokens_to_decide",
+]
 
 POWER = 0.80
 
@@ -22,12 +30,24 @@ POWER = 0.80
 def smallest_effect(estimate: Estimate) -> float | None:
     """Return the smallest distance from zero, on the interval's scale, that would be found 4 times in 5.
 
-    ``(t_(level) + t_0.8) * se``, two-sided at the estimate's level. None where nothing was resampled.
+    ``(t_0.975 + t_0.8) * se``, by the two-sided 95 % interval. None where there is no standard error.
     """
+    return _reach(estimate, 0.975, POWER)
+
+
+def smallest_margin(estimate: Estimate) -> float | None:
+    """Return the smallest margin around zero, on the interval's scale, that would be shown 4 times in 5 were zero true.
+
+    ``(t_0.95 + t_0.9) * se``: both one-sided tests at 5 % must reject, each failing in half of the fifth that may
+    fail. None where there is no standard error.
+    """
+    return _reach(estimate, 0.95, (1 + POWER) / 2)
+
+
+def _reach(estimate: Estimate, *probabilities: float) -> float | None:
     if estimate.standard_error == 0:
         return None
-    critical = stdtrit(_freedom(estimate), (1 + estimate.level) / 2)
-    return float(critical + stdtrit(_freedom(estimate), POWER)) * estimate.standard_error
+    return estimate.standard_error * sum(float(stdtrit(estimate.freedom, one)) for one in probabilities)
 
 
 def tokens_to_decide(estimate: Estimate, edge: float) -> int | None:
@@ -40,7 +60,7 @@ def tokens_to_decide(estimate: Estimate, edge: float) -> int | None:
     Parameters
     ----------
     estimate : Estimate
-        With a standard error between units, or a share without exception.
+        With a standard error, or a share without exception.
     edge : float
         The nearest end of a region, on the statistic's own scale.
 
@@ -61,8 +81,13 @@ def tokens_to_decide(estimate: Estimate, edge: float) -> int | None:
         return None
     end = estimate.low if edge < estimate.value else estimate.high
     arm = abs(there(end) - there(estimate.value))
-    reach = arm + float(stdtrit(_freedom(estimate), POWER)) * estimate.standard_error
+    reach = arm + float(stdtrit(estimate.freedom, POWER)) * estimate.standard_error
     return math.ceil(estimate.n * (reach / distance) ** 2)
+
+
+def passages_in(tokens: int, estimate: Estimate) -> int | None:
+    """Return how many passages like those of an estimate hold so many tokens; None if it is not of passages."""
+    return math.ceil(tokens * estimate.units / estimate.n) if estimate.unit == "passages" else None
 
 
 def _tokens_without_exception(estimate: Estimate, edge: float) -> int | None:
@@ -73,5 +98,51 @@ def _tokens_without_exception(estimate: Estimate, edge: float) -> int | None:
     return math.ceil(estimate.n * blocks / estimate.units)
 
 
-def _freedom(estimate: Estimate) -> int:
-    return max(1, estimate.units - 1)
+def tokens_for_effect(r: float, *, inflation: float = 1.0) -> int:
+    """Return the tokens that find a true correlation's sign 4 times in 5, by the two-sided 95 % interval.
+
+    ``V ((z_0.975 + z_0.8) / atanh |r|)^2 + 3``.
+
+    Parameters
+    ----------
+    r : float
+        The true correlation, not 0.
+    inflation : float
+        Variance inflation ``V = n / effective n``: 1 for independent tokens, ``(1 + ab) / (1 - ab)`` for two series with
+        autocorrelations ``a`` and ``b`` that fall geometrically.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> tokens_for_effect(-0.1), tokens_for_effect(-0.1, inflation=(1 + 0.36) / (1 - 0.36))
+    (783, 1660)
+
+    """
+    return _tokens_for("r", r, (0.975, POWER), inflation)
+
+
+def tokens_for_margin(margin: float, *, inflation: float = 1.0) -> int:
+    """Return the tokens that show ``|r| < margin`` 4 times in 5 where the true correlation is 0, by the 90 % interval.
+
+    ``V ((z_0.95 + z_0.9) / atanh margin)^2 + 3``; arguments and errors as in `tokens_for_effect`.
+
+    Examples
+    --------
+    >>> tokens_for_margin(0.1), tokens_for_margin(0.1, inflation=(1 + 0.36) / (1 - 0.36))
+    (854, 1811)
+
+    """
+    return _tokens_for("margin", margin, (0.95, (1 + POWER) / 2), inflation)
+
+
+def _tokens_for(name: str, size: float, probabilities: tuple[float, float], inflation: float) -> int:
+    if not 0 < abs(size) < 1:
+        raise ValueError(f"{name} must lie between 0 and 1 in size, but {size} was given")
+    if not inflation > 0:
+        raise ValueError(f"inflation must be positive, but {inflation} was given")
+    reach = float(ndtri(probabilities[0]) + ndtri(probabilities[1]))
+    return math.ceil(inflation * (reach / math.atanh(abs(size))) ** 2 + 3)

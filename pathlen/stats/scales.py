@@ -23,9 +23,19 @@ class Scale:
     back: Callable[[float], float]
 
 
+def _quiet(function: Callable[[float], float]) -> Callable[[float], float]:
+    """The ends of a scale lie at infinity, and what lies beyond them is NaN; both are asked for, neither is a mishap."""
+
+    def quietly(value: float) -> float:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(function(value))
+
+    return quietly
+
+
 SCALES = {
     "identity": Scale(float, float),
-    "fisher z": Scale(lambda value: float(np.arctanh(value)), lambda value: float(np.tanh(value))),
-    "log": Scale(lambda value: float(np.log(value)), lambda value: float(np.exp(value))),
-    "logit": Scale(lambda value: float(logit(value)), lambda value: float(expit(value))),
+    "fisher z": Scale(_quiet(np.arctanh), _quiet(np.tanh)),
+    "log": Scale(_quiet(np.log), _quiet(np.exp)),
+    "logit": Scale(_quiet(logit), _quiet(expit)),
 }

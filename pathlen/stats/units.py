@@ -1,148 +1,150 @@
-"""Which rows are resampled together.
+"""Which rows belong together: passages, and the units that are resampled.
 
 Tokens of one passage share a subject, an author and a context window, so they are no independent draws; an
 interval that resamples tokens covers the truth too rarely, by more than ten points at ordinary dependence.
-Whole passages are independent of each other as far as anything here is, hence the default.
-
-With fewer than `FEWEST_PASSAGES` passages there is nothing to resample, and runs of neighbouring tokens inside
-each passage stand in (non-overlapping blocks of `BLOCK` tokens, which in simulations at n = 340 covered 93 to
-95 % up to an autocorrelation of 0.6 when studentised). Such an interval speaks about *this text*, not about
-texts; the unit's name says so wherever the number is shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pathlen.errors import UndefinedEstimate
 
-FEWEST_PASSAGES = 5
-FEWEST_BLOCKS = 10
-BLOCK = 20
+__all__ = ["By", "Passages", "Units", "blocks_of", "checked"]
+
+By = Literal["passages", "blocks", "tokens"]
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Units:
-    """A grouping of rows.
+    """Runs of neighbouring rows that are kept or dropped together.
 
     Attributes
     ----------
-    label : ndarray of int, shape (rows,)
-        The unit of each row, ``0`` to ``count - 1``.
-    passage : ndarray of int, shape (rows,)
-        The passage of each row, ``0`` upwards; statistics "within passages" centre by it.
-    count : int
-        Number of units.
+    starts : ndarray of int, shape (units,)
+        The first row of each.
+    rows : int
+        Rows there are in all.
     name : str
         What a unit is, in the plural.
-    identity : tuple
-        Which unit is which: the passages' labels as given, or a label and a block's number. Statistics can be
-        contrasted only where these are the same.
 
     """
 
-    label: NDArray[np.intp]
-    passage: NDArray[np.intp]
-    count: int
+    starts: NDArray[np.intp]
+    rows: int
     name: str
+
+    @property
+    def count(self) -> int:
+        """Number of units."""
+        return len(self.starts)
+
+    @property
+    def lengths(self) -> NDArray[np.intp]:
+        """Rows of each unit, shape ``(units,)``."""
+        return np.diff(self.starts, append=self.rows)
+
+    def sums(self, columns: Array) -> Array:
+        """Return the sum of columns ``(..., rows)`` in each unit: ``(..., units)``."""
+        totals: Array = np.add.reduceat(columns, self.starts, axis=-1, dtype=np.float64)
+        return totals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passages(Units):
+    """The passages that rows belong to.
+
+    Attributes
+    ----------
+    identity : tuple
+        Their labels as given, in the order of the rows.
+
+    """
+
     identity: tuple[object, ...]
 
-    def within(
-        self, function: Callable[[NDArray[np.float64]], NDArray[np.float64]], column: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Return a column with a function applied inside each passage, shape ``(rows,)``."""
-        result = np.empty_like(column)
-        for one in range(int(self.passage.max()) + 1):
-            rows = self.passage == one
-            result[rows] = function(column[rows])
+    @classmethod
+    def of(cls, passage: ArrayLike) -> Passages:
+        """Return the passages of rows that carry these labels, shape ``(rows,)``; rows in the order of each text.
+
+        Raises
+        ------
+        UndefinedEstimate
+            If there is no row.
+        ValueError
+            If the rows of a passage do not stand together.
+
+        """
+        label = np.asarray(passage)
+        if label.ndim != 1 or label.size == 0:
+            raise UndefinedEstimate(f"passage must be a row of labels, but its shape is {label.shape}")
+        starts = np.append(0, 1 + np.flatnonzero(label[1:] != label[:-1]))
+        identity = tuple(label[starts].tolist())
+        if len(set(identity)) != len(identity):
+            raise ValueError(
+                f"rows of a passage must stand together, but {len(set(identity))} passages change {len(identity) - 1} times"
+            )
+        return cls(starts=starts, rows=len(label), name="passages", identity=identity)
+
+    @property
+    def slices(self) -> list[slice]:
+        """The rows of each passage."""
+        return [slice(start, start + length) for start, length in zip(self.starts, self.lengths, strict=True)]
+
+    def within(self, function: Callable[[Array], Array], columns: Array) -> Array:
+        """Return columns ``(..., rows)`` with a function of ``(..., n)`` applied inside each passage."""
+        result = np.empty_like(columns, dtype=np.float64)
+        for rows in self.slices:
+            result[..., rows] = function(columns[..., rows])
         return result
 
-    def sums(self, column: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the sum of a column, shape ``(rows,)`` or ``(cells, rows)``, in each unit: ``(units[, cells])``."""
-        sums = [np.bincount(self.label, weights=row, minlength=self.count) for row in np.atleast_2d(column)]
-        result: NDArray[np.float64] = np.stack(sums, axis=1).astype(np.float64)
-        return result if column.ndim > 1 else result[:, 0]
+    def detrended(self, columns: Array, trend: int) -> Array:
+        """Return columns without each passage's own polynomial in the position of that degree; 0 removes means only."""
+
+        def left_over(values: Array) -> Array:
+            # Legendre polynomials are nearly orthogonal on a grid; a passage of few rows can bear only a low degree.
+            place = np.linspace(-1, 1, values.shape[-1]) if values.shape[-1] > 1 else np.zeros(1)
+            basis, _ = np.linalg.qr(np.polynomial.legendre.legvander(place, min(trend, values.shape[-1] - 1)))
+            rest: Array = values - (values @ basis) @ basis.T
+            return rest
+
+        return self.within(left_over, columns)
 
 
-def resampling_units(passage: ArrayLike) -> Units:
-    """Return the units for rows of these passages: the passages, or blocks of tokens where they are too few.
+def blocks_of(passages: Passages, length: int) -> Units:
+    """Return blocks of neighbouring tokens inside passages as units; the rest of a passage joins its last block."""
+    starts = [
+        start + length * np.arange(max(1, size // length))
+        for start, size in zip(passages.starts, passages.lengths, strict=True)
+    ]
+    return Units(starts=np.concatenate(starts), rows=passages.rows, name=f"blocks of {length} tokens")
 
-    Parameters
-    ----------
-    passage : array_like of int, shape (rows,)
-        The passage of each row; rows of a passage must stand in the order of its text.
+
+def checked(passage: ArrayLike, **given: ArrayLike) -> tuple[Passages, list[Array]]:
+    """Check that columns ``(..., rows)`` are finite and as long as passage, and return them with the passages.
 
     Raises
     ------
     ValueError
-        If the rows of a passage do not stand together.
+        If a column differs in length.
     UndefinedEstimate
-        If neither five passages nor ten blocks can be formed.
-
-    Examples
-    --------
-    >>> resampling_units([0] * 9 + [1] * 9 + [2] * 9 + [3] * 9 + [4] * 9).name
-    'passages'
-    >>> units = resampling_units([0] * 230)
-    >>> units.name, units.count
-    ('blocks of 20 tokens', 11)
+        If it holds a value that is not finite.
 
     """
-    label = _labels(passage)
-    passages = int(label.max()) + 1
-    if passages >= FEWEST_PASSAGES:
-        identity = tuple(np.unique(np.asarray(passage)).tolist())
-        return Units(label=label, passage=label, count=passages, name="passages", identity=identity)
-    blocks = token_blocks(passage)
-    if blocks.count < FEWEST_BLOCKS:
-        raise UndefinedEstimate(
-            f"an interval needs at least {FEWEST_PASSAGES} passages, or {FEWEST_BLOCKS} blocks of {BLOCK} tokens, "
-            f"but {passages} passages with {len(label)} tokens were given"
-        )
-    return blocks
-
-
-def token_blocks(passage: ArrayLike) -> Units:
-    """Return blocks of `BLOCK` neighbouring tokens as units; the rest of a passage joins its last block."""
-    label = _labels(passage)
-    blocks = np.empty_like(label)
-    count = 0
-    identity: list[object] = []
-    for one, given in enumerate(np.unique(np.asarray(passage)).tolist()):
-        rows = np.flatnonzero(label == one)
-        number = max(1, len(rows) // BLOCK)
-        blocks[rows] = count + np.minimum(np.arange(len(rows)) // BLOCK, number - 1)
-        count += number
-        identity += [(given, block) for block in range(number)]
-    name = f"blocks of {BLOCK} tokens"
-    return Units(label=blocks, passage=label, count=count, name=name, identity=tuple(identity))
-
-
-def _labels(passage: ArrayLike) -> NDArray[np.intp]:
-    given = np.asarray(passage)
-    if given.ndim != 1 or given.size == 0:
-        raise UndefinedEstimate(f"passage must be a row of labels, but its shape is {given.shape}")
-    label = np.unique(given, return_inverse=True)[1]
-    runs = 1 + np.count_nonzero(np.diff(label))
-    if runs != label.max() + 1:
-        raise ValueError(
-            f"rows of a passage must stand together, but {label.max() + 1} passages change {runs - 1} times"
-        )
-    return label
-
-
-def checked_columns(passage: ArrayLike, **given: ArrayLike) -> tuple[Units, list[NDArray[np.float64]]]:
-    """Check that all columns are finite rows of one length, and return them with their resampling units."""
+    passages = Passages.of(passage)
     columns = {name: np.asarray(column, dtype=np.float64) for name, column in given.items()}
-    length = np.asarray(passage).shape
     for name, column in columns.items():
-        if column.shape != length or column.ndim != 1:
-            raise ValueError(f"{name} must have one value per row of passage {length}, but its shape is {column.shape}")
+        if column.shape[-1:] != (passages.rows,):
+            raise ValueError(
+                f"{name} must have one value per row of passage ({passages.rows},), but its shape is {column.shape}"
+            )
         if not np.isfinite(column).all():
             bad = int(np.count_nonzero(~np.isfinite(column)))
             raise UndefinedEstimate(f"{name} holds {bad} values that are not finite")
-    return resampling_units(passage), list(columns.values())
+    return passages, list(columns.values())

@@ -1,0 +1,221 @@
+"""Several claims, steps or sizes at once.
+
+======================== ==============================================================================================
+`holm`                   p-values of different claims, nothing known of how they depend on each other
+`simultaneous`           many statistics of the same tokens (48 steps, 200 universes): the largest score over all of them in
+                         each resample is the yardstick, so that their dependence is used and not paid for
+`largest_difference`     whether several sizes differ at all, and by how much
+"all sizes" claims       need no correction: see `pathlen.verdicts.combined`
+======================== ==============================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial as given
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pathlen.errors import UndefinedEstimate
+from pathlen.stats.estimate import Estimate
+from pathlen.stats.sampling import Bounds, Sampling
+from pathlen.stats.statistic import FEWEST_PASSAGES, REPLICATES, Resampled, Smooth, Statistic
+from pathlen.stats.units import By
+
+__all__ = ["Simultaneous", "holm", "largest_difference", "simultaneous"]
+
+Array = NDArray[np.float64]
+
+
+def holm(p_values: ArrayLike) -> Array:
+    """Return p-values adjusted so that the chance of any false rejection among them stays at its level.
+
+    Raises
+    ------
+    ValueError
+        If a p-value does not lie from 0 to 1.
+
+    References
+    ----------
+    Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979), 65-70.
+
+    """
+    from statsmodels.stats.multitest import multipletests  # takes most of a second to import
+
+    values = np.asarray(p_values, dtype=np.float64)
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"p-values must lie from 0 to 1, but {values.tolist()} were given")
+    adjusted: Array = multipletests(values, method="holm")[1] if values.size else values
+    return adjusted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simultaneous:
+    """Statistics on their scale, judged together.
+
+    Attributes
+    ----------
+    value, error : ndarray, shape (cells,)
+        On the scale.
+    scores : ndarray, shape (replicates, cells)
+        Of the resamples, each cell's own distribution as its interval would use it.
+    unit : str
+        What was resampled.
+
+    """
+
+    value: Array
+    error: Array
+    scores: Array
+    unit: str
+
+    def intervals(self, level: float = 0.95) -> Array:
+        """Return intervals all of which hold their truth at once with this probability, ``(2, cells)``, on the scale."""
+        reach = self.reach(level) * self.error
+        return np.stack([self.value - reach, self.value + reach])
+
+    def reach(self, level: float) -> float:
+        """Return how many standard errors the intervals reach: the quantile of the largest absolute score."""
+        return float(np.quantile(np.abs(self.scores).max(axis=1), level, method="weibull"))
+
+    def p_values(self, null: float = 0.0) -> Array:
+        """Return two-sided p-values of every cell's truth being ``null``, adjusted by step-down max-T, ``(cells,)``.
+
+        The chance of any false rejection among all cells stays at its level, whatever their dependence; the smallest
+        possible one is ``1 / (replicates + 1)``.
+
+        References
+        ----------
+        Westfall and Young, "Resampling-based multiple testing", Wiley 1993, algorithm 4.1.
+
+        """
+        found = np.abs(self.value - null) / self.error
+        order = np.argsort(-found)
+        # The largest of a cell's own score and those of all cells that are less extreme than it.
+        largest = np.maximum.accumulate(np.abs(self.scores[:, order[::-1]]), axis=1)[:, ::-1]
+        at_least = np.count_nonzero(largest >= found[order], axis=0)
+        adjusted = np.empty_like(found)
+        adjusted[order] = np.maximum.accumulate((at_least + 1) / (len(self.scores) + 1))
+        return adjusted
+
+
+def simultaneous(
+    statistics: Sequence[Smooth], *, by: By | None = None, seed: int = 0, replicates: int = REPLICATES
+) -> Simultaneous:
+    """Return statistics of the same tokens, judged together from the same resamples.
+
+    Parameters
+    ----------
+    statistics : sequence of Smooth
+        Each may have several numbers side by side.
+    by, seed, replicates
+        As in `Statistic.estimate`; where passages are too few to resample, blocks are.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or they are of different passages.
+    UndefinedEstimate
+        As in `Statistic.estimate`.
+
+    """
+    if not statistics:
+        raise ValueError("simultaneous needs at least one statistic, but none was given")
+    first = statistics[0].passages
+    for one in statistics[1:]:
+        if one.passages.identity != first.identity:
+            raise ValueError(f"simultaneous needs statistics of the same passages, but {one.name} is of others")
+    if by is None and first.count < FEWEST_PASSAGES:
+        by = "blocks"
+    found = [one.resampled(by=by, seed=seed, replicates=replicates) for one in statistics]
+    if len({one.units.count for one in found}) != 1:
+        raise ValueError(
+            "simultaneous needs the same units for every statistic, but blocks differ in length: resample by 'tokens', "
+            "or give more passages"
+        )
+    return Simultaneous(
+        value=np.concatenate([one.value for one in found]),
+        error=np.concatenate([one.error for one in found]),
+        scores=_blended(found),
+        unit=found[0].units.name,
+    )
+
+
+def _blended(found: Sequence[Resampled]) -> Array:
+    """Return scores side by side, each column's values replaced by those of its pivot, rank by rank."""
+    columns = np.concatenate([one.scores for one in found if one.scores is not None], axis=1)
+    usable = columns[np.isfinite(columns).all(axis=1)]
+    if len(usable) < 0.9 * len(columns):
+        raise UndefinedEstimate(f"{len(columns) - len(usable)} of {len(columns)} resamples are degenerate")
+    ranks = np.argsort(np.argsort(usable, axis=0), axis=0)
+    pivots = [one.pivot(cell).sorted for one in found for cell in range(len(one.value))]
+    blended: Array = np.empty_like(usable)
+    for cell, pivot in enumerate(pivots):
+        assert pivot is not None  # noqa: S101  # resampled, so there are scores
+        place = np.linspace(0, len(pivot) - 1, len(usable))  # a column may have a few scores more than all together
+        blended[:, cell] = np.interp(place, np.arange(len(pivot)), pivot)[ranks[:, cell]]
+    return blended
+
+
+def largest_difference(statistics: Sequence[Statistic]) -> Statistic:
+    """Return the largest difference between any two of several statistics, with an interval for the largest true one.
+
+    Parameters
+    ----------
+    statistics : sequence of Statistic
+        Two or more, of the same tokens and on one scale: a correlation in each size, for example.
+
+    Returns
+    -------
+    Statistic
+        ``max |theta_i - theta_j|`` on the common scale. All differences have simultaneous intervals from the same
+        resamples; at once with their level, the largest true difference is at least the largest lower end of any
+        ``|theta_i - theta_j|`` (or 0) and at most the largest upper end. An interval that leaves out 0 is a test of
+        "they are all the same" at its level, and one that stays small shows that they hardly differ, which a test of
+        heterogeneity such as Cochran's Q never could. Conservative where the truth is 0.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two, or they can't be contrasted.
+
+    """
+    if len(statistics) < 2:
+        raise ValueError(f"a difference needs two statistics or more, but {len(statistics)} was given")
+    pairs = [one.minus(other) for one, other in combinations(statistics, 2)]
+    smooth = [pair for pair in pairs if isinstance(pair, Smooth)]
+    return _LargestDifference(
+        name=f"largest difference between {len(statistics)} of {statistics[0].name}", pairs=smooth
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LargestDifference(Statistic):
+    name: str
+    pairs: Sequence[Smooth]
+    scale: str = "identity"
+
+    def sampling(self, *, by: By | None = None, seed: int = 0, replicates: int = REPLICATES) -> Sampling:
+        """Return what `largest_difference` says."""
+        together = simultaneous(self.pairs, by=by, seed=seed, replicates=replicates)
+        size = np.abs(together.value)
+
+        def ends(level: float) -> tuple[float, float]:
+            reach = together.reach(level) * together.error
+            return max(0.0, float(np.max(size - reach))), float(np.max(size + reach))
+
+        passages = self.pairs[0].passages
+        blank = given(
+            Estimate,
+            statistic=self.name,
+            n=self.pairs[0].tokens,
+            units=passages.count,
+            unit="passages",
+            method=f"simultaneous intervals, bootstrap of {together.unit}",
+            replicates=replicates,
+            seed=seed,
+        )
+        return Bounds(value=float(size.max()), ends=ends, blank=blank, floor=1 / (len(together.scores) + 1))

@@ -1,0 +1,117 @@
+"""Ten thousand resamples as one matrix product.
+
+A resample of ``U`` units is a row of counts ``w``, how often each was drawn. The totals of all resamples are ``W M``,
+with one row of ``W`` per resample and one of ``M`` per unit, for any number of statistics side by side; from totals
+alone follow each resample's value and, with the products of moments as further columns of ``M``, its standard error.
+The counts depend on the number of units, of resamples and on the seed alone, so statistics of the same units share
+them: contrasts are paired, and a maximum over many statistics knows how they go together, at no cost.
+
+Counts are kept as bytes and the product is done in chunks that fit a processor's cache, so memory stays flat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["counts", "studentised"]
+
+Array = NDArray[np.float64]
+
+CHUNK = 1 << 18  # numbers in the larger factor or the result of a chunk's product: 2 MiB
+KEPT = 1 << 23  # counts that are kept for the next statistic: 8 MiB
+MOST_PAIRED = 6  # moments up to which their products are columns; beyond, influences are formed in every resample
+
+
+def counts(units: int, replicates: int, seed: int, width: int = 1) -> Iterator[Array]:
+    """Yield how often each unit is drawn in each resample, in chunks ``(some replicates, units)``.
+
+    Parameters
+    ----------
+    units, replicates, seed : int
+        Units are drawn with replacement, ``units`` of them in each of ``replicates`` resamples.
+    width : int
+        Columns that the counts will be multiplied by; only the size of a chunk depends on it.
+
+    """
+    size = max(16, CHUNK // max(units, width))
+    if units * replicates <= KEPT:
+        table = _kept(units, replicates, seed)
+        for start in range(0, replicates, size):
+            yield table[start : start + size].astype(np.float64)
+    else:
+        yield from _drawn(units, replicates, seed, size)
+
+
+@lru_cache(maxsize=4)
+def _kept(units: int, replicates: int, seed: int) -> NDArray[np.uint8 | np.uint16]:
+    # No unit is drawn 256 times among hundreds; among fewer than 256 none can be.
+    parts = [chunk.astype(np.uint8 if units < 256 else np.uint16) for chunk in _drawn(units, replicates, seed)]
+    return np.concatenate(parts)
+
+
+def _drawn(units: int, replicates: int, seed: int, size: int | None = None) -> Iterator[NDArray[np.float64]]:
+    draw = np.random.default_rng(seed)
+    size = size or max(16, CHUNK // units)
+    kind = np.uint16 if units <= 1 << 16 else np.uint32
+    for start in range(0, replicates, size):
+        rows = min(size, replicates - start)
+        index = draw.integers(units, size=(rows, units), dtype=kind) + (units * np.arange(rows))[:, None]
+        yield np.bincount(index.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
+
+
+def studentised(
+    sums: Array,
+    function: Callable[[Array], Array],
+    gradient: Callable[[Array], Array],
+    value: Array,
+    *,
+    replicates: int,
+    seed: int,
+) -> tuple[Array, Array]:
+    """Return each resample's ``(theta* - theta) / se*`` and ``theta*``, shapes ``(replicates, cells)``.
+
+    Parameters
+    ----------
+    sums : ndarray, shape (moments, cells, units)
+        What each unit adds to the totals.
+    function, gradient : callable
+        As in `pathlen.stats.statistic.Smooth`.
+    value : ndarray, shape (cells,)
+        The statistic of all units.
+    replicates, seed : int
+        See `counts`.
+
+    Notes
+    -----
+    ``se*^2 = U / (U - 1) * sum_u w_u psi*_u^2`` with ``psi*_u = grad g(M*) . m_u``, the sandwich variance between units.
+
+    """
+    moments, cells, units = sums.shape
+    pairs = [(i, j) for i in range(moments) for j in range(i, moments)] if moments <= MOST_PAIRED else []
+    design = np.stack([*sums, *(sums[i] * sums[j] for i, j in pairs)]).reshape(-1, units).T.copy()
+    values, scores = np.empty((replicates, cells)), np.empty((replicates, cells))
+    start = 0
+    for chunk in counts(units, replicates, seed, design.shape[1]):
+        here = slice(start, start + len(chunk))
+        start = here.stop
+        product = (chunk @ design).reshape(len(chunk), -1, cells).transpose(1, 0, 2)
+        totals = product[:moments]
+        with np.errstate(all="ignore"):
+            slope = gradient(totals)
+            if pairs:
+                variance = sum(
+                    (1 if i == j else 2) * slope[i] * slope[j] * cross
+                    for (i, j), cross in zip(pairs, product[moments:], strict=True)
+                )
+            else:
+                variance = np.stack(
+                    [np.sum(chunk * (slope[:, :, cell].T @ sums[:, cell]) ** 2, axis=1) for cell in range(cells)],
+                    axis=1,
+                )
+            values[here] = function(totals)
+            scores[here] = (values[here] - value) / np.sqrt(units / (units - 1) * variance)
+    return scores, values
