@@ -161,6 +161,8 @@ class Finding:
         if self.estimate:
             level = "" if self.estimate.unit == "census" else f", {self.estimate.level:.0%} interval"
             lines.append(f"  measured  {self.estimate}{level}")
+        if self.estimate and self.estimate.caution:
+            lines.append(f"  caution   {self.estimate.caution}")
         if self.reason:
             lines.append(f"  because   {self.reason}")
         return "\n".join(lines)

@@ -19,7 +19,7 @@ interval on Fisher's ``z = atanh r``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,6 +34,9 @@ __all__ = ["partial", "pearson", "pooled_pearson", "spearman", "winsorised"]
 Array = NDArray[np.float64]
 
 MOST_TREND = 3
+POOLED_CAUTION = "where passages differ much, 95 % intervals of a pooled correlation covered 88 to 93 % in simulations"
+STRIP = 16
+HALF_TRIANGLE = np.tril(np.ones((STRIP, STRIP))) - np.eye(STRIP) / 2
 
 
 def pearson(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike, trend: int = 1) -> Smooth:
@@ -224,6 +227,9 @@ def pooled_pearson(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike) -> Smooth:
 
     ``r = (n S_xy - S_x S_y) / sqrt((n S_xx - S_x^2)(n S_yy - S_y^2))`` with sums over all rows. Passages are still what
     is resampled. Parameters and errors are those of `pearson`.
+
+    Passages that differ much make this one number out of a few passage means, and its intervals cover too rarely; the
+    estimate says so.
     """
     passages, columns = checked(passage, x=x, y=y)
     # Moving and scaling a column changes no correlation, and keeps the sums well conditioned.
@@ -254,6 +260,7 @@ def pooled_pearson(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike) -> Smooth:
         gradient=gradient,
         scale="fisher z",
         passages=passages,
+        caution=POOLED_CAUTION,
     )
 
 
@@ -323,38 +330,73 @@ def _reranked(x: Array, y: Array, passages: Passages, trend: int) -> Callable[[A
     """
     plans = []
     for rows in passages.slices:
-        groups = [np.unique(column[rows], return_inverse=True)[1] for column in (x, y)]
-        place = np.linspace(-1, 1, len(groups[0])) if len(groups[0]) > 1 else np.zeros(1)
+        first, second = (np.unique(column[rows], return_inverse=True)[1] for column in (x, y))
+        order = np.argsort(first, kind="stable")  # the first column's ranks then need no sorting, nor any way back
+        place = np.linspace(-1, 1, len(order))[order] if len(order) > 1 else np.zeros(1)
         basis = np.polynomial.legendre.legvander(place, min(trend, len(place) - 1))
         cross = (basis[:, :, None] * basis[:, None, :]).reshape(len(place), -1)
-        orders = [np.argsort(group, kind="stable") for group in groups]
-        starts = [
-            np.flatnonzero(np.diff(group[order], prepend=-1)) for group, order in zip(groups, orders, strict=True)
-        ]
-        plans.append((rows, list(zip(groups, orders, starts, strict=True)), basis, cross))
+        plans.append((rows.start + order, _Ranks.of(first[order]), _Ranks.of(second[order]), basis, cross))
 
     def function(weights: Array) -> Array:
+        # A column per resample: gathers and cumulative sums then run along memory.
+        every = np.ascontiguousarray(weights.T)
         totals = np.zeros((3, len(weights)))
-        for rows, columns, basis, cross in plans:
-            drawn = weights[:, rows]
-            ranks = []
-            for group, order, starts in columns:
-                level = drawn[:, order]
-                if len(starts) < len(order):
-                    level = np.add.reduceat(level, starts, axis=1)
-                below = np.cumsum(level, axis=1)
-                below -= level / 2
-                ranks.append(below[:, group] / len(order))
-            size = basis.shape[1]
-            gram = (drawn @ cross).reshape(-1, size, size)
+        for rows, first, second, basis, cross in plans:
+            drawn = every[rows]
+            ranks = [first.among(drawn), second.among(drawn)]
+            size, n = basis.shape[1], len(rows)
+            gram = np.moveaxis((cross.T @ drawn).reshape(size, size, -1), -1, 0)
             weighted = [drawn * column for column in ranks]
-            fits = [column @ basis for column in weighted]
+            fits = [(basis.T @ column).T for column in weighted]
             slopes = np.linalg.solve(gram, np.stack(fits, axis=-1))
             for place, (i, j) in enumerate(((0, 1), (0, 0), (1, 1))):
-                totals[place] += np.einsum("bn,bn->b", weighted[i], ranks[j])
-                totals[place] -= np.einsum("bp,bp->b", fits[i], slopes[..., j])
+                products = np.einsum("nb,nb->b", weighted[i], ranks[j]) - np.einsum("bp,bp->b", fits[i], slopes[..., j])
+                totals[place] += products / n**2
         with np.errstate(all="ignore"):
             z: Array = np.arctanh(_r(totals))
         return z
 
     return function
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranks:
+    """Where values stand among each other; ``order`` sorts them, None where they are sorted already."""
+
+    order: NDArray[np.intp] | None
+    back: NDArray[np.intp] | None
+    starts: NDArray[np.intp] | None
+
+    @classmethod
+    def of(cls, group: NDArray[np.intp]) -> _Ranks:
+        """Return the plan for values that carry these numbers, equal ones the same and larger ones larger."""
+        order = np.argsort(group, kind="stable")
+        starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+        is_sorted, has_ties = bool((np.diff(group) >= 0).all()), len(starts) < len(group)
+        return cls(
+            order=None if is_sorted else order,
+            back=None if is_sorted and not has_ties else group,
+            starts=starts if has_ties else None,
+        )
+
+    def among(self, drawn: Array) -> Array:
+        """Return mid-ranks, less a half, in resamples that draw the values so often, ``(values, resamples)``."""
+        level = drawn if self.order is None else drawn[self.order]
+        if self.starts is not None:
+            level = np.add.reduceat(level, self.starts, axis=0)
+        below = _running(level)
+        return below if self.back is None else below[self.back]
+
+
+def _running(level: Array) -> Array:
+    """Return the sum of all rows above each, and half of its own: strip by strip as a matrix product.
+
+    A cumulative sum adds one number after the other, each waiting for the last; this takes a third of its time.
+    """
+    rows, columns = level.shape
+    strips = np.zeros((-(-rows // STRIP), STRIP, columns))
+    strips.reshape(-1, columns)[:rows] = level
+    below: Array = HALF_TRIANGLE @ strips
+    whole = below[:, -1] + strips[:, -1] / 2
+    below[1:] += np.cumsum(whole[:-1], axis=0)[:, None]
+    return below.reshape(-1, columns)[:rows]

@@ -58,6 +58,8 @@ class Estimate:
         Lag-one autocorrelation within passages of the tokens' influence on the number: the dependence that matters.
     replicates, seed : int
         Bootstrap replicates and the seed they were drawn with; both 0 where nothing was drawn.
+    caution : str
+        Where intervals of this kind are known to cover too rarely, how rarely; empty where they hold their level.
     quantiles : tuple of float
         Of the distribution that the intervals are read from, at `PROBABILITIES`, on the statistic's own scale; empty for
         a census and for exact bounds.
@@ -84,6 +86,7 @@ class Estimate:
     autocorrelation: float | None = None
     replicates: int = 0
     seed: int = 0
+    caution: str = ""
     quantiles: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:

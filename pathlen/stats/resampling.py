@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["counts", "studentised"]
+__all__ = ["counts", "forget", "replicated", "studentised"]
 
 Array = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ def counts(units: int, replicates: int, seed: int, width: int = 1) -> Iterator[A
         for start in range(0, replicates, size):
             yield table[start : start + size].astype(np.float64)
     else:
-        yield from _drawn(units, replicates, seed, size)
+        yield from (chunk.astype(np.float64) for chunk in _drawn(units, replicates, seed))
 
 
 @lru_cache(maxsize=4)
@@ -53,14 +53,33 @@ def _kept(units: int, replicates: int, seed: int) -> NDArray[np.uint8 | np.uint1
     return np.concatenate(parts)
 
 
-def _drawn(units: int, replicates: int, seed: int, size: int | None = None) -> Iterator[NDArray[np.float64]]:
+def forget() -> None:
+    """Drop the counts that are kept, so that the next statistic draws its own."""
+    _kept.cache_clear()
+
+
+def _drawn(units: int, replicates: int, seed: int) -> Iterator[NDArray[np.intp]]:
     draw = np.random.default_rng(seed)
-    size = size or max(16, CHUNK // units)
+    size = max(16, CHUNK // 4 // units)  # of units alone: the generator's stream depends on how it is asked
     kind = np.uint16 if units <= 1 << 16 else np.uint32
     for start in range(0, replicates, size):
         rows = min(size, replicates - start)
-        index = draw.integers(units, size=(rows, units), dtype=kind) + (units * np.arange(rows))[:, None]
-        yield np.bincount(index.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
+        index = draw.integers(units, size=(rows, units), dtype=kind).astype(np.intp)
+        index += units * np.arange(rows)[:, None]
+        yield np.bincount(index.ravel(), minlength=rows * units).reshape(rows, units)
+
+
+def replicated(sums: Array, function: Callable[[Array], Array], *, replicates: int, seed: int) -> Array:
+    """Return each resample's statistic ``theta*``, shape ``(replicates, cells)``; arguments as in `studentised`."""
+    moments, cells, units = sums.shape
+    design = np.ascontiguousarray(sums.reshape(-1, units).T)
+    values, start = np.empty((replicates, cells)), 0
+    for chunk in counts(units, replicates, seed, design.shape[1]):
+        totals = (chunk @ design).reshape(len(chunk), moments, cells).transpose(1, 0, 2)
+        with np.errstate(all="ignore"):
+            values[start : start + len(chunk)] = function(totals)
+        start += len(chunk)
+    return values
 
 
 def studentised(
@@ -71,8 +90,8 @@ def studentised(
     *,
     replicates: int,
     seed: int,
-) -> tuple[Array, Array]:
-    """Return each resample's ``(theta* - theta) / se*`` and ``theta*``, shapes ``(replicates, cells)``.
+) -> Array:
+    """Return each resample's score ``(theta* - theta) / se*``, shape ``(replicates, cells)``.
 
     Parameters
     ----------
@@ -93,8 +112,7 @@ def studentised(
     moments, cells, units = sums.shape
     pairs = [(i, j) for i in range(moments) for j in range(i, moments)] if moments <= MOST_PAIRED else []
     design = np.stack([*sums, *(sums[i] * sums[j] for i, j in pairs)]).reshape(-1, units).T.copy()
-    values, scores = np.empty((replicates, cells)), np.empty((replicates, cells))
-    start = 0
+    scores, start = np.empty((replicates, cells)), 0
     for chunk in counts(units, replicates, seed, design.shape[1]):
         here = slice(start, start + len(chunk))
         start = here.stop
@@ -112,6 +130,5 @@ def studentised(
                     [np.sum(chunk * (slope[:, :, cell].T @ sums[:, cell]) ** 2, axis=1) for cell in range(cells)],
                     axis=1,
                 )
-            values[here] = function(totals)
-            scores[here] = (values[here] - value) / np.sqrt(units / (units - 1) * variance)
-    return scores, values
+            scores[here] = (function(totals) - value) / np.sqrt(units / (units - 1) * variance)
+    return scores

@@ -10,32 +10,42 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 __all__ = ["SCALES", "Scale"]
 
 
+Array = NDArray[np.float64]
+
+
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A monotone map of a statistic to the scale of its interval, and back."""
+    """A monotone map of a statistic to the scale of its interval, and back.
 
-    there: Callable[[float], float]
-    back: Callable[[float], float]
+    The ends of a scale lie at infinity, and what lies beyond them is NaN; both are asked for, neither is a mishap.
+    """
 
+    forth_and_back: tuple[Callable[[Array], Array], Callable[[Array], Array]]
 
-def _quiet(function: Callable[[float], float]) -> Callable[[float], float]:
-    """The ends of a scale lie at infinity, and what lies beyond them is NaN; both are asked for, neither is a mishap."""
-
-    def quietly(value: float) -> float:
+    def there(self, value: float) -> float:
+        """Return a value on the scale."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            return float(function(value))
+            return float(self.forth_and_back[0](np.asarray(value)))
 
-    return quietly
+    def back(self, value: float) -> float:
+        """Return a value of the scale as the statistic's own."""
+        return float(self.all_back(np.asarray(value)))
+
+    def all_back(self, values: Array) -> Array:
+        """Return an array of the scale's values as the statistic's own."""
+        with np.errstate(over="ignore"):
+            return self.forth_and_back[1](values)
 
 
 SCALES = {
-    "identity": Scale(float, float),
-    "fisher z": Scale(_quiet(np.arctanh), _quiet(np.tanh)),
-    "log": Scale(_quiet(np.log), _quiet(np.exp)),
-    "logit": Scale(_quiet(logit), _quiet(expit)),
+    "identity": Scale((np.positive, np.positive)),
+    "fisher z": Scale((np.arctanh, np.tanh)),
+    "log": Scale((np.log, np.exp)),
+    "logit": Scale((logit, expit)),
 }

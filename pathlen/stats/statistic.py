@@ -39,8 +39,9 @@ from numpy.typing import NDArray
 
 from pathlen.errors import UndefinedEstimate
 from pathlen.stats.estimate import Estimate
-from pathlen.stats.resampling import counts, studentised
+from pathlen.stats.resampling import counts, replicated, studentised
 from pathlen.stats.sampling import Pivot, Sampling, Studentised
+from pathlen.stats.scales import SCALES
 from pathlen.stats.serial import block_length, long_run_variance, pooled_lag_one
 from pathlen.stats.units import By, Passages, Units, blocks_of
 
@@ -127,8 +128,6 @@ class Resampled:
     scores : ndarray, shape (replicates, cells), or None
         ``(theta* - theta) / se*`` of each resample, a row of one resample across all cells; None where nothing was
         resampled.
-    values : ndarray, shape (replicates, cells), or None
-        ``theta*``.
     freedom : float
         Degrees of freedom of the standard errors.
 
@@ -137,7 +136,6 @@ class Resampled:
     value: Array
     error: Array
     scores: Array | None
-    values: Array | None
     freedom: float
     units: Units
     method: str
@@ -189,7 +187,9 @@ class Smooth(Statistic):
         From how often each token is drawn, ``(replicates, rows)``, to the statistic on its scale, where a token's moments
         depend on which others are drawn.
     n : int
-        Tokens that the number is about.
+        Tokens that the number is about; 0 for all rows.
+    caution : str
+        Where its intervals are known to cover too rarely.
 
     """
 
@@ -202,6 +202,7 @@ class Smooth(Statistic):
     sways: Array | None = None
     reranked: Callable[[Array], Array] | None = None
     n: int = 0
+    caution: str = ""
 
     @property
     def _cells(self) -> int:
@@ -249,6 +250,7 @@ class Smooth(Statistic):
                 autocorrelation=pooled_lag_one(influences[cell], self.passages),
                 replicates=0 if found.scores is None else len(found.scores),
                 seed=found.seed,
+                caution=self.caution,
             )
             one = Studentised(
                 value=float(found.value[cell]),
@@ -268,10 +270,7 @@ class Smooth(Statistic):
 
     def resampled(self, *, by: By | None = None, seed: int = 0, replicates: int = REPLICATES) -> Resampled:
         """Return all numbers side by side with their standard errors and resamples; arguments as in `estimate`."""
-        if by not in (None, "passages", "blocks", "tokens"):
-            raise ValueError(f"by must be 'passages', 'blocks' or 'tokens', but {by!r} was given")
-        if replicates < FEWEST_REPLICATES:
-            raise ValueError(f"replicates must be at least {FEWEST_REPLICATES}, but {replicates} was given")
+        _check(by, replicates)
         if by is None and self.passages.count < FEWEST_PASSAGES:
             return self._as_series()
         units = self._units(by or "passages")
@@ -283,21 +282,40 @@ class Smooth(Statistic):
         error = self._error(np.sqrt(units.count / (units.count - 1) * np.sum(by_unit**2, axis=-1)), units)
         method = f"studentised bootstrap of {units.name}, quantiles averaged with Student's"
         if self.reranked is not None and by in ("blocks", "tokens"):
-            parts = counts(units.count, replicates, seed, self.passages.rows)
-            values = np.concatenate([self.reranked(np.repeat(part, units.lengths, axis=1)) for part in parts])[:, None]
-            scores, method = (values - value) / error, f"bootstrap of {units.name}, ranked anew in every resample"
+            scores = (self._replicated(units, replicates, seed) - value) / error
+            method = f"bootstrap of {units.name}, ranked anew in every resample"
         else:
-            scores, values = studentised(sums, self.function, self.gradient, value, replicates=replicates, seed=seed)
+            scores = studentised(sums, self.function, self.gradient, value, replicates=replicates, seed=seed)
         return Resampled(
             value=value,
             error=error,
             scores=scores,
-            values=values,
             freedom=float(units.count - 1),
             units=units,
             method=method,
             seed=seed,
         )
+
+    def replicates(self, *, by: By | None = None, seed: int = 0, count: int = REPLICATES) -> Array:
+        """Return the statistic of each of ``count`` resamples, on its own scale: ``(count,)`` or ``(count, cells)``.
+
+        Their quantiles are the percentile interval, which covers too rarely with few units: for figures and comparisons.
+        Where passages are too few to resample, blocks are. Errors as in `estimate`.
+        """
+        _check(by, count)
+        if by is None:
+            by = "passages" if self.passages.count >= FEWEST_PASSAGES else "blocks"
+        values = self._replicated(self._units(by), count, seed)
+        back = SCALES[self.scale].all_back(values)
+        return back if self.moments.ndim == 3 else back[:, 0]
+
+    def _replicated(self, units: Units, count: int, seed: int) -> Array:
+        if self.reranked is not None and units is not self.passages:
+            parts = counts(units.count, count, seed, 8 * self.passages.rows)
+            each = [self.reranked(np.repeat(part, units.lengths, axis=1)) for part in parts]
+            return np.concatenate(each)[:, None]
+        sums = units.sums(self.moments).reshape(len(self.moments), self._cells, units.count)
+        return replicated(sums, self.function, replicates=count, seed=seed)
 
     def minus(self, other: Statistic) -> Smooth:
         """Return the paired contrast as `Statistic.minus` says."""
@@ -366,7 +384,6 @@ class Smooth(Statistic):
             value=value,
             error=self._error(np.sqrt(variance), texts),
             scores=None,
-            values=None,
             freedom=freedom,
             units=texts,
             method="closed form, cosine long-run variance",
@@ -394,3 +411,10 @@ class Smooth(Statistic):
                 f"(standard error {error.min()})"
             )
         return error
+
+
+def _check(by: By | None, replicates: int) -> None:
+    if by not in (None, "passages", "blocks", "tokens"):
+        raise ValueError(f"by must be 'passages', 'blocks' or 'tokens', but {by!r} was given")
+    if replicates < FEWEST_REPLICATES:
+        raise ValueError(f"replicates must be at least {FEWEST_REPLICATES}, but {replicates} was given")
