@@ -383,6 +383,15 @@ def test_columns_of_different_length_are_refused() -> None:
         pearson(X, Y[1:], passage=PASSAGE)
 
 
+def test_ties_everywhere_and_sums_of_zero_have_no_estimate() -> None:
+    with pytest.raises(UndefinedEstimate, match="column y is nothing but a trend"):
+        spearman(X, np.ones(600), passage=PASSAGE)
+    with pytest.raises(UndefinedEstimate, match="ratio of means has no interval .* a sum of zero"):
+        ratio(np.exp(X), np.zeros(600), passage=PASSAGE).estimate()
+    with pytest.raises(UndefinedEstimate, match="resamples are degenerate"):
+        ratio(np.exp(X), np.where(PASSAGE == 0, np.exp(Y), 0.0), passage=PASSAGE).estimate()
+
+
 def test_a_ratio_of_negative_values_is_refused() -> None:
     with pytest.raises(UndefinedEstimate, match="without negative values"):
         ratio(X, np.exp(Y), passage=PASSAGE)

@@ -1,18 +1,21 @@
-"""What intervals cost: ``pytest tests/benchmarks/test_intervals.py -s`` prints ratios to SciPy, arch and resample.
+"""What intervals cost: ``pytest tests/benchmarks/test_interval_cost.py -s`` prints ratios to SciPy, arch and resample.
 
 Contenders first have to give the same percentile interval, to Monte-Carlo error, then run in turns in one process on one
 thread; a ratio is one of medians over at least three turns. Our counts are drawn anew in every turn unless a line says
-"kept". Nothing here fails because it was slow: the bars stand beside the ratios.
+"kept". Nothing here fails because it was slow: the bars stand beside the ratios. With ``PATHLEN_BENCHMARK_TABLE=FILE`` the
+lines are written as a Markdown table, too.
 """
 
 from __future__ import annotations
 
+import os
+import platform
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,22 +36,25 @@ TEXT = np.zeros(N, int)
 TAILS = (0.025, 0.975)
 
 
-@dataclass
-class Line:
-    """A comparison, in seconds."""
+ROWS: list[tuple[str, str, str, str]] = []
 
-    name: str
-    bar: float
-    ours: float
-    others: dict[str, float]
 
-    def __str__(self) -> str:
-        best = min(self.others.values())
-        listed = ", ".join(f"{name} {1e3 * seconds:,.1f}" for name, seconds in self.others.items())
-        return (
-            f"{self.name}: {best / self.ours:.1f} times faster than the best (bar {self.bar:g}); "
-            f"ours {1e3 * self.ours:,.1f} ms, {listed}"
-        )
+@pytest.fixture(scope="module", autouse=True)
+def written() -> Iterator[None]:
+    """Write what was measured, if asked to."""
+    yield
+    if target := os.environ.get("PATHLEN_BENCHMARK_TABLE"):
+        head = [
+            f"# What intervals cost: {platform.machine()}, one thread, NumPy {np.__version__}, SciPy {scipy.__version__}",
+            "",
+            "Made by `OMP_NUM_THREADS=1 PATHLEN_BENCHMARK_TABLE=FILE pytest tests/benchmarks/test_interval_cost.py`, which says what",
+            "is compared. A ratio is how many times faster ours is than the best of the others, in one run; milliseconds are",
+            "of this machine on that day.",
+            "",
+            "| | ratio or figure | bar | milliseconds |",
+            "|---|---|---|---|",
+        ]
+        Path(target).write_text("\n".join([*head, *(f"| {' | '.join(row)} |" for row in ROWS)]) + "\n", "utf-8")
 
 
 def medians(contenders: Mapping[str, Callable[[], object]], turns: int) -> dict[str, float]:
@@ -114,15 +120,20 @@ def archs(bootstrap: object, statistic: Callable[..., object]) -> Callable[[], n
 
 def compare(
     name: str, bar: float, turns: int, contenders: dict[str, Callable[[], np.ndarray]], tolerance: float
-) -> Line:
+) -> None:
     """Every contender's interval has to be ours, then they run; the first one is ours."""
     found = {who: np.asarray(contender()).reshape(2, -1) for who, contender in contenders.items()}
     for who, interval in found.items():
         assert np.abs(interval - found["ours"]).max() < tolerance, (name, who, interval, found["ours"])
     seconds = medians(contenders, turns)
-    line = Line(name, bar, seconds.pop("ours"), seconds)
-    print(f"\n{line}")
-    return line
+    mine = seconds.pop("ours")
+    listed = ", ".join(f"{who} {1e3 * each:,.1f}" for who, each in seconds.items())
+    tell(name, f"{min(seconds.values()) / mine:.1f}", f"{bar:g}", f"ours {1e3 * mine:,.1f}, {listed}")
+
+
+def tell(*row: str) -> None:
+    ROWS.append(row)  # type: ignore[arg-type]
+    print("\n" + " | ".join(row))
 
 
 def test_one_correlation() -> None:
@@ -194,7 +205,8 @@ def test_200_choices_of_analysis_in_four_sizes() -> None:
     start = time.perf_counter()
     for size in x:
         pearson(size, y, passage=passage).estimates()
-    print(f"\n200 universes x 4 sizes x 9,999 resamples: {time.perf_counter() - start:.2f} s (bar 5 s)")
+    seconds = time.perf_counter() - start
+    tell("200 universes x 4 sizes x 9,999 resamples", f"{seconds:.1f} s", "5 s", f"{1e3 * seconds:,.0f}")
 
 
 LARGE = """
@@ -223,7 +235,6 @@ def test_100_000_tokens() -> None:
     theirs = bootstrap.conf_int(all_r, 100, method="percentile")
     scaled = 20 * (time.perf_counter() - start)
     assert np.abs(theirs[:, 0] - (low, high)).max() < 0.005
-    print(
-        f"\n100,000 tokens, 48 steps, 2,000 resamples: {scaled / seconds:.1f} times faster than arch (bar 4); "
-        f"ours {seconds:.1f} s and {memory:,.0f} MiB above the data (bar 500), arch {scaled:.1f} s (from 100 resamples)"
-    )
+    listed = f"ours {1e3 * seconds:,.0f}, arch {1e3 * scaled:,.0f} (20 times 100 resamples)"
+    tell("100,000 tokens, 48 steps, 2,000 resamples", f"{scaled / seconds:.1f}", "4", listed)
+    tell("the same, memory above the data", f"{memory:,.0f} MiB", "500 MB", "")
