@@ -5,7 +5,7 @@ as one that could not have come out otherwise, and beside it stands what could b
 from where they started, that late steps are as long as early ones, that residual norms rise on the whole.
 """
 
-from pathlen import SIZES, above, claim, every, log_slope, ratio, share, within
+from pathlen import SIZES, above, below, claim, every, log_slope, ratio, share, variation, within
 
 MOST_BLOCKS = above(0.9)  # nine blocks in ten: "keeps growing" allows for few exceptions
 EQUAL_HALVES = within(1 / 1.25, 1.25)  # a quarter either way still looks like a straight line
@@ -87,3 +87,25 @@ def test_energy(measured):
 def test_energy_as_published(as_published):
     """Energy is pumped in: over all blocks together, the norm of the residual stream rises."""
     return log_slope(as_published.residual_norm, passage=as_published.passage)
+
+
+@claim(
+    sizes=SIZES,
+    section="3.1",
+    expect=below(0.2),
+    not_shown="that tokens go the same way; only the lengths of their ways are compared",
+)
+def test_uniform(measured):
+    """Tokens move together: the whole lengths of their ways differ by less than a fifth of their mean."""
+    return variation(measured.total_length, passage=measured.passage)
+
+
+@claim(
+    sizes=SIZES,
+    section="3.1",
+    expect=above(0.0),
+    not_shown="that training brought it about; whatever adds independent vectors spreads tokens out",
+)
+def test_no_centre(measured):
+    """Tokens are never gathered at a centre: over all blocks together, they get farther from their common mean."""
+    return log_slope(measured.centroid_distance, passage=measured.passage)

@@ -9,10 +9,25 @@ that both columns share as a text goes on, so corrected correlations are of what
 The published ones leave the trend in. Whole passages are resampled, because the tokens of one depend on each other.
 """
 
-from pathlen import LARGE, MEDIUM, SMALL, XL, below, claim, pearson, spearman, within
+from pathlen import (
+    LARGE,
+    MEDIUM,
+    SIZES,
+    SMALL,
+    XL,
+    below,
+    claim,
+    cliffs_delta,
+    largest_excess,
+    pearson,
+    ratio,
+    spearman,
+    within,
+)
 
 # Under one per cent of the variance shared: what "r is about 0" can mean at most.
 ABOUT_ZERO = within(-0.1, 0.1)
+CONFIDENT = 0.5  # the token that came next was likelier than all others together
 ONE_EACH = "anything about size as such, since there is one network of each size"
 
 
@@ -84,3 +99,45 @@ def test_small_differs_as_published(as_published_small, as_published):
     )
     larger = pearson(as_published.last_step, as_published.next_logit, passage=as_published.passage, trend=0)
     return small.minus(larger)
+
+
+@claim(
+    sizes=SIZES,
+    section="1, 3.2",
+    expect=below(1.0),
+    not_shown="that confidence brings it about; the last block may move every token less than the others do",
+)
+def test_stillness(measured):
+    """A confident model barely moves at the end: where p is at least 0.5, the last step is shorter than the mean one."""
+    sure = measured.where(measured.next_probability >= CONFIDENT)
+    return ratio(sure.last_step, sure.mean_step, passage=sure.passage)
+
+
+@claim(
+    sizes=SIZES,
+    section="1, 3.2",
+    expect=below(0.0),
+    not_shown="that the step tells how sure the model is of the next token, beyond this text's tokens being easy or hard",
+)
+def test_confident_shorter(measured):
+    """The surer the model, the shorter the last step: the surest quarter of a text against the least sure one."""
+    return cliffs_delta(
+        measured.last_step,
+        top=measured.surest_quarter,
+        bottom=measured.least_sure_quarter,
+        passage=measured.passage,
+    )
+
+
+@claim(
+    sizes=[SMALL],
+    section="3.2",
+    expect=below(0.0),
+    exploratory=True,
+    not_shown="why the last step would be special; the document only takes it to be",
+)
+def test_last_step_special(measured):
+    """It is the last step that tells: no other step's length is as negatively related to the next logit."""
+    last = pearson(measured.last_step, measured.next_logit, passage=measured.passage)
+    earlier = pearson(measured.earlier_steps, measured.next_logit, passage=measured.passage)
+    return largest_excess(last, [earlier])

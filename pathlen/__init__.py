@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pathlen.stats import head_cancellation as head_cancellation
     from pathlen.stats import largest as largest
     from pathlen.stats import largest_difference as largest_difference
+    from pathlen.stats import largest_excess as largest_excess
     from pathlen.stats import log_slope as log_slope
     from pathlen.stats import mean as mean
     from pathlen.stats import partial as partial
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from pathlen.stats import ratio as ratio
     from pathlen.stats import share as share
     from pathlen.stats import spearman as spearman
+    from pathlen.stats import strongest as strongest
+    from pathlen.stats import variation as variation
     from pathlen.stats import winsorised as winsorised
     from pathlen.traces import Trace as Trace
     from pathlen.traces import trace as trace
@@ -77,6 +80,7 @@ _HOME = {
         "head_cancellation",
         "largest",
         "largest_difference",
+        "largest_excess",
         "log_slope",
         "mean",
         "partial",
@@ -85,6 +89,8 @@ _HOME = {
         "ratio",
         "share",
         "spearman",
+        "strongest",
+        "variation",
         "winsorised",
     ),
     "traces": ("Trace", "trace"),

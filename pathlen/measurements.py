@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pathlen.errors import UndefinedEstimate
+
 if TYPE_CHECKING:
     from pathlen.models import LoadedModel
     from pathlen.passages import Passage
@@ -52,6 +54,8 @@ class Measurement:
         ``||h_L - h_0||``.
     turning_angle : ndarray, shape (steps, rows)
         Angle between ``h_(L-1)`` and ``h_L``, radians.
+    centroid_distance : ndarray, shape (states, rows)
+        Distance of ``h_L`` from the mean state of the text's tokens; see `pathlen.traces.Trace`.
     next_logit, next_log_probability : ndarray, shape (rows,)
         Of the token that came next.
 
@@ -70,6 +74,7 @@ class Measurement:
     step_length: Array
     displacement: Array
     turning_angle: Array
+    centroid_distance: Array
     next_logit: Array
     next_log_probability: Array
 
@@ -93,6 +98,71 @@ class Measurement:
     def path_length(self) -> Array:
         """Cumulative length of the way through the blocks, shape ``(steps, rows)``."""
         return np.cumsum(self.step_length, axis=0)
+
+    @property
+    def total_length(self) -> Array:
+        """Length of the whole way through the blocks, shape ``(rows,)``."""
+        total: Array = self.step_length.sum(axis=0)
+        return total
+
+    @property
+    def mean_step(self) -> Array:
+        """Each token's own mean step, shape ``(rows,)``."""
+        mean: Array = self.step_length.mean(axis=0)
+        return mean
+
+    @property
+    def earlier_steps(self) -> Array:
+        """Length of every block's step but the last one's, shape ``(steps - 1, rows)``."""
+        return self.step_length[:-1]
+
+    @property
+    def next_probability(self) -> Array:
+        """Probability of the token that came next, shape ``(rows,)``."""
+        return np.exp(self.next_log_probability)
+
+    @property
+    def surest_quarter(self) -> NDArray[np.bool_]:
+        """Whether a token is in the quarter of its text whose next tokens were likeliest, shape ``(rows,)``."""
+        return self._rank_in_text() > 0.75
+
+    @property
+    def least_sure_quarter(self) -> NDArray[np.bool_]:
+        """Whether a token is in the quarter of its text whose next tokens were least likely, shape ``(rows,)``."""
+        return self._rank_in_text() <= 0.25
+
+    def _rank_in_text(self) -> Array:
+        place = np.empty(len(self.passage))
+        for one in np.unique(self.passage):
+            rows = self.passage == one
+            order = np.argsort(np.argsort(self.next_log_probability[rows], kind="stable"))
+            place[rows] = (order + 1) / np.count_nonzero(rows)
+        return place
+
+    @property
+    def stretch_error(self) -> Array:
+        """Relative error of splitting each squared step into stretching and turning, shape ``(steps, rows)``.
+
+        ``s^2 = (b - a)^2 + 2 a b (1 - cos theta)`` for norms ``a`` and ``b`` before and after a step ``s`` that turns by
+        ``theta``.
+        """
+        before, after = self.residual_norm[:-1], self.residual_norm[1:]
+        turned = 4 * before * after * np.sin(self.turning_angle / 2) ** 2
+        error: Array = np.abs((after - before) ** 2 + turned - self.step_length**2) / self.step_length**2
+        return error
+
+    def where(self, rows: NDArray[np.bool_]) -> Measurement:
+        """Return the measurement of some tokens only, in their order.
+
+        Raises
+        ------
+        UndefinedEstimate
+            If none is left, so that nothing can be said of them.
+
+        """
+        if not rows.any():
+            raise UndefinedEstimate(f"none of the {len(rows):,} tokens is of the kind that the claim speaks about")
+        return Measurement(**{name: getattr(self, name)[..., rows] for name in self.__dataclass_fields__})
 
     @property
     def early_steps(self) -> Array:

@@ -63,6 +63,9 @@ class Trace:
         ``||h_L - h_0||``.
     turning_angle : ndarray, shape (steps, tokens)
         Angle between ``h_(L-1)`` and ``h_L`` in radians.
+    centroid_distance : ndarray, shape (states, tokens)
+        ``||h_L - c_L||`` with ``c_L`` the mean state of the tokens measured in the same window. The text's first token is
+        not in the mean: in GPT-2 it is hundreds of times as long as the others.
     final_norm_step, final_norm_displacement, final_norm_length : ndarray, shape (tokens,)
         ``||norm(h_n) - h_(n-1)||``, ``||norm(h_n) - h_0||`` and ``||norm(h_n)||``: what the published procedure takes
         for the last step, the last displacement and the last residual norm.
@@ -79,6 +82,7 @@ class Trace:
     step_length: Array
     displacement: Array
     turning_angle: Array
+    centroid_distance: Array
     final_norm_step: Array
     final_norm_displacement: Array
     final_norm_length: Array
@@ -128,7 +132,7 @@ def windows(tokens: int, context: int) -> Iterator[tuple[int, int, int]]:
 
 def _window(model: LoadedModel, ids: Tensor, start: int, first: int, end: int) -> dict[str, Tensor]:
     base, head = model.network.transformer, model.network.get_output_embeddings().weight
-    collected = _Lengths()
+    collected = _Lengths(slice(max(first - start, 1), None))
     handles = [block.register_forward_hook(collected.after_block) for block in base.h]
     try:
         final = base(ids[None, start:end], use_cache=False).last_hidden_state[0]
@@ -147,9 +151,14 @@ def _window(model: LoadedModel, ids: Tensor, start: int, first: int, end: int) -
 
 
 class _Lengths:
-    """Collects lengths from the blocks of one forward pass; keeps the embedding and the last two states only."""
+    """Collects lengths from the blocks of one forward pass; keeps the embedding and the last two states only.
 
-    def __init__(self) -> None:
+    ``central`` says which tokens the centroid is made of.
+    """
+
+    def __init__(self, central: slice) -> None:
+        self.central = central
+        self.from_centroid: list[Tensor] = []
         self.embedding = self.before_last = self.last = torch.empty(0)
         self.norm: list[Tensor] = []
         self.step: list[Tensor] = []
@@ -161,11 +170,15 @@ class _Lengths:
         after = (output[0] if isinstance(output, tuple) else output)[0]
         if not self.norm:
             self.embedding = before
-            self.norm.append(length(before))
-        self.norm.append(length(after))
+            self._at(before)
+        self._at(after)
         self.step.append(distance(before, after))
         self.displacement.append(distance(self.embedding, after))
         self.before_last, self.last = before, after
+
+    def _at(self, state: Tensor) -> None:
+        self.norm.append(length(state))
+        self.from_centroid.append(distance(state[self.central].mean(dim=0), state))
 
     def columns(self, final: Tensor) -> dict[str, Tensor]:
         norm, step = torch.stack(self.norm), torch.stack(self.step)
@@ -174,6 +187,7 @@ class _Lengths:
             "step_length": step,
             "displacement": torch.stack(self.displacement),
             "turning_angle": turning_angle(norm[:-1], norm[1:], step),
+            "centroid_distance": torch.stack(self.from_centroid),
             "final_norm_step": distance(self.before_last, final),
             "final_norm_displacement": distance(self.embedding, final),
             "final_norm_length": length(final),
@@ -190,7 +204,7 @@ def _log_sum_exp(states: Tensor, head: Tensor) -> Tensor:
 def _probe(model: LoadedModel, ids: Tensor) -> None:
     """Check on a few tokens that the captured states are the ones the model makes its logits of."""
     base, head = model.network.transformer, model.network.get_output_embeddings().weight
-    collected = _Lengths()
+    collected = _Lengths(slice(None))
     handle = base.h[-1].register_forward_hook(collected.after_block)
     try:
         logits = model.network(ids[None], use_cache=False).logits[0]

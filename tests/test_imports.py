@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"errors", "mini"},
     "traces": {"errors", "geometry", "models", "passages"},
     "original": {"models", "passages", "traces"},
-    "measurements": {"models", "passages", "traces"},
+    "measurements": {"errors", "models", "passages", "traces"},
     "claims": {"errors", "stats", "verdicts"},
     "records": {"errors", "files", "claims", "stats", "verdicts"},
     "report": {"claims", "records", "stats", "verdicts"},

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pathlen.errors import UndefinedEstimate
 from pathlen.measurements import Measurement, as_published, from_traces, measure
 from pathlen.models import LoadedModel
 from pathlen.passages import Passage
@@ -50,6 +51,32 @@ def test_the_published_pairing_has_one_row_more_per_text_with_a_zero_logit(trace
     assert published.displacement[-1, ends[0]] == traces[0].final_norm_displacement[-1]
     assert published.residual_norm[-1, ends[0]] == traces[0].final_norm_length[-1]
     assert published.residual_norm[-2, ends[0]] == traces[0].residual_norm[-2, -1]
+
+
+def test_quarters_are_those_of_the_own_text(measurement: Measurement) -> None:
+    for one in (0, 1):
+        rows = measurement.passage == one
+        sure, unsure = (quarter[rows] for quarter in (measurement.surest_quarter, measurement.least_sure_quarter))
+        chance = measurement.next_probability[rows]
+        assert chance[sure].min() >= chance[~sure].max()
+        assert chance[unsure].max() <= chance[~unsure].min()
+        assert abs(sure.mean() - 0.25) < 0.05 > abs(unsure.mean() - 0.25)
+
+
+def test_a_step_is_made_of_stretching_and_turning(measurement: Measurement) -> None:
+    assert measurement.stretch_error.max() < 1e-9
+    bent = replace(measurement, turning_angle=measurement.turning_angle * 1.01)
+    assert bent.stretch_error.max() > 1e-3
+
+
+def test_some_tokens_only_keep_their_columns(measurement: Measurement) -> None:
+    kept = measurement.where(measurement.token > 5)
+    assert kept.token.min() == 6
+    assert kept.step_length.shape == (2, len(kept.token))
+    assert (kept.total_length == 2 * kept.mean_step).all()
+    assert (kept.earlier_steps == kept.step_length[:1]).all()
+    with pytest.raises(UndefinedEstimate, match="none of the"):
+        measurement.where(measurement.token < 0)
 
 
 def test_halves_of_the_blocks_leave_a_middle_block_out(measurement: Measurement) -> None:

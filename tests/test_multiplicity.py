@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 from pathlen.errors import UndefinedEstimate
-from pathlen.stats import every, largest_difference, nulls, pearson, ratio, spearman
+from pathlen.stats import every, largest_difference, largest_excess, nulls, pearson, ratio, spearman, strongest
 from pathlen.stats.multiplicity import holm, simultaneous
 
 DRAW = np.random.default_rng(3)
@@ -108,6 +108,29 @@ def test_a_difference_needs_two_statistics_that_can_be_contrasted() -> None:
     with pytest.raises(UndefinedEstimate, match="does not vary"):
         largest_difference([one, one]).estimate()
     assert largest_difference([one, spearman(NOISE[0], Y, passage=PASSAGE)]).estimate().high < 0.2
+
+
+def test_the_strongest_relation_counts_whichever_its_sign() -> None:
+    columns = np.stack([NOISE[0], 2 * NOISE[1] - Y, NOISE[2]])
+    each = [pearson(column, Y, passage=PASSAGE).estimate() for column in columns]
+    found = strongest(pearson(columns, Y, passage=PASSAGE)).estimate()
+    assert found.value == pytest.approx(-each[1].value)
+    assert found.low < -each[1].high
+    assert found.scale == "identity"
+    with pytest.raises(TypeError, match="judged together from their resamples"):
+        strongest(every(Y < 99))
+
+
+def test_the_largest_excess_is_over_the_lowest_of_the_others() -> None:
+    low = pearson(NOISE[0] - 0.5 * Y, Y, passage=PASSAGE)
+    others = [pearson(NOISE[1:4], Y, passage=PASSAGE), pearson(NOISE[4] + 0.5 * Y, Y, passage=PASSAGE)]
+    found = largest_excess(low, others).estimate()
+    zs = [np.arctanh(pearson(NOISE[k], Y, passage=PASSAGE).estimate().value) for k in range(1, 4)]
+    assert found.value == pytest.approx(np.arctanh(low.estimate().value) - min(zs))
+    assert found.high < 0
+    assert largest_excess(others[1], [low, others[0]]).estimate().low > 0
+    with pytest.raises(ValueError, match="at least one other statistic"):
+        largest_excess(low, [])
 
 
 # Nulls.

@@ -28,6 +28,7 @@ from pathlen.stats import (
     ratio,
     share,
     spearman,
+    variation,
     winsorised,
 )
 from pathlen.stats.power import smallest_effect, smallest_margin, tokens_for_effect, tokens_for_margin, tokens_to_decide
@@ -170,6 +171,15 @@ def test_heads_that_point_anywhere_neither_offset_nor_join_each_other() -> None:
         head_cancellation(together, norms[:1], passage=PASSAGE)
 
 
+def test_variation_is_scipys() -> None:
+    values = np.exp(0.3 * X)
+    found = variation(values, passage=PASSAGE).estimate()
+    assert found.value == pytest.approx(scipy.stats.variation(values), abs=1e-12)
+    assert variation(1e6 * values, passage=PASSAGE).estimate().low == pytest.approx(found.low)
+    with pytest.raises(UndefinedEstimate, match="needs positive values, but the least is -"):
+        variation(X, passage=PASSAGE)
+
+
 def test_mean_by_hand() -> None:
     assert mean(X, passage=PASSAGE).estimate().value == pytest.approx(X.mean())
 
@@ -210,6 +220,7 @@ STATISTICS = {
     "ratio": ratio(np.exp(X), np.exp(Y), passage=PASSAGE),
     "share": smooth(share(X > 0, passage=PASSAGE)),
     "log_slope": log_slope(np.exp(np.stack([X, Y, X + Y])), passage=PASSAGE),
+    "variation": variation(np.exp(X), passage=PASSAGE),
     "contrast": contrast(),
 }
 

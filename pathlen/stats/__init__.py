@@ -14,8 +14,10 @@ constructor                              number                           scale 
 `cliffs_delta`                           dominance within passages        Fisher's z
 `mean`, `log_slope`                      mean; slope of log mean          as it is
 `ratio`, `head_cancellation`             sum over sum                     logarithm
+`variation`                              standard deviation over mean     logarithm
 `share`                                  share of true cells              logit
-`largest_difference`                     widest gap between statistics    as it is, simultaneous
+`largest_difference`, `largest_excess`,  the extreme of several           theirs, simultaneous
+`strongest`
 `largest`, `every`                       what holds of all that was seen  none: a census
 ======================================== ================================ ==========================
 
@@ -29,8 +31,8 @@ from __future__ import annotations
 from pathlen.stats.census import every, largest
 from pathlen.stats.correlation import partial, pearson, pooled_pearson, spearman, winsorised
 from pathlen.stats.estimate import Estimate, Interval
-from pathlen.stats.means import cliffs_delta, head_cancellation, log_slope, mean, ratio, share
-from pathlen.stats.multiplicity import largest_difference
+from pathlen.stats.means import cliffs_delta, head_cancellation, log_slope, mean, ratio, share, variation
+from pathlen.stats.multiplicity import largest_difference, largest_excess, strongest
 from pathlen.stats.statistic import Statistic
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "head_cancellation",
     "largest",
     "largest_difference",
+    "largest_excess",
     "log_slope",
     "mean",
     "partial",
@@ -50,5 +53,7 @@ __all__ = [
     "ratio",
     "share",
     "spearman",
+    "strongest",
+    "variation",
     "winsorised",
 ]

@@ -12,7 +12,7 @@ from pathlen.stats.census import BLOCK, rare
 from pathlen.stats.statistic import FEWEST_PASSAGES, Smooth, Statistic
 from pathlen.stats.units import blocks_of, checked
 
-__all__ = ["cliffs_delta", "head_cancellation", "log_slope", "mean", "ratio", "share"]
+__all__ = ["cliffs_delta", "head_cancellation", "log_slope", "mean", "ratio", "share", "variation"]
 
 FEWEST_WITH_EXCEPTION = 5  # of five units a resample draws none once in 150 times
 
@@ -107,6 +107,57 @@ def head_cancellation(norm_of_sum: ArrayLike, head_norms: ArrayLike, *, passage:
     unrelated = np.sqrt(np.sum(heads**2, axis=0))
     return replace(
         ratio(norm_of_sum, unrelated, passage=passage), name="length of the heads' sum over unrelated heads'"
+    )
+
+
+def variation(values: ArrayLike, *, passage: ArrayLike) -> Smooth:
+    """Return the coefficient of variation of a positive column, with an interval on the logarithm.
+
+    Parameters
+    ----------
+    values : array_like, shape (rows,)
+        Positive values, one per token.
+    passage : array_like, shape (rows,)
+        The passage of each row.
+
+    Returns
+    -------
+    Smooth
+        ``sd / mean`` over all rows, differences between passages included.
+
+    Raises
+    ------
+    UndefinedEstimate
+        If a value is not positive and finite.
+
+    """
+    passages, (column,) = checked(passage, values=values)
+    if not column.min() > 0:
+        raise UndefinedEstimate(f"a coefficient of variation needs positive values, but the least is {column.min():g}")
+    middle = float(column.mean())
+    moved = column / middle - 1  # about zero, where sums of squares lose no digits
+
+    def function(total: Array) -> Array:
+        n, first, second = total
+        logarithm: Array = 0.5 * np.log(second / n - (first / n) ** 2) - np.log1p(first / n)
+        return logarithm
+
+    def gradient(total: Array) -> Array:
+        n, first, second = total
+        mean = first / n
+        variance = second / n - mean**2
+        by_second = 0.5 / (variance * n)
+        by_first = -mean / (variance * n) - 1 / (n * (1 + mean))
+        # By Euler: the totals times their slopes add up to nothing.
+        return np.stack([-(first * by_first + second * by_second) / n, by_first, by_second])
+
+    return Smooth(
+        name="coefficient of variation",
+        moments=np.stack([np.ones_like(moved), moved, moved**2]),
+        function=function,
+        gradient=gradient,
+        scale="log",
+        passages=passages,
     )
 
 

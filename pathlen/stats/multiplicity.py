@@ -5,6 +5,8 @@
 `simultaneous`           many statistics of the same tokens (48 steps, 200 universes): the largest score over all of them in
                          each resample is the yardstick, so that their dependence is used and not paid for
 `largest_difference`     whether several sizes differ at all, and by how much
+`largest_excess`         whether one statistic lies below every other one
+`strongest`              how strong the strongest of several relations is
 "all sizes" claims       need no correction: see `pathlen.verdicts.combined`
 ======================== ==============================================================================================
 """
@@ -22,10 +24,11 @@ from numpy.typing import ArrayLike, NDArray
 from pathlen.errors import UndefinedEstimate
 from pathlen.stats.estimate import Estimate
 from pathlen.stats.sampling import Bounds, Sampling
+from pathlen.stats.scales import SCALES
 from pathlen.stats.statistic import FEWEST_PASSAGES, REPLICATES, Resampled, Smooth, Statistic
 from pathlen.stats.units import By
 
-__all__ = ["Simultaneous", "holm", "largest_difference", "simultaneous"]
+__all__ = ["Simultaneous", "holm", "largest_difference", "largest_excess", "simultaneous", "strongest"]
 
 Array = NDArray[np.float64]
 
@@ -62,14 +65,15 @@ class Simultaneous:
         On the scale.
     scores : ndarray, shape (replicates, cells)
         Of the resamples, each cell's own distribution as its interval would use it.
-    unit : str
-        What was resampled.
+    units, unit : int and str
+        What was resampled, and how many there were.
 
     """
 
     value: Array
     error: Array
     scores: Array
+    units: int
     unit: str
 
     def intervals(self, level: float = 0.95) -> Array:
@@ -140,6 +144,7 @@ def simultaneous(
         value=np.concatenate([one.value for one in found]),
         error=np.concatenate([one.error for one in found]),
         scores=_blended(found),
+        units=found[0].units.count,
         unit=found[0].units.name,
     )
 
@@ -179,43 +184,92 @@ def largest_difference(statistics: Sequence[Statistic]) -> Statistic:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If there are fewer than two, or they can't be contrasted.
 
     """
     if len(statistics) < 2:
         raise ValueError(f"a difference needs two statistics or more, but {len(statistics)} was given")
-    pairs = [one.minus(other) for one, other in combinations(statistics, 2)]
-    smooth = [pair for pair in pairs if isinstance(pair, Smooth)]
-    return _LargestDifference(
-        name=f"largest difference between {len(statistics)} of {statistics[0].name}", pairs=smooth
-    )
+    name = f"largest difference between {len(statistics)} of {statistics[0].name}"
+    pairs = [_smooth(one.minus(other)) for one, other in combinations(statistics, 2)]
+    return _Extreme(name=name, parts=pairs, signed=False)
+
+
+def largest_excess(statistic: Statistic, others: Sequence[Statistic]) -> Statistic:
+    """Return by how much a statistic exceeds the smallest of others, at most: the largest of its differences from them.
+
+    Parameters
+    ----------
+    statistic : Statistic
+        The one that is special, if anything is.
+    others : sequence of Statistic
+        What it is compared with; each may have several numbers side by side.
+
+    Returns
+    -------
+    Statistic
+        ``max_k (theta - theta_k)`` on the common scale: below 0 only if the statistic lies below *every* other one.
+        The interval is simultaneous, as in `largest_difference`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no other, or they can't be contrasted.
+
+    """
+    if not others:
+        raise ValueError("a comparison needs at least one other statistic, but none was given")
+    parts = [_smooth(statistic.minus(other)) for other in others]
+    return _Extreme(name=f"largest excess of {statistic.name} over the others'", parts=parts, signed=True)
+
+
+def strongest(statistic: Statistic) -> Statistic:
+    """Return the largest of several numbers side by side, in size, with an interval for the largest true one.
+
+    ``max_k |theta_k|``, carried back from the statistic's scale: for correlations, the strongest one, whichever its sign.
+    The interval is simultaneous, as in `largest_difference`.
+    """
+    return _Extreme(name=f"strongest {statistic.name}", parts=[_smooth(statistic)], signed=False)
+
+
+def _smooth(statistic: Statistic) -> Smooth:
+    if not isinstance(statistic, Smooth):
+        raise TypeError(f"numbers are judged together from their resamples, but {statistic.name} has none")
+    return statistic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _LargestDifference(Statistic):
+class _Extreme(Statistic):
+    """The largest of several numbers, or of their sizes where it is not ``signed``."""
+
     name: str
-    pairs: Sequence[Smooth]
-    scale: str = "identity"
+    parts: Sequence[Smooth]
+    signed: bool
+
+    @property
+    def scale(self) -> str:  # type: ignore[override]
+        """The scale of the parts."""
+        return self.parts[0].scale
 
     def sampling(self, *, by: By | None = None, seed: int = 0, replicates: int = REPLICATES) -> Sampling:
-        """Return what `largest_difference` says."""
-        together = simultaneous(self.pairs, by=by, seed=seed, replicates=replicates)
-        size = np.abs(together.value)
+        """Return the largest, with the largest ends of simultaneous intervals for its own."""
+        together = simultaneous(self.parts, by=by, seed=seed, replicates=replicates)
+        size = together.value if self.signed else np.abs(together.value)
+        least = -np.inf if self.signed else 0.0
+        back = SCALES[self.scale].back
 
         def ends(level: float) -> tuple[float, float]:
             reach = together.reach(level) * together.error
-            return max(0.0, float(np.max(size - reach))), float(np.max(size + reach))
+            return back(max(least, float(np.max(size - reach)))), back(float(np.max(size + reach)))
 
-        passages = self.pairs[0].passages
         blank = given(
             Estimate,
             statistic=self.name,
-            n=self.pairs[0].tokens,
-            units=passages.count,
-            unit="passages",
-            method=f"simultaneous intervals, bootstrap of {together.unit}",
+            n=self.parts[0].tokens,
+            units=together.units,
+            unit=together.unit,
+            method="simultaneous intervals, studentised bootstrap",
             replicates=replicates,
             seed=seed,
         )
-        return Bounds(value=float(size.max()), ends=ends, blank=blank, floor=1 / (len(together.scores) + 1))
+        return Bounds(value=back(float(size.max())), ends=ends, blank=blank, floor=1 / (len(together.scores) + 1))

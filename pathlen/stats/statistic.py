@@ -335,12 +335,13 @@ class Smooth(Statistic):
                 "were given"
             )
         here = len(self.moments)
-        parts = [one.moments if one.sways is None else one.sways for one in (self, other)]
+        moments = _side_by_side(self.moments, other.moments)
+        sways = _side_by_side(*(one.moments if one.sways is None else one.sways for one in (self, other)))
         return replace(
             self,
             name=f"difference of {self.name} ({self.scale})",
-            moments=np.concatenate([self.moments, other.moments]),
-            sways=None if self.sways is None and other.sways is None else np.concatenate(parts),
+            moments=moments,
+            sways=None if self.sways is None and other.sways is None else sways,
             function=lambda total: self.function(total[:here]) - other.function(total[here:]),
             gradient=lambda total: np.concatenate([self.gradient(total[:here]), -other.gradient(total[here:])]),
             scale="identity",
@@ -411,6 +412,14 @@ class Smooth(Statistic):
                 f"(standard error {error.min()})"
             )
         return error
+
+
+def _side_by_side(one: Array, other: Array) -> Array:
+    """Return the moments of both, those of a single number repeated for each of several."""
+    cells = max(one.ndim, other.ndim)
+    one, other = (part if part.ndim == cells else part[:, None] for part in (one, other))
+    width = np.broadcast_shapes(one.shape[1:], other.shape[1:])
+    return np.concatenate([np.broadcast_to(part, (len(part), *width)) for part in (one, other)])
 
 
 def _check(by: By | None, replicates: int) -> None:
