@@ -36,8 +36,10 @@ __all__ = [
     "Reading",
     "claim",
     "declared",
+    "detectable",
     "evaluate",
     "is_negligible",
+    "needed",
     "refuse_duplicates",
 ]
 
@@ -266,27 +268,42 @@ def evaluate(claim: Claim, size: str, body: Callable[[], Statistic], *, seed: in
     )
 
 
+def detectable(estimate: Estimate, region: Region) -> str:
+    """Return what so many tokens could have shown, in words; empty where there is no standard error.
+
+    For a direction the smallest effect, for a margin the smallest margin, that is found four times in five.
+    """
+    found = (smallest_margin if region.is_equivalence else smallest_effect)(estimate)
+    if found is None:
+        return ""
+    name = {"fisher z": "an r", "identity": "a value", "log": "a ratio", "logit": "odds"}[estimate.scale]
+    factor = estimate.scale in ("log", "logit")
+    size = math.exp(found) if factor else SCALES[estimate.scale].back(found)
+    if region.is_equivalence:
+        margin = f"a factor of {size:.3g} either way" if factor else f"{size:.2g} either side of 0"
+        return f"show {name} within {margin} at best, four times in five"
+    distance = f"{size:.3g} times another" if factor else f"{size:.2g} away from 0"
+    return f"find {name} {distance} four times in five"
+
+
+def needed(estimate: Estimate, region: Region) -> str:
+    """Return how many tokens would decide, in words; empty where that can't be said, or the interval crosses no edge."""
+    crossed = [edge for edge in (region.low, region.high) if estimate.low <= edge <= estimate.high]
+    tokens = [found for edge in crossed if (found := tokens_to_decide(estimate, edge)) is not None]
+    if not tokens:
+        return ""
+    passages = passages_in(max(tokens), estimate)
+    more = f" in {passages:,} such passages" if passages else ""
+    return f"about {_two_digits(max(tokens)):,}{more} would decide, were the value what it seems"
+
+
 def _what_would_settle(estimate: Estimate, region: Region) -> str:
     crossed = [edge for edge in (region.low, region.high) if estimate.low <= edge <= estimate.high]
-    where = " and ".join(f"{edge:g}" for edge in crossed)
-    parts = [f"the interval crosses {where}"]
-    here = f"{estimate.n:,} tokens like these"
-    found = (smallest_margin if region.is_equivalence else smallest_effect)(estimate)
-    if found is not None:
-        name = {"fisher z": "an r", "identity": "a value", "log": "a ratio", "logit": "odds"}[estimate.scale]
-        factor = estimate.scale in ("log", "logit")
-        size = math.exp(found) if factor else SCALES[estimate.scale].back(found)
-        if region.is_equivalence:
-            margin = f"a factor of {size:.3g} either way" if factor else f"{size:.2g} either side of 0"
-            parts.append(f"{here} show {name} within {margin} at best, four times in five")
-        else:
-            distance = f"{size:.3g} times another" if factor else f"{size:.2g} away from 0"
-            parts.append(f"{here} find {name} {distance} four times in five")
-    needed = [tokens for edge in crossed if (tokens := tokens_to_decide(estimate, edge)) is not None]
-    if needed:
-        passages = passages_in(max(needed), estimate)
-        more = f" in {passages:,} such passages" if passages else ""
-        parts.append(f"about {_two_digits(max(needed)):,}{more} would decide, were the value what it seems")
+    parts = [f"the interval crosses {' and '.join(f'{edge:g}' for edge in crossed)}"]
+    if could := detectable(estimate, region):
+        parts.append(f"{estimate.n:,} tokens like these {could}")
+    if more := needed(estimate, region):
+        parts.append(more)
     return "; ".join(parts)
 
 

@@ -5,6 +5,7 @@
     pathlen models                        which models there are, and which are on this machine
     pathlen texts                         the passages that ship with the package
     pathlen report RECORD -o PAGE         render a record again; no model is needed
+    pathlen power RECORD                  what its texts could have shown, and what it would take to decide
 
 It ends with 0, with 1 where something was found wrong with what it was given, and with 2 for a wrong command line.
 """
@@ -30,6 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = commands.add_parser("report", help="render a record as a page; no model is needed")
     report.add_argument("record", metavar="RECORD", type=Path)
     report.add_argument("-o", "--output", metavar="PAGE", type=Path, help="default: beside the record, .html")
+    power = commands.add_parser(
+        "power", help="what a record's texts could have shown, and what it would take to decide"
+    )
+    power.add_argument("record", metavar="RECORD", type=Path)
     options = parser.parse_args(arguments)
 
     from pathlen.errors import PathlenError
@@ -39,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _models()
         elif options.command == "texts":
             _texts()
+        elif options.command == "power":
+            _power(options.record)
         else:
             _report(options.record, options.output or options.record.with_suffix(".html"))
     except (PathlenError, OSError) as error:
@@ -66,6 +73,13 @@ def _texts() -> None:
     for name in NAMES:
         text = shipped(name).text
         print(f"{name:12} {len(text.split()):4} words  {text[:60]}...")
+
+
+def _power(record: Path) -> None:
+    from pathlen.records import read
+    from pathlen.report import power_lines
+
+    print("\n".join(power_lines(read(record))))
 
 
 def _report(record: Path, output: Path) -> None:

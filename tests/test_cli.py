@@ -49,6 +49,19 @@ def test_texts_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("nietzsche ")
 
 
+def test_power_says_what_the_texts_of_a_record_could_have_shown(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(run, tmp_path / "run.json")
+    assert main(["power", str(tmp_path / "run.json")]) == 0
+    falls, *_, zero = capsys.readouterr().out.splitlines()
+    assert falls.startswith("falls (corrected) on small: 480 tokens, worth ")
+    assert "find an r 0." in falls
+    assert "show an r within 0." in zero
+    assert "such passages would decide" in zero
+    assert main(["power", str(tmp_path / "none.json")]) == 1
+
+
 def test_without_a_command_the_usage_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main([])

@@ -137,10 +137,7 @@ def test_a_planted_effect_supports_and_its_opposite_refutes(file: str, name: str
     claim = declared(body)
     assert claim is not None
     for planted, verdict in ((holds, Verdict.SUPPORTED), (fails, Verdict.REFUTED)):
-        found = [
-            evaluate(claim, claim.sizes[0], partial(body, *planted(seed)), seed=seed)
-            for seed in range(SEEDS)
-        ]
+        found = [evaluate(claim, claim.sizes[0], partial(body, *planted(seed)), seed=seed) for seed in range(SEEDS)]
         assert sum(one.verdict is verdict for one in found) >= 0.9 * SEEDS, [str(one) for one in found[:3]]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pathlen.records import Run
 from pathlen.report import page, terminal_lines
-from pathlen.report.matrix import NOT_CLAIMED, NOT_RUN, SYMBOLS, rows, sentence
+from pathlen.report.matrix import NOT_CLAIMED, NOT_RUN, SYMBOLS, adjusted, rows, sentence
 from pathlen.report.svg import Interval, forest, scatter, ticks
 
 
@@ -196,6 +196,29 @@ def test_all_together_is_undecided_while_a_size_was_not_run(run: Run) -> None:
     assert [row.together for row in rows(only_small)] == ["not tested", "", ""]
     only_medium = replace(run, sizes=("medium",), findings=tuple(one for one in run.findings if one.size == "medium"))
     assert [row.together for row in rows(only_medium)] == ["refuted", "", ""]
+
+
+def test_p_values_of_what_the_document_states_are_adjusted_together(run: Run, reader: Reader) -> None:
+    found = adjusted(run)
+    assert set(found) == {
+        ("falls", "corrected", "small"),
+        ("falls", "corrected", "medium"),
+        ("zero", "corrected", "medium"),
+    }
+    raw = {(one.claim, one.reading, one.size): one.p_value for one in run.findings}
+    assert min(found.values()) == pytest.approx(3 * min(p for key, p in raw.items() if key in found and p is not None))
+    assert "by Holm over the 3 confirmatory checks p" in reader.text
+    assert "p = 0.0002 against its lying elsewhere, by Holm over the 3 confirmatory checks p = 0.0006" in reader.text
+
+
+def test_what_is_supported_and_too_small_to_matter_says_so(run: Run) -> None:
+    claims = tuple(replace(one, negligible=(-0.99, 0.99)) if one.id == "falls" else one for one in run.claims)
+    with pytest.raises(ValueError, match="has negligible False, but its interval says True"):
+        replace(run, claims=claims)
+    findings = tuple(replace(one, negligible=one.claim == "falls" and one.size == "small") for one in run.findings)
+    flagged = replace(run, claims=claims, findings=findings)
+    assert "negligible" in Reader(page(flagged)).text
+    assert any("supported" in line and "(negligible)" in line for line in terminal_lines(flagged))
 
 
 def test_blocks_of_tokens_are_said_to_speak_about_these_texts_only(run: Run, reader: Reader) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pathlen.claims import NEGLIGIBLE
 from pathlen.records import ClaimRecord, FindingRecord, Run
+from pathlen.stats.multiplicity import holm
 from pathlen.verdicts import Verdict, combined
 
 __all__ = ["NOT_CLAIMED", "NOT_RUN", "SYMBOLS", "Cell", "Row", "rows", "sentence", "speaks_of_its_texts_only"]
@@ -98,6 +99,25 @@ def speaks_of_its_texts_only(run: Run) -> bool:
     """Whether a run had so few texts that their tokens were read as a series instead."""
     estimates = [one.estimate for one in run.findings if one.estimate]
     return any(one.unit == "texts" for one in estimates)
+
+
+def adjusted(run: Run) -> dict[tuple[str, str, str], float]:
+    """Return Holm's p-value of every confirmatory finding of a run, by claim, reading and size.
+
+    Confirmatory are the corrected readings of what the document states, without what it only suggests and what could not
+    have come out otherwise; "all sizes together" needs no adjustment, but its sizes are counted all the same.
+    """
+    states = {
+        (claim.id, claim.reading)
+        for claim in run.claims
+        if claim.reading == "corrected" and not claim.exploratory and not claim.true_by_construction
+    }
+    family = {
+        (one.claim, one.reading, one.size): one.p_value
+        for one in run.findings
+        if (one.claim, one.reading) in states and one.p_value is not None
+    }
+    return dict(zip(family, holm(list(family.values())).tolist(), strict=True))
 
 
 def rows(run: Run) -> list[Row]:

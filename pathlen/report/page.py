@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from pathlen.records import ModelRecord, Run
 from pathlen.report.calibration import lines
-from pathlen.report.matrix import OF_ITS_TEXTS_ONLY, Row, rows, sentence, speaks_of_its_texts_only
+from pathlen.report.matrix import OF_ITS_TEXTS_ONLY, Row, adjusted, rows, sentence, speaks_of_its_texts_only
 from pathlen.report.svg import Interval, forest, scatter
 from pathlen.stats.calibration import table
 
@@ -41,11 +41,13 @@ def page(run: Run) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.filters["p"] = _p_value
     style = files("pathlen.report").joinpath("templates/page.css").read_text(encoding="utf-8")
     matrix = rows(run)
     return templates.get_template("page.html").render(
         run=run,
         rows=matrix,
+        adjusted=adjusted(run),
         texts_only=OF_ITS_TEXTS_ONLY if speaks_of_its_texts_only(run) else "",
         sentence=sentence(run),
         cards=[_Card(row=row, figure=_forest(row)) for row in matrix],
@@ -55,6 +57,10 @@ def page(run: Run) -> str:
         style_digest=b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii"),
         package=run.environment.get("pathlen", "unknown"),
     )
+
+
+def _p_value(p: float) -> str:
+    return "< 0.0001" if p < 0.0001 else f"= {p:.4f}"
 
 
 def _forest(row: Row) -> Markup | None:
