@@ -1,7 +1,7 @@
-"""Section 2.1: what path length is.
+"""Sections 1 and 2.1: what path length is, and what it sees that an angle does not.
 
-A check of the instrument, not a finding about any network: our lengths are taken while the network runs, by hooks
-that keep no state, and must be the ones that a plain double loop over stored states gives.
+The first is a check of the instrument, not a finding about any network: our lengths are taken while the network runs,
+by hooks that keep no state, and must be the ones that a plain double loop over stored states gives.
 """
 
 from pathlen import SIZES, below, claim, largest
@@ -16,3 +16,15 @@ from pathlen import SIZES, below, claim, largest
 def test_definition(relative_error):
     """Path length adds up the Euclidean norms of the differences of consecutive states, every token, every block."""
     return largest(relative_error)
+
+
+@claim(
+    sizes=SIZES,
+    section="1",
+    expect=below(1e-5),
+    true_by_construction="the law of cosines: a squared step is the squared change of length plus what turning adds",
+    not_shown="anything about a network, only that stretching is the part of a step that an angle leaves out",
+)
+def test_angle_blind(measured):
+    """Rotation angle does not see stretching: a step is made of turning and of a change of length."""
+    return largest(measured.stretch_error)

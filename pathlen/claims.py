@@ -159,7 +159,7 @@ class Finding:
         flag = f" ({NEGLIGIBLE})" if self.negligible else ""
         lines = [f"{self.verdict.value}{flag}: {self.claim.sentence}"]
         name = self.estimate.statistic if self.estimate else "the number"
-        lines.append(f"  claimed   {name} {self.claim.expect}  (section {self.claim.section}, {self.claim.reading})")
+        lines.append(f"  claimed   {name}: {self.claim.expect}  (section {self.claim.section}, {self.claim.reading})")
         if self.estimate:
             level = "" if self.estimate.unit == "census" else f", {self.estimate.level:.0%} interval"
             lines.append(f"  measured  {self.estimate}{level}")

@@ -170,6 +170,6 @@ def test_a_claim_about_every_size_is_made_about_any_other_model_too() -> None:
 def test_a_finding_reads_like_an_answer() -> None:
     lines = str(evaluate(make(), "small", planted(0.5), seed=0)).splitlines()
     assert lines[0] == "refuted: A sentence."
-    assert lines[1] == "  claimed   Pearson r within passages, trend removed below 0  (section 1, corrected)"
+    assert lines[1] == "  claimed   Pearson r within passages, trend removed: below 0  (section 1, corrected)"
     assert lines[2].startswith("  measured  0.")
     assert lines[2].endswith("(720 tokens in 12 passages), 95% interval")

@@ -34,7 +34,7 @@ def module(name: str) -> ModuleType:
     return made
 
 
-FILES = {name: module(name) for name in ("definition", "growth", "last_step", "angles")}
+FILES = {name: module(name) for name in ("definition", "growth", "last_step", "views")}
 
 
 def noise(draw: np.random.Generator, *shape: int) -> np.ndarray:
@@ -116,7 +116,7 @@ PLANTED: list[tuple[str, str, Body, Body]] = [
     ("last_step", "stillness", of(last=0.8), of(last=1.3)),
     ("last_step", "confident_shorter", of(by_confidence=0.5), of(by_confidence=-0.5)),
     ("last_step", "last_step_special", of(r_last=-0.4, apart=0.0), of(r_third=-0.4, apart=0.0)),
-    ("angles", "complementary", of(turning=0.2, apart=0.0), of(turning=0.95, apart=0.0)),
+    ("views", "complementary", of(turning=0.2, apart=0.0), of(turning=0.95, apart=0.0)),
 ]
 
 

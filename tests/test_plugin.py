@@ -118,7 +118,7 @@ def test_the_terminal_says_what_why_and_where(project: pytest.Pytester, checkpoi
             "*test_empty[[]model[]] VACUOUS*",
             "*test_other[[]model[]] NOT CLAIMED*",
             "refuted: A planted relation of the other sign refutes.",
-            "  claimed   Pearson r within passages below 0  (section 1, corrected)",
+            "  claimed   Pearson r within passages, trend removed: below 0  (section 1, corrected)",
             "  measured  *tokens in 1 text), 95% interval",
             "*= claims =*",
             "holds *supported*",
