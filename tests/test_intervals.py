@@ -14,9 +14,10 @@ import scipy.stats
 import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import lfilter
 
 from pathlen.errors import UndefinedEstimate
-from pathlen.stats import cliffs_delta, every, mean, pearson, ratio, share, spearman
+from pathlen.stats import cliffs_delta, every, mean, nulls, partial, pearson, ratio, share, spearman
 from pathlen.stats.calibrate import Cell, simulated
 from pathlen.stats.estimate import PROBABILITIES
 from pathlen.stats.resampling import counts
@@ -196,11 +197,11 @@ def test_a_p_value_below_five_per_cent_and_support_are_one_thing(seed: int, edge
             supported = region.judge(interval.low, interval.high) is Verdict.SUPPORTED
             p = sampling.p_value(region.low, region.high)
             assert p is not None
-            assert supported == (p <= 0.05) or p == pytest.approx(0.05, abs=1e-9)
+            assert supported == (p < 0.05) or p == pytest.approx(0.05, abs=1e-9)
 
 
 def test_p_values_are_never_zero_and_a_census_has_none() -> None:
-    assert pearson(X, X + 0.01 * Z, passage=PASSAGE).sampling().p_value(0, np.inf) == 2e-4
+    assert pearson(X, X + 0.01 * Z, passage=PASSAGE).sampling().p_value(0, np.inf) == pytest.approx(2e-4)
     assert every(X < 99).sampling().p_value(0.5, np.inf) is None
     bound = share(X < 99, passage=PASSAGE).sampling().p_value(0.5, np.inf)
     assert bound == pytest.approx(2 * 0.5**18, rel=0.01, abs=1e-6)
@@ -211,6 +212,9 @@ def test_what_lies_beyond_a_scale_can_not_be_the_truth() -> None:
     sampling = pearson(X, Y, passage=PASSAGE).sampling()
     assert sampling.p_value(-2.0, np.inf) == 0.0
     assert sampling.p_value(-np.inf, -1.0) == 1.0
+    for region in ((2.0, np.inf), (-np.inf, -1.5), (-2.0, -1.5)):
+        assert sampling.p_value(*region) == pytest.approx(1.0, abs=1e-3)
+    assert ratio(np.exp(X), np.exp(Y), passage=PASSAGE).sampling().p_value(-np.inf, -0.5) == 1.0
 
 
 def test_p_values_of_a_single_text_are_students() -> None:
@@ -298,7 +302,7 @@ def test_ranks_are_taken_anew_in_every_resample(trend: int) -> None:
         design = np.vander(rows, trend + 1)
         left = [rank - design @ np.linalg.lstsq(design, rank, rcond=None)[0] for rank in ranks]
         expected = np.corrcoef(*left)[0, 1]
-        assert np.tanh(statistic.reranked(weights[None])[0]) == pytest.approx(expected, abs=1e-9)
+        assert np.tanh(statistic.reranked(weights[None])[0, 0]) == pytest.approx(expected, abs=1e-9)
 
 
 def test_blocks_are_as_long_as_influences_depend_on_each_other() -> None:
@@ -312,6 +316,71 @@ def test_blocks_are_as_long_as_influences_depend_on_each_other() -> None:
     x, y, _ = ar(0.6, 1, 3400)
     # Both columns are strongly autocorrelated; their product, which is what matters, is less so.
     assert pearson(x, y, passage=passages.starts.repeat(3400)).estimate(by="blocks").units > 3400 / lengths[2]
+
+
+def test_a_text_drawn_often_counts_as_often_as_its_tokens() -> None:
+    """Ranks are over the tokens that were drawn; else a passage drawn m times would count for its cube."""
+    x, y = X[:80], np.concatenate([X[:40] + 0.3 * Z[:40], Z[40:80]])
+    statistic = spearman(x, y, passage=np.repeat([0, 1], 40), trend=0)
+    assert statistic.reranked is not None
+    weights = np.concatenate([np.full(40, 2.0), np.tile([0.0, 1.0], 20)])
+    rows = np.repeat(np.arange(80), weights.astype(int))
+    again = spearman(x[rows], y[rows], passage=np.repeat([0, 1], [80, 20]), trend=0)
+    expected = again.function(again.moments.sum(axis=-1))
+    assert statistic.reranked(weights[None])[0, 0] == pytest.approx(float(expected))
+    none_of_one = np.concatenate([np.ones(40), np.zeros(40)])
+    alone = spearman(x[:40], y[:40], passage=np.zeros(40, int), trend=0)
+    assert statistic.reranked(none_of_one[None])[0, 0] == pytest.approx(
+        float(alone.function(alone.moments.sum(axis=-1)))
+    )
+
+
+def test_errors_and_worth_of_ranks_are_like_those_of_values_where_passages_differ() -> None:
+    slope = np.linspace(-0.8, 0.9, 9)[PASSAGE]
+    y = slope * X + np.sqrt(1 - slope**2) * Z
+    rank, value = (one(X, y, passage=PASSAGE).estimate() for one in (spearman, pearson))
+    assert rank.standard_error == pytest.approx(value.standard_error, rel=0.15)
+    assert rank.effective_n == pytest.approx(value.effective_n, rel=0.5)
+
+
+def test_resamples_that_can_not_be_solved_are_left_out_and_do_not_stop_the_others() -> None:
+    assert spearman(X, Y, passage=PASSAGE).estimate(by="blocks").low < 0.4
+    only_once = np.where(PASSAGE == 0, Z, 0.0)
+    with pytest.raises(UndefinedEstimate, match="resamples are degenerate"):
+        partial(X, Y, given=[only_once], passage=PASSAGE).estimate()
+
+
+def test_one_short_passage_changes_neither_block_length_nor_series() -> None:
+    long = np.concatenate([lfilter([1.0], [1.0, -0.8], ar(0.6, seed, 500)[0]) for seed in range(4)])
+    passage = np.repeat(np.arange(4), 500)
+    alone = block_length(long - long.mean(), Passages.of(passage))
+    values = np.append(long, [0.1, -0.1])
+    assert block_length(values - values.mean(), Passages.of(np.append(passage, [4, 4]))) == pytest.approx(alone, abs=3)
+    assert alone > 14
+    one_token = mean(np.append(X[:200], 0.3), passage=np.append(np.zeros(200), 1)).estimate()
+    assert one_token.standard_error == pytest.approx(
+        mean(X[:200], passage=np.zeros(200)).estimate().standard_error, rel=0.05
+    )
+
+
+def test_a_level_beyond_the_replicates_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"level 0\.9999 needs more than the 999 replicates"):
+        mean(X, passage=PASSAGE).estimate(level=0.9999, replicates=999)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [({"seed": -1}, "seed must be"), ({"replicates": 1000.5}, "replicates")]
+)
+def test_seed_and_replicates_are_checked(arguments: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        mean(X, passage=PASSAGE).estimate(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("trend", [-1, 4, 1.0])
+def test_a_trend_is_a_small_whole_number(trend: int) -> None:
+    for one in (pearson, nulls.shifted):
+        with pytest.raises(ValueError, match="trend must be a degree from 0 to 3"):
+            one(X, Y, passage=PASSAGE, trend=trend)
 
 
 @pytest.mark.parametrize(("serial", "passages"), [(0.6, 1), (0.3, 3)])

@@ -7,7 +7,17 @@ import pytest
 import scipy.stats
 
 from pathlen.errors import UndefinedEstimate
-from pathlen.stats import every, largest_difference, largest_excess, nulls, pearson, ratio, spearman, strongest
+from pathlen.stats import (
+    every,
+    largest_difference,
+    largest_excess,
+    nulls,
+    pearson,
+    pooled_pearson,
+    ratio,
+    spearman,
+    strongest,
+)
 from pathlen.stats.multiplicity import holm, simultaneous
 
 DRAW = np.random.default_rng(3)
@@ -68,10 +78,37 @@ def test_24_true_nulls_raise_a_false_alarm_once_in_twenty() -> None:
 
 
 def test_statistics_together_need_the_same_passages() -> None:
-    with pytest.raises(ValueError, match="is of others"):
+    with pytest.raises(ValueError, match="the same tokens, but Pearson r .* is of others"):
         simultaneous([pearson(NOISE[0], Y, passage=PASSAGE), pearson(NOISE[0], Y, passage=PASSAGE + 1)])
     with pytest.raises(ValueError, match="at least one statistic"):
         simultaneous([])
+
+
+def test_what_is_compared_on_one_text_shares_its_blocks() -> None:
+    one = np.zeros(600, int)
+    first, second = np.cumsum(NOISE[5:7], axis=1)
+    parts = [pearson(first, second, passage=one), pearson(NOISE[0], second, passage=one)]
+    assert parts[0].block_length() != parts[1].block_length()
+    assert simultaneous(parts).unit == f"blocks of {max(p.block_length() for p in parts)} tokens"
+    assert largest_difference(parts).estimate().unit.startswith("blocks")
+    assert strongest(spearman(NOISE[:3], Y, passage=one)).estimate().unit.startswith("blocks")
+    contrast = spearman(NOISE[0], Y, passage=one).minus(pearson(NOISE[0], Y, passage=one))
+    assert contrast.estimate(by="tokens").high > contrast.estimate(by="tokens").low
+
+
+def test_a_caution_is_kept_by_what_is_made_of_its_statistic() -> None:
+    pooled = pooled_pearson(NOISE[0], Y, passage=PASSAGE)
+    for combined in (pearson(NOISE[0], Y, passage=PASSAGE).minus(pooled), strongest(pooled)):
+        assert "as little as" in combined.estimate().caution
+
+
+def test_five_passages_have_too_few_pairings_for_a_small_p_value() -> None:
+    few = PASSAGE < 5
+    x = Y[few] + 0.01 * NOISE[0][few]
+    assert (
+        nulls.exchanged(x, Y[few], passage=PASSAGE[few]).p_values[0] > 0.004
+    )  # one of 120 pairings is the observed one
+    assert nulls.shifted(x[:20], Y[:20], passage=np.repeat([0, 1], 10)).p_values[0] > 0.004
 
 
 def test_a_single_text_is_resampled_by_blocks() -> None:
@@ -200,7 +237,7 @@ def test_nulls_refuse_too_little() -> None:
         nulls.exchanged(x, y, passage=passage)
     with pytest.raises(ValueError, match="draws must be at least 99, but 10"):
         nulls.shifted(x, y, passage=passage, draws=10)
-    with pytest.raises(UndefinedEstimate, match="at least 100 tokens, but 90"):
+    with pytest.raises(UndefinedEstimate, match="at least 100 pairings, but 90 tokens in 1 passages have 90"):
         nulls.shifted(x[:90], y[:90], passage=passage[:90])
     with pytest.raises(UndefinedEstimate, match="column y holds nothing but a trend"):
         nulls.shifted(x, np.ones(480), passage=passage)

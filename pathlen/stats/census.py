@@ -12,12 +12,13 @@ from scipy.special import betaincinv
 from pathlen.errors import UndefinedEstimate
 from pathlen.stats.estimate import Estimate, Interval
 from pathlen.stats.sampling import Bounds, Sampling
-from pathlen.stats.statistic import REPLICATES, Statistic
-from pathlen.stats.units import By, Units
+from pathlen.stats.statistic import FEWEST_PASSAGES, REPLICATES, Statistic
+from pathlen.stats.units import By, Passages, blocks_of
 
 __all__ = ["BLOCK", "every", "largest", "rare"]
 
 BLOCK = 20  # tokens that stand for one independent trial where exceptions are too rare to resample
+CAUTION = "exceptions are so rare that how they come in clusters can only be guessed from those that were seen"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,26 +74,30 @@ def every(is_true: ArrayLike) -> Statistic:
     return _census("share of all measured", float(cells.mean()), cells.shape[-1])
 
 
-def rare(is_true: NDArray[np.bool_], blocks: Units) -> Statistic:
+def rare(is_true: NDArray[np.bool_], passages: Passages) -> Statistic:
     """Return a share that is nearly one (or nearly zero), with the exact bound that `pathlen.stats.share` explains.
 
     Parameters
     ----------
     is_true : ndarray of bool, shape (cells, rows)
         Whether a cell is true.
-    blocks : Units
-        Blocks of tokens that stand for independent trials.
+    passages : Passages
+        Where the rows belong.
 
     """
+    blocks = blocks_of(passages, BLOCK)
     value = float(is_true.mean())
     mostly = value > 0.5
     exceptions = (is_true != mostly).any(axis=0).astype(np.float64)
-    with_exception = np.count_nonzero(blocks.sums(exceptions))
-    clean = blocks.count - with_exception
+    hit = blocks.sums(exceptions) > 0
+    effect = _design_effect(hit, passages.owner(blocks)) if passages.count >= FEWEST_PASSAGES else 1.0
+    with_exception = np.count_nonzero(hit) / effect
+    clean = blocks.count / effect - with_exception
 
     def ends(level: float) -> tuple[float, float]:
         # Clopper and Pearson's lower bound on the share of blocks without an exception.
         least = float(betaincinv(clean, with_exception + 1, (1 - level) / 2)) if clean else 0.0
+        least = min(least, value if mostly else 1 - value)  # blocks differ in length a little
         return (least, 1.0) if mostly else (0.0, 1 - least)
 
     blank = given(
@@ -101,9 +106,20 @@ def rare(is_true: NDArray[np.bool_], blocks: Units) -> Statistic:
         n=is_true.shape[1],
         units=blocks.count,
         unit=blocks.name,
-        method="exact bound, exceptions are too rare to resample",
+        method=f"Clopper and Pearson's bound, a design effect of {effect:.3g} allowed for",
+        caution=CAUTION,
     )
     return _Exact(name="share", found=Bounds(value=value, ends=ends, blank=blank))
+
+
+def _design_effect(hit: NDArray[np.bool_], passage: NDArray[np.intp]) -> float:
+    """Return how many blocks with an exception come together in a passage, as seen from such a block; at least 1.
+
+    ``sum_p k_p^2 / sum_p k_p`` with ``k_p`` of them in passage ``p``: 1 where no passage has two, the number of its blocks
+    where one passage is bad throughout, and so many blocks are then worth one trial.
+    """
+    each = np.bincount(passage, weights=hit)
+    return float(np.sum(each**2) / np.sum(each)) if each.any() else 1.0
 
 
 def _census(name: str, value: float, n: int) -> Statistic:

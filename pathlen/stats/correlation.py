@@ -27,13 +27,12 @@ from scipy.stats import rankdata
 
 from pathlen.errors import UndefinedEstimate
 from pathlen.stats.statistic import Smooth
-from pathlen.stats.units import Passages, checked
+from pathlen.stats.units import Passages, checked, checked_trend
 
 __all__ = ["partial", "pearson", "pooled_pearson", "spearman", "winsorised"]
 
 Array = NDArray[np.float64]
 
-MOST_TREND = 3
 POOLED_CAUTION = (
     "where passages differ, 95 % intervals of a pooled correlation covered as little as 89 % in simulations"
 )
@@ -108,8 +107,13 @@ def spearman(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike, trend: int = 1) 
         own**2 + 2 * _swayed(first, own, passages) / own_size,
         mate**2 + 2 * _swayed(second, mate, passages) / mate_size,
     )
-    anew = _reranked(one, two, passages, trend) if one.ndim == 1 else None
-    return replace(found, sways=np.stack(np.broadcast_arrays(*parts)), reranked=anew)
+    pairs = zip(*np.broadcast_arrays(np.atleast_2d(one), np.atleast_2d(two)), strict=True)
+    each = [_reranked(first, second, passages, trend) for first, second in pairs]
+    return replace(
+        found,
+        sways=np.stack(np.broadcast_arrays(*parts)),
+        reranked=lambda weights: np.stack([anew(weights) for anew in each], axis=1),
+    )
 
 
 def winsorised(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike, tail: float = 0.05, trend: int = 1) -> Smooth:
@@ -199,7 +203,7 @@ def partial(x: ArrayLike, y: ArrayLike, *, given: Sequence[ArrayLike], passage: 
 
     def parts(total: Array) -> tuple[Array, Array]:
         gram = np.moveaxis(total, 0, -1).reshape(*total.shape[1:], size, size)
-        slopes = np.linalg.solve(gram[..., 2:, 2:], gram[..., 2:, :2])
+        slopes = _solved(gram[..., 2:, 2:], gram[..., 2:, :2])
         left_over = gram[..., :2, :2] - gram[..., :2, 2:] @ slopes
         return left_over, np.swapaxes(slopes, -1, -2)
 
@@ -267,14 +271,12 @@ def pooled_pearson(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike) -> Smooth:
 
 
 def _named(what: str, trend: int) -> str:
-    if trend not in range(MOST_TREND + 1):
-        raise ValueError(f"trend must be a degree from 0 to {MOST_TREND}, but {trend} was given")
-    return f"{what} within passages" + (", trend removed" if trend else "")
+    return f"{what} within passages" + (", trend removed" if checked_trend(trend) else "")
 
 
 def _standardised(name: str, label: str, column: Array, passages: Passages, trend: int) -> tuple[Array, Array]:
     """Return what is left of a column without mean and trend, over its root mean square, and that."""
-    rest = passages.detrended(column, trend)
+    rest = passages.detrended(column, checked_trend(trend))
     size = np.sqrt(np.mean(rest**2, axis=-1, keepdims=True))
     if not (size > 1e-12 * np.abs(column).max(axis=-1, keepdims=True)).all():
         kept = "constant" if trend == 0 else "nothing but a trend"
@@ -311,7 +313,7 @@ def _fisher_gradient(total: Array) -> Array:
 def _swayed(ranked: Array, other: Array, passages: Passages) -> Array:
     """Return by how much a further token like each, moving the ranks of others, would move the sum of products.
 
-    ``c_i = (sum of other_j over tokens j ranked above i, and half of it over ties) / n``, inside each passage.
+    ``c_i = (sum of other_j over tokens j ranked above i, and half of it over ties) / n``, less its mean, inside each passage.
     """
     table, against = np.atleast_2d(*np.broadcast_arrays(ranked, other))
     moved = np.empty(table.shape)
@@ -320,8 +322,21 @@ def _swayed(ranked: Array, other: Array, passages: Passages) -> Array:
             _, group = np.unique(values, return_inverse=True)
             level = np.bincount(group, weights=weights)
             above = level.sum() - np.cumsum(level)
-            moved[cell, rows] = (above + level / 2)[group] / len(values)
+            swayed = (above + level / 2)[group] / len(values)
+            moved[cell, rows] = swayed - swayed.mean()  # ranks are over the passage's length, which grows by the token
     return moved.reshape(np.broadcast_shapes(ranked.shape, other.shape))
+
+
+def _solved(matrix: Array, right: Array) -> Array:
+    """Solve many systems of equations at once; a singular one has NaN for an answer, not an error for all."""
+    try:
+        solved = np.linalg.solve(matrix, right)
+    except np.linalg.LinAlgError:
+        size = matrix.shape[-1]
+        singular = np.linalg.matrix_rank(matrix) < size
+        safe = np.where(singular[..., None, None], np.eye(size), matrix)
+        solved = np.where(singular[..., None, None], np.nan, np.linalg.solve(safe, right))
+    return np.asarray(solved, dtype=np.float64)
 
 
 def _reranked(x: Array, y: Array, passages: Passages, trend: int) -> Callable[[Array], Array]:
@@ -346,14 +361,15 @@ def _reranked(x: Array, y: Array, passages: Passages, trend: int) -> Callable[[A
         for rows, first, second, basis, cross in plans:
             drawn = every[rows]
             ranks = [first.among(drawn), second.among(drawn)]
-            size, n = basis.shape[1], len(rows)
+            size, n = basis.shape[1], drawn.sum(axis=0)
             gram = np.moveaxis((cross.T @ drawn).reshape(size, size, -1), -1, 0)
             weighted = [drawn * column for column in ranks]
             fits = [(basis.T @ column).T for column in weighted]
-            slopes = np.linalg.solve(gram, np.stack(fits, axis=-1))
+            slopes = _solved(gram, np.stack(fits, axis=-1))
             for place, (i, j) in enumerate(((0, 1), (0, 0), (1, 1))):
                 products = np.einsum("nb,nb->b", weighted[i], ranks[j]) - np.einsum("bp,bp->b", fits[i], slopes[..., j])
-                totals[place] += products / n**2
+                with np.errstate(all="ignore"):
+                    totals[place] += np.where(n > 0, products / n**2, 0.0)  # a passage may not be drawn at all
         with np.errstate(all="ignore"):
             z: Array = np.arctanh(_r(totals))
         return z

@@ -36,6 +36,8 @@ def mean(values: ArrayLike, *, passage: ArrayLike) -> Smooth:
 
     """
     passages, (column,) = checked(passage, values=values)
+    if not (np.ptp(column, axis=-1) > 1e-12 * np.abs(column).max(axis=-1)).all():
+        raise UndefinedEstimate("the mean does not vary between tokens, so it has no interval")
     middle = column.mean(axis=-1)  # sums of deviations are exact where the mean is large beside them
     return Smooth(
         name="mean",
@@ -173,10 +175,12 @@ def share(is_true: ArrayLike, *, passage: ArrayLike) -> Statistic:
 
     Notes
     -----
-    Where exceptions (or their opposite) occur in fewer than five units, resampling says little: many resamples have
-    none. The estimate is an exact bound instead. A share of cells is at least the share of token blocks without an
-    exception, and that share has Clopper and Pearson's lower bound, with blocks of 20 neighbouring tokens standing for
-    independent trials; the other end is left at 1 (or 0). The unit's name and the method say so.
+    Where exceptions (or their opposite) occur in fewer than five passages, resampling says little: many resamples have
+    none. The estimate is a bound instead. A share of cells is at least the share of blocks of 20 neighbouring tokens without
+    an exception, and that share has Clopper and Pearson's lower bound; the other end is left at 1 (or 0). Blocks with an
+    exception that come together in a passage are counted as fewer (a design effect, in the method's name): a passage that
+    is bad throughout is one exception of so many passages, not of so many blocks. A caution says what can't be known. With
+    fewer than five passages, blocks are counted in their place, as they are.
 
     """
     cells = np.atleast_2d(np.asarray(is_true))
@@ -187,7 +191,7 @@ def share(is_true: ArrayLike, *, passage: ArrayLike) -> Statistic:
     no = len(cells) - yes
     units = passages if passages.count >= FEWEST_PASSAGES else blocks_of(passages, BLOCK)
     if min(np.count_nonzero(units.sums(side)) for side in (yes, no)) < FEWEST_WITH_EXCEPTION:
-        return rare(cells, blocks_of(passages, BLOCK))
+        return rare(cells, passages)
     return Smooth(
         name="share",
         moments=np.stack([yes, no]),
@@ -280,6 +284,8 @@ def cliffs_delta(values: ArrayLike, *, top: ArrayLike, bottom: ArrayLike, passag
     if (groups["top"] & groups["bottom"]).any():
         raise ValueError(f"no token may be in both groups, but {(groups['top'] & groups['bottom']).sum()} are")
     passages, (column, *_) = checked(passage, values=values, **groups)
+    if column.ndim != 1:
+        raise ValueError(f"values must have one value per token, but its shape is {column.shape}")
     moments, sways = np.zeros((2, 2, passages.rows))
     for rows in passages.slices:
         inside = {name: group[rows] for name, group in groups.items()}

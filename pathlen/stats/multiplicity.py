@@ -121,7 +121,7 @@ def simultaneous(
     Raises
     ------
     ValueError
-        If there is none, or they are of different passages.
+        If there is none, or they are of different tokens.
     UndefinedEstimate
         As in `Statistic.estimate`.
 
@@ -130,16 +130,14 @@ def simultaneous(
         raise ValueError("simultaneous needs at least one statistic, but none was given")
     first = statistics[0].passages
     for one in statistics[1:]:
-        if one.passages.identity != first.identity:
-            raise ValueError(f"simultaneous needs statistics of the same passages, but {one.name} is of others")
+        here = one.passages
+        if here.identity != first.identity or here.starts.tolist() != first.starts.tolist() or here.rows != first.rows:
+            raise ValueError(f"simultaneous needs statistics of the same tokens, but {one.name} is of others")
     if by is None and first.count < FEWEST_PASSAGES:
         by = "blocks"
-    found = [one.resampled(by=by, seed=seed, replicates=replicates) for one in statistics]
-    if len({one.units.count for one in found}) != 1:
-        raise ValueError(
-            "simultaneous needs the same units for every statistic, but blocks differ in length: resample by 'tokens', "
-            "or give more passages"
-        )
+    # One length for all of them, or they could not share resamples: the longest that any needs.
+    block = max(one.block_length() for one in statistics) if by == "blocks" else None
+    found = [one.resampled(by=by, seed=seed, replicates=replicates, block=block) for one in statistics]
     return Simultaneous(
         value=np.concatenate([one.value for one in found]),
         error=np.concatenate([one.error for one in found]),
@@ -271,5 +269,6 @@ class _Extreme(Statistic):
             method="simultaneous intervals, studentised bootstrap",
             replicates=replicates,
             seed=seed,
+            caution="; ".join(dict.fromkeys(one.caution for one in self.parts if one.caution)),
         )
         return Bounds(value=back(float(size.max())), ends=ends, blank=blank, floor=1 / (len(together.scores) + 1))

@@ -9,7 +9,8 @@ autocorrelation of 0.6 and in half of them at 0.9. Two ways keep the order insid
 Positions' trends are taken out first, the one thing a shift would destroy. Scores are studentised, because two columns may
 be uncorrelated and still depend on each other (large values come together), and the plain correlation of shifted columns
 is too narrow for that. The shift is the same for all columns of ``x``, so the largest score over them is a
-yardstick for all of them. A p-value is ``(b + 1) / (m + 1)``, the observed pairing counted, and never 0.
+yardstick for all of them. Pairings are drawn from all there are, the observed one among them, and a p-value is
+``(b + 1) / (m + 1)``: never 0, and with few passages never small, because there are few pairings.
 
 These say whether there is a relation. Its size, and whether it is about zero, is a matter of intervals.
 """
@@ -24,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from pathlen.errors import UndefinedEstimate
 from pathlen.stats.serial import long_run_variance
 from pathlen.stats.statistic import FEWEST_PASSAGES
-from pathlen.stats.units import Passages, checked
+from pathlen.stats.units import Passages, checked, checked_trend
 
 __all__ = ["Null", "exchanged", "shifted"]
 
@@ -97,9 +98,13 @@ def shifted(
     if passages.count == 1:
         moves = 1 + draw.permutation(lengths[0] - 1)[:draws, None]
     else:
-        moves = draw.integers(1, np.maximum(lengths, 2), size=(draws, passages.count))
-    if len(moves) < 99:
-        raise UndefinedEstimate(f"a null of shifts needs at least 100 tokens, but {passages.rows} were given")
+        moves = draw.integers(0, lengths, size=(draws, passages.count))
+    pairings = float(np.prod(lengths.astype(np.float64)))
+    if pairings < 100:
+        raise UndefinedEstimate(
+            f"a null of shifts needs at least 100 pairings, but {passages.rows} tokens in {passages.count} passages have "
+            f"{pairings:.0f}"
+        )
     moves = np.vstack([np.zeros((1, passages.count), int), moves])
     if passages.count >= FEWEST_PASSAGES:
         crossed = np.empty((len(one), passages.count, len(moves)))
@@ -118,7 +123,7 @@ def shifted(
 def exchanged(
     x: ArrayLike, y: ArrayLike, *, passage: ArrayLike, trend: int = 1, draws: int = DRAWS, seed: int = 0
 ) -> Null:
-    """Return the null distribution from pairing every passage's ``x`` with another one's ``y``; see `shifted`.
+    """Return the null distribution from pairing passages' ``x`` with one another's ``y``; see `shifted`.
 
     Raises
     ------
@@ -138,10 +143,7 @@ def exchanged(
             sums[:, :, i, j] = a @ b, np.sum(a**2, axis=1), np.full(len(one), b @ b)
     draw = np.random.default_rng(seed)
     pairings = [np.arange(count)]
-    while len(pairings) <= draws:
-        pairing = draw.permutation(count)
-        if (pairing != np.arange(count)).all():  # no passage keeps its own
-            pairings.append(pairing)
+    pairings += [draw.permutation(count) for _ in range(draws)]
     chosen = sums[:, :, np.arange(count), np.stack(pairings)]  # (3, cells, draws + 1, passages)
     scores = _between(chosen)
     return Null(observed=scores[0], scores=scores[1:])
@@ -150,6 +152,7 @@ def exchanged(
 def _prepared(x: ArrayLike, y: ArrayLike, passage: ArrayLike, trend: int, draws: int) -> tuple[Passages, Array, Array]:
     if draws < 99:
         raise ValueError(f"draws must be at least 99, but {draws} was given")
+    checked_trend(trend)
     passages, (one, two) = checked(passage, x=np.atleast_2d(np.asarray(x)), y=y)
     left = [passages.detrended(column, trend) for column in (one, two)]
     for label, column, given in zip("xy", left, (one, two), strict=True):

@@ -140,9 +140,9 @@ def tokens_for_margin(margin: float, *, inflation: float = 1.0) -> int:
 
 
 def _tokens_for(name: str, size: float, probabilities: tuple[float, float], inflation: float) -> int:
-    if not 0 < abs(size) < 1:
-        raise ValueError(f"{name} must lie between 0 and 1 in size, but {size} was given")
-    if not inflation > 0:
-        raise ValueError(f"inflation must be positive, but {inflation} was given")
+    if not 1e-6 <= abs(size) < 1:
+        raise ValueError(f"{name} must lie between 1e-6 and 1 in size, but {size} was given")
+    if not 0 < inflation < math.inf:
+        raise ValueError(f"inflation must be positive and finite, but {inflation} was given")
     reach = float(ndtri(probabilities[0]) + ndtri(probabilities[1]))
     return math.ceil(inflation * (reach / math.atanh(abs(size))) ** 2 + 3)

@@ -97,12 +97,13 @@ class Pivot:
         return float(np.interp(place, np.arange(len(self.sorted)), self.sorted))
 
     def beyond(self, score: float) -> float:
-        """Return the probability of a score at least this far out on its side of zero, counting the observed one."""
+        """Return the probability of a score farther out on its side of zero, at least one over the resamples plus one."""
         if self.sorted is None:
             return float(stdtr(self.freedom, -abs(score)))
-        left = np.searchsorted(self.sorted, score, side="left" if score > 0 else "right")
-        out = len(self.sorted) - left if score > 0 else left
-        return float(out + 1) / (len(self.sorted) + 1)
+        # The inverse of `quantile`, so that intervals and p-values agree to the last resample.
+        m = len(self.sorted)
+        below = float(np.interp(score, self.sorted, np.arange(1, m + 1) / (m + 1)))
+        return 1 - below if score > 0 else below
 
 
 @lru_cache(maxsize=16)
@@ -135,6 +136,9 @@ class Studentised(Sampling):
 
     def interval(self, level: float) -> Interval:
         """Return ``value - q error`` for the pivot's quantiles ``q``, carried back from the scale."""
+        drawn = self.pivot.sorted
+        if drawn is not None and (1 - level) / 2 * (len(drawn) + 1) < 1 - 1e-9:
+            raise ValueError(f"level {level:g} needs more than the {len(drawn)} replicates that were drawn")
         low, high = (self.pivot.quantile(tail) for tail in ((1 - level) / 2, (1 + level) / 2))
         if not low < 0 < high:
             raise UndefinedEstimate(
@@ -151,9 +155,9 @@ class Studentised(Sampling):
 
     def _outside(self, edge: float, sign: int) -> float:
         """Return the one-sided p-value of the truth lying on the edge, against its lying towards ``sign`` of it."""
-        place = SCALES[self.scale].there(edge) if math.isfinite(edge) else edge
-        if math.isnan(place) or place == -sign * math.inf:
-            return 0.0  # beyond the end of the scale: nothing can lie there
+        place = SCALES[self.scale].there(edge)
+        if place == -sign * math.inf:
+            return 0.0  # the hypothesis lies beyond the end of the scale, where nothing can
         score = (self.value - place) / self.error
         return self.pivot.beyond(score) if sign * score > 0 else 1 - self.pivot.beyond(score)
 

@@ -23,15 +23,16 @@ Array = NDArray[np.float64]
 class Scale:
     """A monotone map of a statistic to the scale of its interval, and back.
 
-    The ends of a scale lie at infinity, and what lies beyond them is NaN; both are asked for, neither is a mishap.
+    ``ends`` are the least and the largest value that the statistic can have; they lie at infinity on the scale.
     """
 
     forth_and_back: tuple[Callable[[Array], Array], Callable[[Array], Array]]
+    ends: tuple[float, float]
 
     def there(self, value: float) -> float:
-        """Return a value on the scale."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return float(self.forth_and_back[0](np.asarray(value)))
+        """Return a value on the scale; one beyond the ends is at infinity, too."""
+        with np.errstate(divide="ignore"):
+            return float(self.forth_and_back[0](np.clip(value, *self.ends)))
 
     def back(self, value: float) -> float:
         """Return a value of the scale as the statistic's own."""
@@ -44,8 +45,8 @@ class Scale:
 
 
 SCALES = {
-    "identity": Scale((np.positive, np.positive)),
-    "fisher z": Scale((np.arctanh, np.tanh)),
-    "log": Scale((np.log, np.exp)),
-    "logit": Scale((logit, expit)),
+    "identity": Scale((np.positive, np.positive), (-np.inf, np.inf)),
+    "fisher z": Scale((np.arctanh, np.tanh), (-1.0, 1.0)),
+    "log": Scale((np.log, np.exp), (0.0, np.inf)),
+    "logit": Scale((logit, expit), (0.0, 1.0)),
 }

@@ -50,8 +50,9 @@ def long_run_variance(influences: Array, passages: Passages) -> tuple[Array, flo
     total, spread = np.zeros(influences.shape[:-1]), 0.0
     for rows, length in zip(passages.slices, passages.lengths.tolist(), strict=True):
         terms = max(1, min(int(0.4 * length ** (2 / 3)), length - 1))
-        coefficients = dct(influences[..., rows], type=2, norm="ortho", axis=-1)[..., 1 : terms + 1]
-        total += length * np.mean(coefficients**2, axis=-1)
+        coefficients = dct(influences[..., rows], type=2, norm="ortho", axis=-1)
+        # A text of one token has its own square for a variance, and no frequency.
+        total += length * np.mean(coefficients[..., min(1, length - 1) : terms + 1] ** 2, axis=-1)
         spread += length**2 / terms
     return total, passages.rows**2 / spread
 
@@ -70,11 +71,11 @@ def block_length(influences: Array, passages: Passages) -> int:
 
     """
     n = passages.rows / passages.count
-    longest = min(math.ceil(math.sqrt(n)) + max(5, math.ceil(math.log10(n))), int(passages.lengths.min()) - 1)
+    longest = min(math.ceil(math.sqrt(n)) + max(5, math.ceil(math.log10(n))), int(passages.lengths.max()) - 1)
     covariances = np.zeros(longest + 1)
     for rows in passages.slices:
         deviation = influences[rows] - influences[rows].mean()
-        for lag in range(longest + 1):
+        for lag in range(min(longest + 1, len(deviation))):
             covariances[lag] += deviation[lag:] @ deviation[: len(deviation) - lag]
     covariances /= passages.rows
     if not covariances[0] > 0:

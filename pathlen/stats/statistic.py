@@ -184,8 +184,8 @@ class Smooth(Statistic):
         What a further token like each would change in the totals, where that is more than its own moments: a
         token also moves the ranks of others. Means the moments themselves where None.
     reranked : callable or None
-        From how often each token is drawn, ``(replicates, rows)``, to the statistic on its scale, where a token's moments
-        depend on which others are drawn.
+        From how often each token is drawn, ``(replicates, rows)``, to the statistic on its scale, ``(replicates, cells)``,
+        where a token's moments depend on which others are drawn.
     n : int
         Tokens that the number is about; 0 for all rows.
     caution : str
@@ -218,8 +218,9 @@ class Smooth(Statistic):
         return self._weighed(self.moments if self.sways is None else self.sways)
 
     def _weighed(self, columns: Array) -> Array:
-        slope = self.gradient(self.moments.sum(axis=-1))
-        found: Array = np.einsum("k...,k...n->...n", slope, columns)
+        with np.errstate(all="ignore"):  # a perfect relation has no finite slope; `_value` says so
+            slope = self.gradient(self.moments.sum(axis=-1))
+            found: Array = np.einsum("k...,k...n->...n", slope, columns)
         return found
 
     def sampling(self, *, by: By | None = None, seed: int = 0, replicates: int = REPLICATES) -> Sampling:
@@ -268,14 +269,20 @@ class Smooth(Statistic):
         """Return `estimate` for each of the numbers side by side."""
         return [one.estimate(level) for one in self.samplings(by=by, seed=seed, replicates=replicates)]
 
-    def resampled(self, *, by: By | None = None, seed: int = 0, replicates: int = REPLICATES) -> Resampled:
-        """Return all numbers side by side with their standard errors and resamples; arguments as in `estimate`."""
-        _check(by, replicates)
+    def resampled(
+        self, *, by: By | None = None, seed: int = 0, replicates: int = REPLICATES, block: int | None = None
+    ) -> Resampled:
+        """Return all numbers side by side with their standard errors and resamples.
+
+        Arguments as in `estimate`; ``block`` is the length of blocks where these are resampled, chosen from the influences
+        unless given.
+        """
+        _check(by, replicates, seed)
+        value = self._value()
         if by is None and self.passages.count < FEWEST_PASSAGES:
-            return self._as_series()
-        units = self._units(by or "passages")
+            return self._as_series(value)
+        units = self._units(by or "passages", block)
         sums = units.sums(self.moments).reshape(len(self.moments), self._cells, units.count)
-        value = self._value(sums.sum(axis=-1), units.name)
         # A whole passage brings its ranks and pairs along; a part of one would change those of the rest.
         influences = self._weighed(self.moments) if units is self.passages else self.influences()
         by_unit = units.sums(np.atleast_2d(influences))
@@ -302,7 +309,7 @@ class Smooth(Statistic):
         Their quantiles are the percentile interval, which covers too rarely with few units: for figures and comparisons.
         Where passages are too few to resample, blocks are. Errors as in `estimate`.
         """
-        _check(by, count)
+        _check(by, count, seed)
         if by is None:
             by = "passages" if self.passages.count >= FEWEST_PASSAGES else "blocks"
         values = self._replicated(self._units(by), count, seed)
@@ -313,7 +320,7 @@ class Smooth(Statistic):
         if self.reranked is not None and units is not self.passages:
             parts = counts(units.count, count, seed, 8 * self.passages.rows)
             each = [self.reranked(np.repeat(part, units.lengths, axis=1)) for part in parts]
-            return np.concatenate(each)[:, None]
+            return np.concatenate(each)
         sums = units.sums(self.moments).reshape(len(self.moments), self._cells, units.count)
         return replicated(sums, self.function, replicates=count, seed=seed)
 
@@ -337,6 +344,12 @@ class Smooth(Statistic):
         here = len(self.moments)
         moments = _side_by_side(self.moments, other.moments)
         sways = _side_by_side(*(one.moments if one.sways is None else one.sways for one in (self, other)))
+        reranked: Callable[[Array], Array] | None = None
+        if (self.reranked or other.reranked) and self._follows_draws and other._follows_draws:
+
+            def reranked(weights: Array) -> Array:
+                return self._drawn(weights) - other._drawn(weights)
+
         return replace(
             self,
             name=f"difference of {self.name} ({self.scale})",
@@ -345,11 +358,24 @@ class Smooth(Statistic):
             function=lambda total: self.function(total[:here]) - other.function(total[here:]),
             gradient=lambda total: np.concatenate([self.gradient(total[:here]), -other.gradient(total[here:])]),
             scale="identity",
-            reranked=None,
+            reranked=reranked,
             n=min(self.tokens, other.tokens),
+            caution="; ".join(dict.fromkeys(one.caution for one in (self, other) if one.caution)),
         )
 
-    def _units(self, by: By) -> Units:
+    @property
+    def _follows_draws(self) -> bool:
+        """Whether the statistic of any draw of tokens is known."""
+        return self.sways is None or self.reranked is not None
+
+    def _drawn(self, weights: Array) -> Array:
+        """Return the statistic of draws of tokens ``(replicates, rows)``: ``(replicates, cells)``."""
+        if self.reranked is not None:
+            return self.reranked(weights)
+        totals = np.einsum("bn,k...n->kb...", weights, self.moments)
+        return self.function(totals).reshape(len(weights), -1)
+
+    def _units(self, by: By, block: int | None = None) -> Units:
         if by == "passages":
             if self.passages.count < FEWEST_PASSAGES:
                 raise UndefinedEstimate(
@@ -357,29 +383,31 @@ class Smooth(Statistic):
                 )
             return self.passages
         if self.sways is not None and self.reranked is None:
-            raise UndefinedEstimate(f"{self.name} belongs to pairs of tokens and can't be resampled by {by}")
+            raise UndefinedEstimate(
+                f"{self.name} is about pairs of tokens, so only whole passages can be resampled, not {by}"
+            )
         if by == "tokens":
             every = np.arange(self.passages.rows)
             units = Units(starts=every, rows=self.passages.rows, name="tokens, taken as independent")
         else:
-            units = blocks_of(self.passages, self._block_length())
+            units = blocks_of(self.passages, block or self.block_length())
         if units.count < FEWEST_UNITS:
             raise UndefinedEstimate(
                 f"resampling needs at least {FEWEST_UNITS} units, but there are {units.count} {units.name}"
             )
         return units
 
-    def _block_length(self) -> int:
+    def block_length(self) -> int:
+        """Return the length of blocks that suits the influences, the longest of those of numbers side by side."""
         return max(block_length(series, self.passages) for series in np.atleast_2d(self.influences()))
 
-    def _as_series(self) -> Resampled:
+    def _as_series(self, value: Array) -> Resampled:
         if self.passages.rows < FEWEST_TOKENS:
             raise UndefinedEstimate(
                 f"an interval needs at least {FEWEST_PASSAGES} passages or {FEWEST_TOKENS} tokens, "
                 f"but {self.passages.count} passages with {self.passages.rows} tokens were given"
             )
         texts = Units(starts=self.passages.starts, rows=self.passages.rows, name="texts")
-        value = self._value(self.moments.sum(axis=-1).reshape(len(self.moments), -1), texts.name)
         variance, freedom = long_run_variance(np.atleast_2d(self.influences()), self.passages)
         return Resampled(
             value=value,
@@ -391,9 +419,9 @@ class Smooth(Statistic):
             seed=0,
         )
 
-    def _value(self, totals: Array, unit: str) -> Array:
+    def _value(self) -> Array:
         with np.errstate(all="ignore"):
-            value: Array = self.function(totals)
+            value: Array = self.function(self.moments.sum(axis=-1).reshape(len(self.moments), -1))
         if not np.isfinite(value).all():
             wrong = value[~np.isfinite(value)][0]
             raise UndefinedEstimate(
@@ -405,7 +433,8 @@ class Smooth(Statistic):
     def _error(self, error: Array, units: Units) -> Array:
         total = self.moments.sum(axis=-1)
         # Below the rounding of the terms that the statistic is made of there is no spread, only noise.
-        noise = 1e-12 * np.abs(self.gradient(total) * total).sum(axis=0).reshape(-1)
+        with np.errstate(all="ignore"):
+            noise = 1e-12 * np.abs(self.gradient(total) * total).sum(axis=0).reshape(-1)
         if not (error > noise).all():
             raise UndefinedEstimate(
                 f"{self.name} does not vary between {units.count} {units.name}, so it has no interval "
@@ -422,8 +451,10 @@ def _side_by_side(one: Array, other: Array) -> Array:
     return np.concatenate([np.broadcast_to(part, (len(part), *width)) for part in (one, other)])
 
 
-def _check(by: By | None, replicates: int) -> None:
+def _check(by: By | None, replicates: int, seed: int) -> None:
     if by not in (None, "passages", "blocks", "tokens"):
         raise ValueError(f"by must be 'passages', 'blocks' or 'tokens', but {by!r} was given")
-    if replicates < FEWEST_REPLICATES:
+    if not isinstance(replicates, int) or replicates < FEWEST_REPLICATES:
         raise ValueError(f"replicates must be at least {FEWEST_REPLICATES}, but {replicates} was given")
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be a whole number from 0, but {seed} was given")

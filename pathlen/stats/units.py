@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from pathlen.errors import UndefinedEstimate
 
-__all__ = ["By", "Passages", "Units", "blocks_of", "checked"]
+__all__ = ["By", "Passages", "Units", "blocks_of", "checked", "checked_trend"]
 
+MOST_TREND = 3
 By = Literal["passages", "blocks", "tokens"]
 Array = NDArray[np.float64]
 
@@ -84,6 +85,8 @@ class Passages(Units):
         label = np.asarray(passage)
         if label.ndim != 1 or label.size == 0:
             raise UndefinedEstimate(f"passage must be a row of labels, but its shape is {label.shape}")
+        if label.dtype.kind == "f" and not np.isfinite(label).all():
+            raise ValueError("passage must hold labels, but some of them are not finite numbers")
         starts = np.append(0, 1 + np.flatnonzero(label[1:] != label[:-1]))
         identity = tuple(label[starts].tolist())
         if len(set(identity)) != len(identity):
@@ -96,6 +99,10 @@ class Passages(Units):
     def slices(self) -> list[slice]:
         """The rows of each passage."""
         return [slice(start, start + length) for start, length in zip(self.starts, self.lengths, strict=True)]
+
+    def owner(self, units: Units) -> NDArray[np.intp]:
+        """Return the number of the passage that each unit lies in, shape ``(units,)``."""
+        return np.searchsorted(self.starts, units.starts, side="right") - 1
 
     def within(self, function: Callable[[Array], Array], columns: Array) -> Array:
         """Return columns ``(..., rows)`` with a function of ``(..., n)`` applied inside each passage."""
@@ -117,12 +124,22 @@ class Passages(Units):
         return self.within(left_over, columns)
 
 
+def checked_trend(trend: int) -> int:
+    """Return a degree that a trend may have, or raise `ValueError`."""
+    if not isinstance(trend, int) or trend not in range(MOST_TREND + 1):
+        raise ValueError(f"trend must be a degree from 0 to {MOST_TREND}, but {trend!r} was given")
+    return trend
+
+
 def blocks_of(passages: Passages, length: int) -> Units:
-    """Return blocks of neighbouring tokens inside passages as units; the rest of a passage joins its last block."""
-    starts = [
-        start + length * np.arange(max(1, size // length))
-        for start, size in zip(passages.starts, passages.lengths, strict=True)
-    ]
+    """Return blocks of neighbouring tokens inside passages as units, as long as ``length`` or a little longer.
+
+    A passage is cut into as many as fit, which differ by one token at most; a shorter passage is a block of its own.
+    """
+    starts = []
+    for start, size in zip(passages.starts, passages.lengths, strict=True):
+        number = max(1, size // length)
+        starts.append(start + np.arange(number) * size // number)
     return Units(starts=np.concatenate(starts), rows=passages.rows, name=f"blocks of {length} tokens")
 
 
