@@ -158,6 +158,19 @@ def test_what_covers_too_rarely_says_so() -> None:
     pooled = pooled_pearson(columns[0], columns[1], passage=passage).estimate(replicates=199)
     assert f"as little as {worst:.0%}".replace("%", " %") in pooled.caution
     assert not pearson(columns[0], columns[1], passage=passage).estimate(replicates=199).caution
+    alone = {kind: min(row.covered_95 for row in CALM if row.passages == 1 and row.kind == kind) for kind in KINDS}
+    for kind in ("ar 0.3", "ar 0.6"):
+        columns, passage = simulated(make(passages=1, kind=kind), 0)
+        caution = pearson(columns[0], columns[1], passage=passage).estimate().caution
+        assert (f"as little as {alone[kind]:.1%}".replace("%", " %") in caution) == (kind == "ar 0.6")
+
+
+def test_the_readme_says_what_the_table_comes_to() -> None:
+    here = [row.covered_95 for row in CALM if row.passages >= 8]
+    inside = sum(0.935 <= covered <= 0.965 for covered in here)
+    readme = " ".join((Path(calibrate.__file__).parents[2] / "README.md").read_text("utf-8").split())
+    assert f"{inside} of {len(here)} kinds of data" in readme
+    assert round(100 * float(np.mean(here))) == 95
 
 
 def test_the_table_to_read_is_the_one_that_ships() -> None:

@@ -183,6 +183,12 @@ def test_blocks() -> None:
         compare(name, bar, turns, {"ours": ours(mine, "blocks"), "arch": theirs}, 0.04)
 
 
+def test_blocks_agree_with_the_stationary_bootstrap_too() -> None:
+    theirs = archs(arch.StationaryBootstrap(10, X[0], Y, seed=1), r)
+    found = ours(pearson(X[0], Y, passage=TEXT, trend=0), "blocks")()
+    assert np.abs(theirs().ravel() - found).max() < 0.04
+
+
 def test_the_default_interval_against_a_plain_one() -> None:
     """Thirty-four groups of ten tokens, studentised, against blocks of ten with plain percentiles: not the same method."""
     groups = np.repeat(np.arange(N // 10), 10)
