@@ -28,14 +28,17 @@ BLOCKS, HEADS, WIDTH, CONTEXT = 2, 2, 16, 64
 def pytest_configure(config: pytest.Config) -> None:
     """Make every warning an error, here rather than in pyproject.toml: claims run with whatever is installed."""
     config.addinivalue_line("filterwarnings", "error")
-    # torch's own, at its first import of torch.distributed; which test that is depends on which are run.
-    config.addinivalue_line("filterwarnings", "ignore:Warning only once for all operators:UserWarning")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Tiny networks are slower on two threads than on one."""
+    """Tiny networks are slower on two threads than on one.
+
+    GPT-2's module is imported here, too: a run of pytest inside a test forgets what it was the first to import, and torch
+    can't be told twice what comes with it.
+    """
     import torch
+    import transformers.models.gpt2.modeling_gpt2  # noqa: F401
 
     torch.set_num_threads(1)
 
