@@ -130,8 +130,7 @@ def simultaneous(
         raise ValueError("simultaneous needs at least one statistic, but none was given")
     first = statistics[0].passages
     for one in statistics[1:]:
-        here = one.passages
-        if here.identity != first.identity or here.starts.tolist() != first.starts.tolist() or here.rows != first.rows:
+        if not first.same_rows(one.passages):
             raise ValueError(f"simultaneous needs statistics of the same tokens, but {one.name} is of others")
     if by is None and first.count < FEWEST_PASSAGES:
         by = "blocks"

@@ -100,6 +100,10 @@ class Passages(Units):
         """The rows of each passage."""
         return [slice(start, start + length) for start, length in zip(self.starts, self.lengths, strict=True)]
 
+    def same_rows(self, other: Passages) -> bool:
+        """Whether the other's rows belong to the same passages, one by one."""
+        return self.identity == other.identity and self.rows == other.rows and bool((self.starts == other.starts).all())
+
     def owner(self, units: Units) -> NDArray[np.intp]:
         """Return the number of the passage that each unit lies in, shape ``(units,)``."""
         return np.searchsorted(self.starts, units.starts, side="right") - 1
