@@ -350,31 +350,52 @@ def _reranked(x: Array, y: Array, passages: Passages, trend: int) -> Callable[[A
         first, second = (np.unique(column[rows], return_inverse=True)[1] for column in (x, y))
         order = np.argsort(first, kind="stable")  # the first column's ranks then need no sorting, nor any way back
         place = np.linspace(-1, 1, len(order))[order] if len(order) > 1 else np.zeros(1)
-        basis = np.polynomial.legendre.legvander(place, min(trend, len(place) - 1))
-        cross = (basis[:, :, None] * basis[:, None, :]).reshape(len(place), -1)
-        plans.append((rows.start + order, _Ranks.of(first[order]), _Ranks.of(second[order]), basis, cross))
+        basis: Array = np.polynomial.legendre.legvander(place, min(trend, len(place) - 1)).astype(np.float64)
+        plans.append((rows.start + order, _Ranks.of(first[order]), _Ranks.of(second[order]), basis))
 
     def function(weights: Array) -> Array:
         # A column per resample: gathers and cumulative sums then run along memory.
         every = np.ascontiguousarray(weights.T)
         totals = np.zeros((3, len(weights)))
-        for rows, first, second, basis, cross in plans:
+        for rows, first, second, basis in plans:
             drawn = every[rows]
-            ranks = [first.among(drawn), second.among(drawn)]
-            size, n = basis.shape[1], drawn.sum(axis=0)
-            gram = np.moveaxis((cross.T @ drawn).reshape(size, size, -1), -1, 0)
-            weighted = [drawn * column for column in ranks]
-            fits = [(basis.T @ column).T for column in weighted]
-            slopes = _solved(gram, np.stack(fits, axis=-1))
-            for place, (i, j) in enumerate(((0, 1), (0, 0), (1, 1))):
-                products = np.einsum("nb,nb->b", weighted[i], ranks[j]) - np.einsum("bp,bp->b", fits[i], slopes[..., j])
-                with np.errstate(all="ignore"):
-                    totals[place] += np.where(n > 0, products / n**2, 0.0)  # a passage may not be drawn at all
+            sums = _centred_sums(drawn, first, second) if trend == 0 else _fitted_sums(drawn, first, second, basis)
+            size = drawn.sum(axis=0)
+            with np.errstate(all="ignore"):
+                totals += np.where(size > 0, sums / size**2, 0.0)  # a passage may not be drawn at all
         with np.errstate(all="ignore"):
             z: Array = np.arctanh(_r(totals))
         return z
 
     return function
+
+
+def _centred_sums(drawn: Array, first: _Ranks, second: _Ranks) -> Array:
+    """Return sums of products of the deviations of drawn mid-ranks from their mean: xy, xx and yy, ``(3, resamples)``.
+
+    Mid-ranks, less a half, of ``N`` drawn tokens have the mean ``N / 2``, and their squared deviations the sum
+    ``(N^3 - sum g^3) / 12`` over groups of ``g`` equal ones: the correction for ties.
+    """
+    levels = first.levels(drawn), second.levels(drawn)
+    size = drawn.sum(axis=0)
+    products = np.einsum("nb,nb->b", drawn * first.among(levels[0]), second.among(levels[1]))
+    squares = [(size**3 - np.einsum("nb,nb->b", level**2, level)) / 12 for level in levels]
+    return np.stack([products - size**3 / 4, *squares])
+
+
+def _fitted_sums(drawn: Array, first: _Ranks, second: _Ranks, basis: Array) -> Array:
+    """Return the same of what a weighted least-squares fit on the basis ``(tokens, functions)`` leaves of mid-ranks."""
+    ranks = [one.among(one.levels(drawn)) for one in (first, second)]
+    functions = basis.shape[1]
+    cross = (basis[:, :, None] * basis[:, None, :]).reshape(len(basis), -1)
+    gram = np.moveaxis((cross.T @ drawn).reshape(functions, functions, -1), -1, 0)
+    weighted = [drawn * column for column in ranks]
+    fits = [(basis.T @ column).T for column in weighted]
+    slopes = _solved(gram, np.stack(fits, axis=-1))
+    pairs = ((0, 1), (0, 0), (1, 1))
+    whole = [np.einsum("nb,nb->b", weighted[i], ranks[j]) for i, j in pairs]
+    fitted = [np.einsum("bp,bp->b", fits[i], slopes[..., j]) for i, j in pairs]
+    return np.stack(whole) - np.stack(fitted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,12 +418,17 @@ class _Ranks:
             starts=starts if has_ties else None,
         )
 
-    def among(self, drawn: Array) -> Array:
-        """Return mid-ranks, less a half, in resamples that draw the values so often, ``(values, resamples)``."""
-        level = drawn if self.order is None else drawn[self.order]
-        if self.starts is not None:
-            level = np.add.reduceat(level, self.starts, axis=0)
-        below = _running(level)
+    def levels(self, drawn: Array) -> Array:
+        """Return how often each distinct value was drawn, in ascending order, ``(distinct, resamples)``."""
+        level: Array = drawn if self.order is None else drawn[self.order]
+        if self.starts is None:
+            return level
+        sums: Array = np.add.reduceat(level, self.starts, axis=0)
+        return sums
+
+    def among(self, levels: Array) -> Array:
+        """Return each value's mid-rank, less a half, among those drawn, ``(values, resamples)``."""
+        below = _running(levels)
         return below if self.back is None else below[self.back]
 
 

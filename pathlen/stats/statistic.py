@@ -325,7 +325,8 @@ class Smooth(Statistic):
     def _replicated(self, units: Units, count: int, seed: int) -> Array:
         if self.reranked is not None and units is not self.passages:
             parts = counts(units.count, count, seed, 8 * self.passages.rows)
-            each = [self.reranked(np.repeat(part, units.lengths, axis=1)) for part in parts]
+            single = units.count == self.passages.rows
+            each = [self.reranked(part if single else np.repeat(part, units.lengths, axis=1)) for part in parts]
             return np.concatenate(each)
         sums = units.sums(self.moments).reshape(len(self.moments), self._cells, units.count)
         return replicated(sums, self.function, replicates=count, seed=seed)
@@ -337,11 +338,7 @@ class Smooth(Statistic):
         if self.scale != other.scale:
             raise ValueError(f"a contrast needs one scale, but {self.scale!r} and {other.scale!r} were given")
         mine, theirs = self.passages, other.passages
-        if (
-            mine.identity != theirs.identity
-            or mine.starts.tolist() != theirs.starts.tolist()
-            or mine.rows != theirs.rows
-        ):
+        if not mine.same_rows(theirs):
             raise ValueError(
                 "a contrast needs the same tokens on both sides, but "
                 f"{mine.rows} tokens in {mine.count} passages and {theirs.rows} in {theirs.count} with other bounds or labels "
