@@ -395,7 +395,8 @@ def _fitted_sums(drawn: Array, first: _Ranks, second: _Ranks, basis: Array) -> A
     pairs = ((0, 1), (0, 0), (1, 1))
     whole = [np.einsum("nb,nb->b", weighted[i], ranks[j]) for i, j in pairs]
     fitted = [np.einsum("bp,bp->b", fits[i], slopes[..., j]) for i, j in pairs]
-    return np.stack(whole) - np.stack(fitted)
+    left: Array = np.stack(whole) - np.stack(fitted)
+    return left
 
 
 @dataclass(frozen=True, slots=True)
