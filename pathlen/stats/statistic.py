@@ -324,7 +324,7 @@ class Smooth(Statistic):
 
     def _replicated(self, units: Units, count: int, seed: int) -> Array:
         if self.reranked is not None and units is not self.passages:
-            parts = counts(units.count, count, seed, 8 * self.passages.rows)
+            parts = counts(units.count, count, seed, 5 * self.passages.rows)
             single = units.count == self.passages.rows
             each = [self.reranked(part if single else np.repeat(part, units.lengths, axis=1)) for part in parts]
             return np.concatenate(each)
