@@ -288,8 +288,7 @@ def detectable(estimate: Estimate, region: Region) -> str:
 
 def needed(estimate: Estimate, region: Region) -> str:
     """Return how many tokens would decide, in words; empty where that can't be said, or the interval crosses no edge."""
-    crossed = [edge for edge in (region.low, region.high) if estimate.low <= edge <= estimate.high]
-    tokens = [found for edge in crossed if (found := tokens_to_decide(estimate, edge)) is not None]
+    tokens = [found for edge in _crossed(estimate, region) if (found := tokens_to_decide(estimate, edge)) is not None]
     if not tokens:
         return ""
     passages = passages_in(max(tokens), estimate)
@@ -297,9 +296,12 @@ def needed(estimate: Estimate, region: Region) -> str:
     return f"about {_two_digits(max(tokens)):,}{more} would decide, were the value what it seems"
 
 
+def _crossed(estimate: Estimate, region: Region) -> list[float]:
+    return [edge for edge in (region.low, region.high) if estimate.low <= edge <= estimate.high]
+
+
 def _what_would_settle(estimate: Estimate, region: Region) -> str:
-    crossed = [edge for edge in (region.low, region.high) if estimate.low <= edge <= estimate.high]
-    parts = [f"the interval crosses {' and '.join(f'{edge:g}' for edge in crossed)}"]
+    parts = [f"the interval crosses {' and '.join(f'{edge:g}' for edge in _crossed(estimate, region))}"]
     if could := detectable(estimate, region):
         parts.append(f"{estimate.n:,} tokens like these {could}")
     if more := needed(estimate, region):

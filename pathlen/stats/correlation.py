@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,9 +28,9 @@ from scipy.stats import rankdata
 
 from pathlen.errors import UndefinedEstimate
 from pathlen.stats.statistic import Smooth
-from pathlen.stats.units import Passages, checked, checked_trend
+from pathlen.stats.units import Passages, checked, checked_trend, is_rounding, trend_basis
 
-__all__ = ["partial", "pearson", "pooled_pearson", "spearman", "winsorised"]
+__all__ = ["fisher_gradient", "fisher_z", "partial", "pearson", "pooled_pearson", "spearman", "winsorised"]
 
 Array = NDArray[np.float64]
 
@@ -98,7 +99,6 @@ def spearman(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike, trend: int = 1) 
         return ranked
 
     first, second = (passages.within(ranks, column) for column in (one, two))
-    found = _correlation(name, first, second, passages, trend)
     (own, own_size), (mate, mate_size) = (
         _standardised(name, label, ranked, passages, trend) for label, ranked in (("x", first), ("y", second))
     )
@@ -107,12 +107,16 @@ def spearman(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike, trend: int = 1) 
         own**2 + 2 * _swayed(first, own, passages) / own_size,
         mate**2 + 2 * _swayed(second, mate, passages) / mate_size,
     )
-    pairs = zip(*np.broadcast_arrays(np.atleast_2d(one), np.atleast_2d(two)), strict=True)
-    each = [_reranked(first, second, passages, trend) for first, second in pairs]
+
+    @cache
+    def each() -> list[Callable[[Array], Array]]:
+        pairs = zip(*np.broadcast_arrays(np.atleast_2d(one), np.atleast_2d(two)), strict=True)
+        return [_reranked(x, y, passages, trend) for x, y in pairs]
+
     return replace(
-        found,
+        _of_products(name, own, mate, passages),
         sways=np.stack(np.broadcast_arrays(*parts)),
-        reranked=lambda weights: np.stack([anew(weights) for anew in each], axis=1),
+        reranked=lambda weights: np.stack([anew(weights) for anew in each()], axis=1),
     )
 
 
@@ -204,19 +208,12 @@ def partial(x: ArrayLike, y: ArrayLike, *, given: Sequence[ArrayLike], passage: 
     def parts(total: Array) -> tuple[Array, Array]:
         gram = np.moveaxis(total, 0, -1).reshape(*total.shape[1:], size, size)
         slopes = _solved(gram[..., 2:, 2:], gram[..., 2:, :2])
-        left_over = gram[..., :2, :2] - gram[..., :2, 2:] @ slopes
-        return left_over, np.swapaxes(slopes, -1, -2)
-
-    def function(total: Array) -> Array:
-        left_over, _ = parts(total)
-        z: Array = np.arctanh(left_over[..., 0, 1] / np.sqrt(left_over[..., 0, 0] * left_over[..., 1, 1]))
-        return z
+        left = gram[..., :2, :2] - gram[..., :2, 2:] @ slopes
+        return np.stack([left[..., 0, 1], left[..., 0, 0], left[..., 1, 1]]), np.swapaxes(slopes, -1, -2)
 
     def gradient(total: Array) -> Array:
         left_over, slopes = parts(total)
-        by_xy, by_xx, by_yy = _fisher_gradient(
-            np.stack([left_over[..., 0, 1], left_over[..., 0, 0], left_over[..., 1, 1]])
-        )
+        by_xy, by_xx, by_yy = fisher_gradient(left_over)
         inner = np.stack([np.stack([by_xx, by_xy], -1), np.stack([np.zeros_like(by_xy), by_yy], -1)], -2)
         # A change of G changes A by B dG B', with B = (1, -slopes).
         outer = np.concatenate([np.broadcast_to(np.eye(2), (*slopes.shape[:-1], 2)), -slopes], axis=-1)
@@ -224,7 +221,12 @@ def partial(x: ArrayLike, y: ArrayLike, *, given: Sequence[ArrayLike], passage: 
         return np.moveaxis(slope.reshape(*total.shape[1:], -1), -1, 0)
 
     return Smooth(
-        name=name, moments=products, function=function, gradient=gradient, scale="fisher z", passages=passages
+        name=name,
+        moments=products,
+        function=lambda total: fisher_z(parts(total)[0]),
+        gradient=gradient,
+        scale="fisher z",
+        passages=passages,
     )
 
 
@@ -241,10 +243,10 @@ def pooled_pearson(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike) -> Smooth:
     # Moving and scaling a column changes no correlation, and keeps the sums well conditioned.
     moved = []
     for label, column in zip("xy", columns, strict=True):
-        spread = column.std(axis=-1, keepdims=True)
-        if not (spread > 1e-12 * np.abs(column).max(axis=-1, keepdims=True)).all():
+        spread = column.std(axis=-1)
+        if is_rounding(spread, column):
             raise UndefinedEstimate(f"pooled Pearson r is undefined: column {label} is constant")
-        moved.append((column - column.mean(axis=-1, keepdims=True)) / spread)
+        moved.append((column - column.mean(axis=-1, keepdims=True)) / spread[..., None])
     one, two = moved
 
     def central(total: Array) -> Array:
@@ -253,7 +255,7 @@ def pooled_pearson(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike) -> Smooth:
 
     def gradient(total: Array) -> Array:
         n, x, y, *_ = total
-        by_xy, by_xx, by_yy = _fisher_gradient(central(total))
+        by_xy, by_xx, by_yy = fisher_gradient(central(total))
         by_n = (x * y * by_xy + x**2 * by_xx + y**2 * by_yy) / n**2
         by_x = -(y * by_xy + 2 * x * by_xx) / n
         by_y = -(x * by_xy + 2 * y * by_yy) / n
@@ -262,7 +264,7 @@ def pooled_pearson(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike) -> Smooth:
     return Smooth(
         name="Pearson r, all rows pooled",
         moments=np.stack(np.broadcast_arrays(np.ones_like(one), one, two, one * two, one**2, two**2)),
-        function=lambda total: np.arctanh(_r(central(total))),
+        function=lambda total: fisher_z(central(total)),
         gradient=gradient,
         scale="fisher z",
         passages=passages,
@@ -276,33 +278,39 @@ def _named(what: str, trend: int) -> str:
 
 def _standardised(name: str, label: str, column: Array, passages: Passages, trend: int) -> tuple[Array, Array]:
     """Return what is left of a column without mean and trend, over its root mean square, and that."""
-    rest = passages.detrended(column, checked_trend(trend))
-    size = np.sqrt(np.mean(rest**2, axis=-1, keepdims=True))
-    if not (size > 1e-12 * np.abs(column).max(axis=-1, keepdims=True)).all():
+    rest = passages.detrended(column, trend)
+    size = np.sqrt(np.mean(rest**2, axis=-1))
+    if is_rounding(size, column):
         kept = "constant" if trend == 0 else "nothing but a trend"
         raise UndefinedEstimate(f"{name} is undefined: column {label} is {kept} within every passage")
-    return rest / size, size
+    return rest / size[..., None], size[..., None]
 
 
 def _correlation(name: str, x: Array, y: Array, passages: Passages, trend: int) -> Smooth:
     (one, _), (two, _) = (_standardised(name, label, column, passages, trend) for label, column in (("x", x), ("y", y)))
+    return _of_products(name, one, two, passages)
+
+
+def _of_products(name: str, one: Array, two: Array, passages: Passages) -> Smooth:
+    """Return the correlation of columns that nothing needs to be taken out of any more."""
     return Smooth(
         name=name,
         moments=np.stack(np.broadcast_arrays(one * two, one**2, two**2)),
-        function=lambda total: np.arctanh(_r(total)),
-        gradient=_fisher_gradient,
+        function=fisher_z,
+        gradient=fisher_gradient,
         scale="fisher z",
         passages=passages,
     )
 
 
-def _r(total: Array) -> Array:
-    r: Array = total[0] / np.sqrt(total[1] * total[2])
-    return r
+def fisher_z(total: Array) -> Array:
+    """Return ``z = atanh r`` with ``r = S_xy / sqrt(S_xx S_yy)`` of totals ``(xy, xx, yy)``."""
+    z: Array = np.arctanh(total[0] / np.sqrt(total[1] * total[2]))
+    return z
 
 
-def _fisher_gradient(total: Array) -> Array:
-    """``dz = dr / (1 - r^2)`` with ``dr = dS_xy / sqrt(S_xx S_yy) - r / 2 (dS_xx / S_xx + dS_yy / S_yy)``."""
+def fisher_gradient(total: Array) -> Array:
+    """Return the slopes of `fisher_z`: ``dz = dr / (1 - r^2)`` with ``dr = dS_xy / sqrt(S_xx S_yy) - r / 2 (dS_xx / S_xx + dS_yy / S_yy)``."""
     root = np.sqrt(total[1] * total[2])
     r = total[0] / root
     steep = 1 / (1 - r**2)
@@ -349,8 +357,7 @@ def _reranked(x: Array, y: Array, passages: Passages, trend: int) -> Callable[[A
     for rows in passages.slices:
         first, second = (np.unique(column[rows], return_inverse=True)[1] for column in (x, y))
         order = np.argsort(first, kind="stable")  # the first column's ranks then need no sorting, nor any way back
-        place = np.linspace(-1, 1, len(order))[order] if len(order) > 1 else np.zeros(1)
-        basis: Array = np.polynomial.legendre.legvander(place, min(trend, len(place) - 1)).astype(np.float64)
+        basis = trend_basis(len(order), trend)[order]
         plans.append((rows.start + order, _Ranks.of(first[order]), _Ranks.of(second[order]), basis))
 
     def function(weights: Array) -> Array:
@@ -367,8 +374,7 @@ def _reranked(x: Array, y: Array, passages: Passages, trend: int) -> Callable[[A
             with np.errstate(all="ignore"):
                 totals += np.where(size > 0, sums / size**2, 0.0)  # a passage may not be drawn at all
         with np.errstate(all="ignore"):
-            z: Array = np.arctanh(_r(totals))
-        return z
+            return fisher_z(totals)
 
     return function
 

@@ -164,9 +164,16 @@ class Estimate:
             value, low, high = (f"{round(number, decimals) + 0.0:.{decimals}f}" for number in numbers)
         return value, low, high
 
+    @property
+    def sample(self) -> str:
+        """What the number was made of, in words: ``"6,163 tokens in 14 passages"``."""
+        tokens = f"{self.n:,} tokens"
+        if self.unit == "census":
+            return tokens
+        return f"{tokens} in {self.units:,} {self.unit.removesuffix('s') if self.units == 1 else self.unit}"
+
     def __str__(self) -> str:
         value, low, high = self.digits
         if self.unit == "census":
-            return f"{value} ({self.n:,} tokens, all of them)"
-        unit = self.unit.removesuffix("s") if self.units == 1 else self.unit
-        return f"{value} [{low}, {high}] ({self.n:,} tokens in {self.units:,} {unit})"
+            return f"{value} ({self.sample}, all of them)"
+        return f"{value} [{low}, {high}] ({self.sample})"

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from pathlen.errors import UndefinedEstimate
 from pathlen.stats.census import BLOCK, rare
 from pathlen.stats.statistic import FEWEST_PASSAGES, Smooth, Statistic
-from pathlen.stats.units import blocks_of, checked
+from pathlen.stats.units import blocks_of, checked, is_rounding
 
 __all__ = ["cliffs_delta", "head_cancellation", "log_slope", "mean", "ratio", "share", "variation"]
 
@@ -36,7 +36,7 @@ def mean(values: ArrayLike, *, passage: ArrayLike) -> Smooth:
 
     """
     passages, (column,) = checked(passage, values=values)
-    if not (np.ptp(column, axis=-1) > 1e-12 * np.abs(column).max(axis=-1)).all():
+    if is_rounding(np.ptp(column, axis=-1), column):
         raise UndefinedEstimate("the mean does not vary between tokens, so it has no interval")
     middle = column.mean(axis=-1)  # sums of deviations are exact where the mean is large beside them
     return Smooth(

@@ -25,7 +25,7 @@ from pathlen.errors import UndefinedEstimate
 from pathlen.stats.estimate import Estimate
 from pathlen.stats.sampling import Bounds, Sampling
 from pathlen.stats.scales import SCALES
-from pathlen.stats.statistic import FEWEST_PASSAGES, REPLICATES, Resampled, Smooth, Statistic
+from pathlen.stats.statistic import FEWEST_PASSAGES, REPLICATES, Resampled, Smooth, Statistic, cautions
 from pathlen.stats.units import By
 
 __all__ = ["Simultaneous", "holm", "largest_difference", "largest_excess", "simultaneous", "strongest"]
@@ -188,7 +188,7 @@ def largest_difference(statistics: Sequence[Statistic]) -> Statistic:
     if len(statistics) < 2:
         raise ValueError(f"a difference needs two statistics or more, but {len(statistics)} was given")
     name = f"largest difference between {len(statistics)} of {statistics[0].name}"
-    pairs = [_smooth(one.minus(other)) for one, other in combinations(statistics, 2)]
+    pairs = [one.minus(other) for one, other in combinations(statistics, 2)]
     return _Extreme(name=name, parts=pairs, signed=False)
 
 
@@ -216,7 +216,7 @@ def largest_excess(statistic: Statistic, others: Sequence[Statistic]) -> Statist
     """
     if not others:
         raise ValueError("a comparison needs at least one other statistic, but none was given")
-    parts = [_smooth(statistic.minus(other)) for other in others]
+    parts = [statistic.minus(other) for other in others]
     return _Extreme(name=f"largest excess of {statistic.name} over the others'", parts=parts, signed=True)
 
 
@@ -226,13 +226,9 @@ def strongest(statistic: Statistic) -> Statistic:
     ``max_k |theta_k|``, carried back from the statistic's scale: for correlations, the strongest one, whichever its sign.
     The interval is simultaneous, as in `largest_difference`.
     """
-    return _Extreme(name=f"strongest {statistic.name}", parts=[_smooth(statistic)], signed=False)
-
-
-def _smooth(statistic: Statistic) -> Smooth:
     if not isinstance(statistic, Smooth):
         raise TypeError(f"numbers are judged together from their resamples, but {statistic.name} has none")
-    return statistic
+    return _Extreme(name=f"strongest {statistic.name}", parts=[statistic], signed=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,6 +264,6 @@ class _Extreme(Statistic):
             method="simultaneous intervals, studentised bootstrap",
             replicates=replicates,
             seed=seed,
-            caution="; ".join(dict.fromkeys(one.caution for one in self.parts if one.caution)),
+            caution=cautions(*(one.caution for one in self.parts)),
         )
         return Bounds(value=back(float(size.max())), ends=ends, blank=blank, floor=1 / (len(together.scores) + 1))

@@ -23,9 +23,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pathlen.errors import UndefinedEstimate
+from pathlen.stats.correlation import fisher_gradient, fisher_z
 from pathlen.stats.serial import long_run_variance
 from pathlen.stats.statistic import FEWEST_PASSAGES
-from pathlen.stats.units import Passages, checked, checked_trend
+from pathlen.stats.units import Passages, checked, checked_trend, is_rounding
 
 __all__ = ["Null", "exchanged", "shifted"]
 
@@ -156,29 +157,26 @@ def _prepared(x: ArrayLike, y: ArrayLike, passage: ArrayLike, trend: int, draws:
     passages, (one, two) = checked(passage, x=np.atleast_2d(np.asarray(x)), y=y)
     left = [passages.detrended(column, trend) for column in (one, two)]
     for label, column, given in zip("xy", left, (one, two), strict=True):
-        if not (column.std(axis=-1) > 1e-12 * np.abs(given).max(axis=-1)).all():
+        if is_rounding(column.std(axis=-1), given):
             raise UndefinedEstimate(f"column {label} holds nothing but a trend within every passage")
     return passages, left[0], left[1]
 
 
 def _between(sums: Array) -> Array:
     """Return scores ``(draws, cells)`` from sums of products ``(3, cells, draws, passages)``, studentised between passages."""
-    xy, xx, yy = sums.sum(axis=-1, keepdims=True)
-    r = xy / np.sqrt(xx * yy)
-    influence = sums[0] / np.sqrt(xx * yy) - r / 2 * (sums[1] / xx + sums[2] / yy)
-    count = sums.shape[-1]
-    error = np.sqrt(count / (count - 1) * np.sum(influence**2, axis=-1)) / (1 - r[..., 0] ** 2)
-    scores: Array = (np.arctanh(r[..., 0]) / error).T
+    total, count = sums.sum(axis=-1), sums.shape[-1]
+    influence = np.einsum("k...,k...p->...p", fisher_gradient(total), sums)
+    error = np.sqrt(count / (count - 1) * np.sum(influence**2, axis=-1))
+    scores: Array = (fisher_z(total) / error).T
     return scores
 
 
 def _alone(x: Array, y: Array, passages: Passages) -> Array:
     """Return scores ``(cells,)`` studentised by the long-run variance."""
-    xx, yy = np.sum(x**2, axis=-1), y @ y
-    r = x @ y / np.sqrt(xx * yy)
-    influence = x * y / np.sqrt(xx * yy)[:, None] - (r / 2)[:, None] * (x**2 / xx[:, None] + y**2 / yy)
-    variance, _ = long_run_variance(influence, passages)
-    scores: Array = np.arctanh(r) * (1 - r**2) / np.sqrt(variance)
+    products = np.stack(np.broadcast_arrays(x * y, x**2, y**2))
+    total = products.sum(axis=-1)
+    variance, _ = long_run_variance(np.einsum("k...,k...n->...n", fisher_gradient(total), products), passages)
+    scores: Array = fisher_z(total) / np.sqrt(variance)
     return scores
 
 

@@ -71,15 +71,24 @@ def _drawn(units: int, replicates: int, seed: int) -> Iterator[NDArray[np.intp]]
 
 def replicated(sums: Array, function: Callable[[Array], Array], *, replicates: int, seed: int) -> Array:
     """Return each resample's statistic ``theta*``, shape ``(replicates, cells)``; arguments as in `studentised`."""
-    moments, cells, units = sums.shape
-    design = np.ascontiguousarray(sums.reshape(-1, units).T)
-    values, start = np.empty((replicates, cells)), 0
-    for chunk in counts(units, replicates, seed, design.shape[1]):
-        totals = (chunk @ design).reshape(len(chunk), moments, cells).transpose(1, 0, 2)
+    values = np.empty((replicates, sums.shape[1]))
+    for here, _, totals in _totals(sums, replicates, seed):
         with np.errstate(all="ignore"):
-            values[start : start + len(chunk)] = function(totals)
-        start += len(chunk)
+            values[here] = function(totals)
     return values
+
+
+def _totals(columns: Array, replicates: int, seed: int) -> Iterator[tuple[slice, Array, Array]]:
+    """Yield which resamples, their counts, and their totals of columns ``(columns, cells, units)``.
+
+    Totals have the shape ``(columns, resamples, cells)``.
+    """
+    kinds, cells, units = columns.shape
+    design = np.ascontiguousarray(columns.reshape(-1, units).T)
+    start = 0
+    for chunk in counts(units, replicates, seed, design.shape[1]):
+        yield slice(start, start + len(chunk)), chunk, (chunk @ design).reshape(-1, kinds, cells).transpose(1, 0, 2)
+        start += len(chunk)
 
 
 def studentised(
@@ -111,12 +120,9 @@ def studentised(
     """
     moments, cells, units = sums.shape
     pairs = [(i, j) for i in range(moments) for j in range(i, moments)] if moments <= MOST_PAIRED else []
-    design = np.stack([*sums, *(sums[i] * sums[j] for i, j in pairs)]).reshape(-1, units).T.copy()
-    scores, start = np.empty((replicates, cells)), 0
-    for chunk in counts(units, replicates, seed, design.shape[1]):
-        here = slice(start, start + len(chunk))
-        start = here.stop
-        product = (chunk @ design).reshape(len(chunk), -1, cells).transpose(1, 0, 2)
+    columns = np.stack([*sums, *(sums[i] * sums[j] for i, j in pairs)])
+    scores = np.empty((replicates, cells))
+    for here, chunk, product in _totals(columns, replicates, seed):
         totals = product[:moments]
         with np.errstate(all="ignore"):
             slope = gradient(totals)

@@ -45,7 +45,7 @@ from pathlen.stats.scales import SCALES
 from pathlen.stats.serial import block_length, long_run_variance, pooled_lag_one
 from pathlen.stats.units import By, Passages, Units, blocks_of
 
-__all__ = ["FEWEST_PASSAGES", "FEWEST_TOKENS", "REPLICATES", "Resampled", "Smooth", "Statistic"]
+__all__ = ["FEWEST_PASSAGES", "FEWEST_TOKENS", "REPLICATES", "Resampled", "Smooth", "Statistic", "cautions"]
 
 REPLICATES = 9999  # with it the ends of 90 and 95 % intervals are replicates, nothing is interpolated
 FEWEST_REPLICATES = 199
@@ -105,7 +105,7 @@ class Statistic(ABC):
         """
         return self.sampling(by=by, seed=seed, replicates=replicates).estimate(level)
 
-    def minus(self, other: Statistic) -> Statistic:
+    def minus(self, other: Statistic) -> Smooth:
         """Return the paired contrast ``self - other`` on their common scale.
 
         Raises
@@ -116,7 +116,7 @@ class Statistic(ABC):
             If the two differ in scale or are not of the same tokens.
 
         """
-        raise TypeError(f"a contrast needs two resampled statistics, but {self.name} and {other.name} were given")
+        raise _no_contrast(self, other)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +127,8 @@ class Resampled:
     ----------
     value, error : ndarray, shape (cells,)
         Each with its standard error.
+    influences : ndarray, shape (cells, rows)
+        Of each token.
     scores : ndarray, shape (replicates, cells), or None
         ``(theta* - theta) / se*`` of each resample, a row of one resample across all cells; None where nothing was
         resampled.
@@ -137,6 +139,7 @@ class Resampled:
 
     value: Array
     error: Array
+    influences: Array
     scores: Array | None
     freedom: float
     units: Units
@@ -234,18 +237,15 @@ class Smooth(Statistic):
     def samplings(self, *, by: By | None = None, seed: int = 0, replicates: int = REPLICATES) -> list[Sampling]:
         """Return `sampling` for each of the numbers side by side, all from the same resamples."""
         found = self.resampled(by=by, seed=seed, replicates=replicates)
-        influences = np.atleast_2d(self.influences())
-        alone = np.sum(influences**2, axis=-1)
+        alone = np.sum(found.influences**2, axis=-1)
         samplings: list[Sampling] = []
         for cell in range(self._cells):
             try:
                 pivot = found.pivot(cell)
             except UndefinedEstimate as error:
                 raise UndefinedEstimate(f"{self.name}: {error}") from error
-            serial = pooled_lag_one(influences[cell], self.passages)
-            cautions = [self.caution]
-            if found.scores is None and serial is not None and serial > STRONG_DEPENDENCE:
-                cautions.append(SERIES_CAUTION)
+            serial = pooled_lag_one(found.influences[cell], self.passages)
+            is_strong = found.scores is None and serial is not None and serial > STRONG_DEPENDENCE
             blank = given(
                 Estimate,
                 statistic=self.name,
@@ -257,7 +257,7 @@ class Smooth(Statistic):
                 autocorrelation=serial,
                 replicates=0 if found.scores is None else len(found.scores),
                 seed=found.seed,
-                caution="; ".join(filter(None, cautions)),
+                caution=cautions(self.caution, SERIES_CAUTION if is_strong else ""),
             )
             one = Studentised(
                 value=float(found.value[cell]),
@@ -288,20 +288,22 @@ class Smooth(Statistic):
         if by is None and self.passages.count < FEWEST_PASSAGES:
             return self._as_series(value)
         units = self._units(by or "passages", block)
-        sums = units.sums(self.moments).reshape(len(self.moments), self._cells, units.count)
+        influences = np.atleast_2d(self.influences())
         # A whole passage brings its ranks and pairs along; a part of one would change those of the rest.
-        influences = self._weighed(self.moments) if units is self.passages else self.influences()
-        by_unit = units.sums(np.atleast_2d(influences))
+        is_whole = self.sways is not None and units is self.passages
+        by_unit = units.sums(np.atleast_2d(self._weighed(self.moments)) if is_whole else influences)
         error = self._error(np.sqrt(units.count / (units.count - 1) * np.sum(by_unit**2, axis=-1)), units)
         method = f"studentised bootstrap of {units.name}, quantiles averaged with Student's"
         if self.reranked is not None and by in ("blocks", "tokens"):
             scores = (self._replicated(units, replicates, seed) - value) / error
             method = f"bootstrap of {units.name}, ranked anew in every resample"
         else:
+            sums = self._sums(units)
             scores = studentised(sums, self.function, self.gradient, value, replicates=replicates, seed=seed)
         return Resampled(
             value=value,
             error=error,
+            influences=influences,
             scores=scores,
             freedom=float(units.count - 1),
             units=units,
@@ -328,13 +330,15 @@ class Smooth(Statistic):
             single = units.count == self.passages.rows
             each = [self.reranked(part if single else np.repeat(part, units.lengths, axis=1)) for part in parts]
             return np.concatenate(each)
-        sums = units.sums(self.moments).reshape(len(self.moments), self._cells, units.count)
-        return replicated(sums, self.function, replicates=count, seed=seed)
+        return replicated(self._sums(units), self.function, replicates=count, seed=seed)
+
+    def _sums(self, units: Units) -> Array:
+        return units.sums(self.moments).reshape(len(self.moments), self._cells, units.count)
 
     def minus(self, other: Statistic) -> Smooth:
         """Return the paired contrast as `Statistic.minus` says."""
         if not isinstance(other, Smooth):
-            raise TypeError(f"a contrast needs two resampled statistics, but {self.name} and {other.name} were given")
+            raise _no_contrast(self, other)
         if self.scale != other.scale:
             raise ValueError(f"a contrast needs one scale, but {self.scale!r} and {other.scale!r} were given")
         mine, theirs = self.passages, other.passages
@@ -363,7 +367,7 @@ class Smooth(Statistic):
             scale="identity",
             reranked=reranked,
             n=min(self.tokens, other.tokens),
-            caution="; ".join(dict.fromkeys(one.caution for one in (self, other) if one.caution)),
+            caution=cautions(self.caution, other.caution),
         )
 
     @property
@@ -411,10 +415,12 @@ class Smooth(Statistic):
                 f"but {self.passages.count} passages with {self.passages.rows} tokens were given"
             )
         texts = Units(starts=self.passages.starts, rows=self.passages.rows, name="texts")
-        variance, freedom = long_run_variance(np.atleast_2d(self.influences()), self.passages)
+        influences = np.atleast_2d(self.influences())
+        variance, freedom = long_run_variance(influences, self.passages)
         return Resampled(
             value=value,
             error=self._error(np.sqrt(variance), texts),
+            influences=influences,
             scores=None,
             freedom=freedom,
             units=texts,
@@ -444,6 +450,15 @@ class Smooth(Statistic):
                 f"(standard error {error.min()})"
             )
         return error
+
+
+def cautions(*given: str) -> str:
+    """Return cautions as one, each once and empty ones left out."""
+    return "; ".join(dict.fromkeys(filter(None, given)))
+
+
+def _no_contrast(one: Statistic, other: Statistic) -> TypeError:
+    return TypeError(f"a contrast needs two resampled statistics, but {one.name} and {other.name} were given")
 
 
 def _side_by_side(one: Array, other: Array) -> Array:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pathlen.errors import UndefinedEstimate
 
-__all__ = ["By", "Passages", "Units", "blocks_of", "checked", "checked_trend"]
+__all__ = ["By", "Passages", "Units", "blocks_of", "checked", "checked_trend", "is_rounding", "trend_basis"]
 
 MOST_TREND = 3
 By = Literal["passages", "blocks", "tokens"]
@@ -119,13 +119,26 @@ class Passages(Units):
         """Return columns without each passage's own polynomial in the position of that degree; 0 removes means only."""
 
         def left_over(values: Array) -> Array:
-            # Legendre polynomials are nearly orthogonal on a grid; a passage of few rows can bear only a low degree.
-            place = np.linspace(-1, 1, values.shape[-1]) if values.shape[-1] > 1 else np.zeros(1)
-            basis, _ = np.linalg.qr(np.polynomial.legendre.legvander(place, min(trend, values.shape[-1] - 1)))
+            basis, _ = np.linalg.qr(trend_basis(values.shape[-1], trend))
             rest: Array = values - (values @ basis) @ basis.T
             return rest
 
         return self.within(left_over, columns)
+
+
+def trend_basis(rows: int, trend: int) -> Array:
+    """Return polynomials up to a degree in the position of a passage's rows, ``(rows, functions)``.
+
+    Legendre's are nearly orthogonal on a grid; a passage of few rows can bear only a low degree.
+    """
+    place = np.linspace(-1, 1, rows) if rows > 1 else np.zeros(1)
+    basis: Array = np.polynomial.legendre.legvander(place, min(trend, rows - 1)).astype(np.float64)
+    return basis
+
+
+def is_rounding(size: Array, column: Array) -> bool:
+    """Whether a spread, one per column ``(..., rows)``, is no more than the rounding of the column's values."""
+    return not (size > 1e-12 * np.abs(column).max(axis=-1)).all()
 
 
 def checked_trend(trend: int) -> int:
