@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from pathlen.claims import Claim as Claim
     from pathlen.claims import Finding as Finding
     from pathlen.claims import claim as claim
+    from pathlen.controls import PLANTED as PLANTED
+    from pathlen.controls import SHIFTED as SHIFTED
+    from pathlen.controls import SHUFFLED as SHUFFLED
+    from pathlen.controls import UNTRAINED as UNTRAINED
+    from pathlen.controls import Control as Control
     from pathlen.errors import InvalidClaim as InvalidClaim
+    from pathlen.errors import InvalidLock as InvalidLock
     from pathlen.errors import InvalidRecord as InvalidRecord
     from pathlen.errors import InvalidText as InvalidText
     from pathlen.errors import ModelMismatch as ModelMismatch
@@ -49,6 +55,10 @@ if TYPE_CHECKING:
     from pathlen.stats import winsorised as winsorised
     from pathlen.traces import Trace as Trace
     from pathlen.traces import trace as trace
+    from pathlen.universes import LAST_STEP_AND_NEXT_TOKEN as LAST_STEP_AND_NEXT_TOKEN
+    from pathlen.universes import Choice as Choice
+    from pathlen.universes import Multiverse as Multiverse
+    from pathlen.universes import Option as Option
     from pathlen.verdicts import Region as Region
     from pathlen.verdicts import Verdict as Verdict
     from pathlen.verdicts import above as above
@@ -59,8 +69,10 @@ SMALL, MEDIUM, LARGE, XL = SIZES = ("small", "medium", "large", "xl")
 
 _HOME = {
     "claims": ("Claim", "Finding", "claim"),
+    "controls": ("PLANTED", "SHIFTED", "SHUFFLED", "UNTRAINED", "Control"),
     "errors": (
         "InvalidClaim",
+        "InvalidLock",
         "InvalidRecord",
         "InvalidText",
         "ModelMismatch",
@@ -94,6 +106,7 @@ _HOME = {
         "winsorised",
     ),
     "traces": ("Trace", "trace"),
+    "universes": ("LAST_STEP_AND_NEXT_TOKEN", "Choice", "Multiverse", "Option"),
     "verdicts": ("Region", "Verdict", "above", "below", "within"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

@@ -3,14 +3,15 @@
 A claim is a function whose docstring is the sentence, whose decorator says where the sentence should hold and in
 which region the number must lie, and whose body returns the statistic::
 
-    @claim(sizes=[SMALL], section="3.2", expect=below(0.0))
+    @claim(sizes=[SMALL], section="3.2", expect=below(0.0), controls=[UNTRAINED, SHIFTED])
     def test_small_negative(measured):
         \"\"\"In Small, the shorter the last step, the larger the next token's logit.\"\"\"
         return pearson(measured.last_step, measured.next_logit, passage=measured.passage)
 
 The id is the function's name: ``test_small_negative`` is the claim ``small-negative``. A function whose name ends
 in ``_as_published`` is the published reading of the same claim; both stand side by side in every report. The
-body never sees the region, and the region stands before anything is measured.
+body never sees the region, and the region stands before anything is measured. Controls say where the claim must *not*
+come out supported (`pathlen.controls`); without one, support could mean nothing, so a claim has to name some.
 """
 
 from __future__ import annotations
@@ -18,34 +19,45 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from pathlen import SIZES
+from pathlen.attribution import Attribution
+from pathlen.controls import Control, Tally
 from pathlen.errors import InvalidClaim, ModelMismatch, UndefinedEstimate
 from pathlen.stats.estimate import Estimate
 from pathlen.stats.power import passages_in, smallest_effect, smallest_margin, tokens_to_decide
 from pathlen.stats.scales import SCALES
-from pathlen.stats.statistic import Statistic
+from pathlen.stats.statistic import REPLICATES, Statistic
+from pathlen.stats.units import By
+from pathlen.universes import Curve, Multiverse
 from pathlen.verdicts import Logic, Region, Verdict
 
 __all__ = [
+    "FRAGILE",
     "NEGLIGIBLE",
+    "TOGETHER",
     "Claim",
     "Finding",
     "Reading",
     "claim",
     "declared",
     "detectable",
+    "decided",
     "evaluate",
     "is_negligible",
     "needed",
     "refuse_duplicates",
+    "vacuous_if",
 ]
 
 AS_PUBLISHED = "_as_published"
+FRAGILE = "fragile"
+TOGETHER = "together"  # the size of a finding about all sizes at once
 NEGLIGIBLE = "negligible"
 Reading = Literal["corrected", "as published"]
+CONTROLS = ", ".join(control.name for control in Control)
 
 Function = TypeVar("Function", bound=Callable[..., Statistic])
 
@@ -69,7 +81,17 @@ class Claim:
     expect : Region
         Where the number must lie for the sentence to be true.
     logic : str
-        ``"each"`` size for itself, or ``"all"`` of them together.
+        ``"each"`` size for itself; ``"all"`` of them together; or ``"differs"``: the number is the largest difference
+        between any two of them, on the same tokens.
+    controls : tuple of Control
+        Where the claim must not come out supported; see `pathlen.controls`.
+    unit : str or None
+        What is resampled: ``"passages"``, ``"blocks"`` or ``"tokens"``. Unless said, passages, and fewer than five texts are
+        read as a series.
+    universes : Multiverse or None
+        The choices behind the number, and its value for each way to make them.
+    needs : tuple of str
+        What the body asks for.
     true_by_construction : str
         Why the number could not have come out otherwise; empty if it could. Support is then vacuous.
     not_shown : str
@@ -83,7 +105,7 @@ class Claim:
     Raises
     ------
     InvalidClaim
-        If the sentence, the sizes or the region is missing, or a size is unknown.
+        If the sentence, the sizes, the region or the controls are missing, or a size is unknown.
 
     """
 
@@ -98,6 +120,10 @@ class Claim:
     not_shown: str = ""
     exploratory: bool = False
     negligible: Region | None = None
+    controls: tuple[Control, ...] = ()
+    unit: By | None = None
+    universes: Multiverse | None = None
+    needs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.sentence:
@@ -112,8 +138,23 @@ class Claim:
         for size in self.sizes:
             if size not in SIZES:
                 raise InvalidClaim(f"claim {self.id!r}: size must be one of {', '.join(SIZES)}, but {size!r} was given")
-        if self.logic not in ("each", "all"):
-            raise InvalidClaim(f"claim {self.id!r}: logic must be 'each' or 'all', but {self.logic!r} was given")
+        if self.logic not in ("each", "all", "differs"):
+            raise InvalidClaim(f"claim {self.id!r}: logic must be 'each', 'all' or 'differs', but {self.logic!r} was given")
+        if self.logic == "differs" and len(self.sizes) < 2:
+            raise InvalidClaim(f"claim {self.id!r}: 'differs' compares sizes, but only {', '.join(self.sizes)} was given")
+        if self.unit not in (None, "passages", "blocks", "tokens"):
+            raise InvalidClaim(
+                f"claim {self.id!r}: unit must be 'passages', 'blocks' or 'tokens', but {self.unit!r} was given"
+            )
+        for control in self.controls:
+            if not isinstance(control, Control):
+                raise InvalidClaim(f"claim {self.id!r}: controls must be out of {CONTROLS}, but {control!r} was given")
+        if not self.controls and not self.true_by_construction:
+            raise InvalidClaim(
+                f"claim {self.id!r} names no control, so nothing would tell support from what any network would give: say "
+                f"where it must not be supported, controls=[...] out of {CONTROLS}; or, if no network could refute it, "
+                "true_by_construction=\"why\""
+            )
         if self.negligible is not None and (self.expect.is_equivalence or not self.negligible.is_equivalence):
             raise InvalidClaim(
                 f"claim {self.id!r}: negligible says which numbers too small to matter a direction may still hold for, so it "
@@ -122,7 +163,14 @@ class Claim:
 
     def speaks_about(self, size: str) -> bool:
         """Whether the claim is made about a size; one made about every size is made about any other model too."""
+        if self.logic == "differs":
+            return size == TOGETHER
         return size in self.sizes or set(self.sizes) == set(SIZES)
+
+    @property
+    def compares_sizes(self) -> bool:
+        """Whether the claim is about size: more than one network goes into what is said."""
+        return self.logic != "each" or any(name.endswith("_small") for name in self.needs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +192,12 @@ class Finding:
         supported is a p-value below 0.05. None where nothing was inferred.
     negligible : bool
         Whether the claim is supported by a number too small to matter; see `Claim`.
+    controls : tuple of Tally
+        How often each of the claim's controls supports it; empty where none was run.
+    attribution : Attribution or None
+        What each correction changes, beside a published reading.
+    universes : Curve or None
+        What other defensible analyses come to.
 
     """
 
@@ -154,9 +208,18 @@ class Finding:
     reason: str = ""
     p_value: float | None = None
     negligible: bool = False
+    controls: tuple[Tally, ...] = ()
+    attribution: Attribution | None = None
+    universes: Curve | None = None
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What a reader must know beside the verdict."""
+        is_fragile = self.universes is not None and self.universes.is_fragile
+        return tuple(name for name, holds in ((NEGLIGIBLE, self.negligible), (FRAGILE, is_fragile)) if holds)
 
     def __str__(self) -> str:
-        flag = f" ({NEGLIGIBLE})" if self.negligible else ""
+        flag = f" ({', '.join(self.flags)})" if self.flags else ""
         lines = [f"{self.verdict.value}{flag}: {self.claim.sentence}"]
         name = self.estimate.statistic if self.estimate else "the number"
         lines.append(f"  claimed   {name}: {self.claim.expect}  (section {self.claim.section}, {self.claim.reading})")
@@ -165,6 +228,9 @@ class Finding:
             lines.append(f"  measured  {self.estimate}{level}")
         if self.estimate and self.estimate.caution:
             lines.append(f"  caution   {self.estimate.caution}")
+        lines += [f"  control   {tally}" for tally in self.controls]
+        if self.universes:
+            lines.append(f"  universes {self.universes.agreeing:.0%} of equivalent analyses come to the same verdict")
         if self.reason:
             lines.append(f"  because   {self.reason}")
         return "\n".join(lines)
@@ -180,6 +246,9 @@ def claim(
     not_shown: str = "",
     exploratory: bool = False,
     negligible: Region | None = None,
+    controls: Iterable[Control] = (),
+    unit: By | None = None,
+    universes: Multiverse | None = None,
 ) -> Callable[[Function], Function]:
     """Declare a function to be a claim; see the module's docstring and `Claim` for the arguments.
 
@@ -206,6 +275,10 @@ def claim(
             not_shown=not_shown,
             exploratory=exploratory,
             negligible=negligible,
+            controls=tuple(controls),
+            unit=unit,
+            universes=universes,
+            needs=tuple(name for name in inspect.signature(function).parameters if name != "self"),
         )
         function.__pathlen_claim__ = declaration  # type: ignore[attr-defined]
         return function
@@ -236,36 +309,68 @@ def refuse_duplicates(claims: Sequence[tuple[Claim, str]]) -> None:
             raise InvalidClaim(f"claim {one.id!r} ({one.reading}) is declared twice, in {first} and in {home}")
 
 
-def evaluate(claim: Claim, size: str, body: Callable[[], Statistic], *, seed: int) -> Finding:
+def evaluate(
+    claim: Claim, size: str, body: Callable[[], Statistic], *, seed: int, replicates: int = REPLICATES
+) -> Finding:
     """Return the finding of a claim on one model: run its body, make the interval its region asks for, judge.
 
     An estimate that can't be made is `Verdict.INVALID`, never a verdict about the claim. Any other exception of
-    the body is the caller's to report.
+    the body is the caller's to report. Controls come after: see `decided`.
+
+    Raises
+    ------
+    InvalidClaim
+        If the body returns no statistic, or one that could never refute the claim.
+
     """
     try:
         statistic = body()
-        if not isinstance(statistic, Statistic):
-            raise InvalidClaim(f"claim {claim.id!r} must return a statistic, but returned {type(statistic).__name__}")
-        sampling = statistic.sampling(seed=seed)
+        _refuse_unfit(claim, statistic)
+        sampling = statistic.sampling(by=claim.unit, seed=seed, replicates=replicates)
         estimate = sampling.estimate(claim.expect.level)
     except (UndefinedEstimate, ModelMismatch) as error:
         return Finding(claim=claim, size=size, verdict=Verdict.INVALID, reason=str(error))
     verdict = claim.expect.judge(estimate.low, estimate.high)
-    negligible = verdict is Verdict.SUPPORTED and is_negligible(claim.negligible, estimate)
-    reason = f"but the number lies {claim.negligible}, too small to matter" if negligible else ""
-    if verdict is Verdict.SUPPORTED and claim.true_by_construction:
-        verdict, reason = Verdict.VACUOUS, claim.true_by_construction
-    if verdict is Verdict.INCONCLUSIVE:
-        reason = _what_would_settle(estimate, claim.expect)
-    return Finding(
+    finding = Finding(
         claim=claim,
         size=size,
         verdict=verdict,
         estimate=estimate,
-        reason=reason,
+        reason=_what_would_settle(estimate, claim.expect) if verdict is Verdict.INCONCLUSIVE else "",
         p_value=sampling.p_value(claim.expect.low, claim.expect.high),
-        negligible=negligible,
     )
+    if verdict is Verdict.SUPPORTED and is_negligible(claim.negligible, estimate):
+        finding = replace(
+            finding, negligible=True, reason=f"but the number lies {claim.negligible}, too small to matter"
+        )
+    return decided(finding, ())
+
+
+def decided(finding: Finding, controls: Sequence[Tally]) -> Finding:
+    """Return a finding with its controls: support that they give as well, or that nothing could refute, is vacuous."""
+    verdict = vacuous_if(finding.verdict, finding.claim.true_by_construction, controls)
+    reason = finding.reason
+    if verdict is not finding.verdict:
+        damning = "; ".join(str(tally) for tally in controls if tally.is_damning)
+        reason = finding.claim.true_by_construction or f"its controls give it as well: {damning}"
+    return replace(finding, verdict=verdict, reason=reason, controls=tuple(controls))
+
+
+def vacuous_if(verdict: Verdict, true_by_construction: str, controls: Iterable[Tally]) -> Verdict:
+    """Return the verdict that is left of one when nothing could have refuted it, or controls support it too."""
+    empty = bool(true_by_construction) or any(tally.is_damning for tally in controls)
+    return Verdict.VACUOUS if verdict is Verdict.SUPPORTED and empty else verdict
+
+
+def _refuse_unfit(claim: Claim, statistic: object) -> None:
+    if not isinstance(statistic, Statistic):
+        raise InvalidClaim(f"claim {claim.id!r} must return a statistic, but returned {type(statistic).__name__}")
+    least, most = statistic.ends
+    if least >= claim.expect.low and most <= claim.expect.high:
+        raise InvalidClaim(
+            f"claim {claim.id!r} could never be refuted: its {statistic.name} lies from {least:g} to {most:g}, all of it "
+            f"{claim.expect}"
+        )
 
 
 def detectable(estimate: Estimate, region: Region) -> str:

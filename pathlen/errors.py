@@ -7,8 +7,9 @@
       ModelNotFound        no weights where they were looked for; says which command gets them
       InvalidText          a text that can't be measured: empty, too short, not UTF-8, not a file
       UndefinedEstimate    no usable interval: constant column, too few groups, non-finite values
-      InvalidClaim         a claim without a sentence, a size or a region; two claims with one id
+      InvalidClaim         a claim without a sentence, a size, a region or a control; two claims with one id
       InvalidRecord        not a record, or one of an unknown schema version
+      InvalidLock          not a lock, or one that was edited by hand
 
 Wrong arguments are ``ValueError`` or ``TypeError``: the message names the argument, the rule and the value.
 """
@@ -53,3 +54,7 @@ class InvalidClaim(PathlenError):
 
 class InvalidRecord(PathlenError):
     """A file is not a record this version can read."""
+
+
+class InvalidLock(PathlenError):
+    """A file is not a lock this version can read."""

@@ -39,6 +39,8 @@ class Measurement:
     ----------
     passage : ndarray of int, shape (rows,)
         Index of the text, in the order they were given.
+    token_id : ndarray of int, shape (rows,)
+        The token, as the model's vocabulary numbers it.
     token : ndarray of int, shape (rows,)
         Index of the token in its text; the first ``LEFT_OUT`` tokens of a text have no row, as in the published
         procedure: GPT-2's first token has a norm hundreds of times the others'.
@@ -56,8 +58,19 @@ class Measurement:
         Angle between ``h_(L-1)`` and ``h_L``, radians.
     centroid_distance : ndarray, shape (states, rows)
         Distance of ``h_L`` from the mean state of the text's tokens; see `pathlen.traces.Trace`.
+    final_norm_step : ndarray, shape (rows,)
+        ``||norm(h_n) - h_(n-1)||``: the last step together with the final norm, which the published procedure took for the
+        last step; here to compare with.
+    head_norm : ndarray, shape (blocks, heads, rows)
+        ``||v_h||``, the length of what each attention head adds to the residual stream.
+    heads_norm : ndarray, shape (blocks, rows)
+        ``||sum_h v_h||``.
+    entropy, top_logit : ndarray, shape (rows,)
+        Of the model's distribution over the next token: entropy in nats, and the largest logit.
     next_logit, next_log_probability : ndarray, shape (rows,)
         Of the token that came next.
+    next_rank : ndarray of int, shape (rows,)
+        Its rank in the vocabulary, 1 for the likeliest.
 
     Raises
     ------
@@ -67,6 +80,7 @@ class Measurement:
     """
 
     passage: NDArray[np.int64]
+    token_id: NDArray[np.int64]
     token: NDArray[np.int64]
     position: NDArray[np.int64]
     window: NDArray[np.int64]
@@ -75,8 +89,14 @@ class Measurement:
     displacement: Array
     turning_angle: Array
     centroid_distance: Array
+    final_norm_step: Array
+    head_norm: Array
+    heads_norm: Array
+    entropy: Array
+    top_logit: Array
     next_logit: Array
     next_log_probability: Array
+    next_rank: NDArray[np.int64]
 
     def __post_init__(self) -> None:
         rows = self.passage.shape[-1]
@@ -120,6 +140,44 @@ class Measurement:
     def next_probability(self) -> Array:
         """Probability of the token that came next, shape ``(rows,)``."""
         return np.exp(self.next_log_probability)
+
+    @property
+    def log_frequency(self) -> Array:
+        """Logarithm of how often a row's token occurs among all rows, shape ``(rows,)``."""
+        _, which, times = np.unique(self.token_id, return_inverse=True, return_counts=True)
+        logarithm: Array = np.log(times)[which]
+        return logarithm
+
+    @property
+    def late_head_norm(self) -> Array:
+        """`head_norm` in the last quarter of the blocks, shape ``(late blocks, heads, rows)``."""
+        return self.head_norm[-self._quarter :]
+
+    @property
+    def late_heads_norm(self) -> Array:
+        """`heads_norm` in the last quarter of the blocks, shape ``(late blocks, rows)``."""
+        return self.heads_norm[-self._quarter :]
+
+    @property
+    def _quarter(self) -> int:
+        return max(1, len(self.heads_norm) // 4)
+
+    @property
+    def heads_shorten(self) -> NDArray[np.bool_]:
+        """Whether the heads' sum is at most as long as their lengths' sum, shape ``(blocks, rows)``, to rounding."""
+        return self.heads_norm <= self.head_norm.sum(axis=1) * (1 + 1e-5)
+
+    @property
+    def path_straightness(self) -> Array:
+        """R squared of each token's cumulative path length on the block's number, shape ``(rows,)``.
+
+        It is near one for any steps of about one size: a cumulative sum is smooth whatever it sums.
+        """
+        path = self.path_length
+        place = np.arange(len(path)) - (len(path) - 1) / 2
+        away = path - path.mean(axis=0)
+        explained: Array = (place @ away) ** 2 / (place @ place * np.sum(away**2, axis=0))
+        return explained
 
     @property
     def surest_quarter(self) -> NDArray[np.bool_]:
@@ -255,29 +313,48 @@ def from_traces(traces: Sequence[Trace]) -> Measurement:
             [getattr(trace, name)[..., keep] for trace, keep in zip(traces, rows, strict=True)], axis=-1
         )
         for name in Measurement.__dataclass_fields__
-        if name not in ("passage", "token")
+        if name not in ("passage", "token", "token_id")
     }
     lengths = [keep.stop - keep.start for keep in rows]
     return Measurement(
         passage=np.repeat(np.arange(len(traces)), lengths),
+        token_id=np.concatenate([trace.token_ids[keep] for trace, keep in zip(traces, rows, strict=True)]),
         token=np.concatenate([np.arange(keep.start, keep.stop) for keep in rows]),
         **columns,
     )
 
 
-def as_published(traces: Sequence[Trace]) -> Published:
-    """Return the columns as the published procedure paired them, from the same traces."""
+def as_published(
+    traces: Sequence[Trace], *, through_final_norm: bool = True, with_last_token: bool = True
+) -> Published:
+    """Return the columns as the published procedure paired them, from the same traces.
 
-    def through_final_norm(name: str, last: str) -> Array:
-        parts = [np.vstack([getattr(one, name)[:-1], getattr(one, last)])[:, LEFT_OUT:] for one in traces]
+    Parameters
+    ----------
+    traces : sequence of Trace
+        One per text.
+    through_final_norm : bool
+        Whether the last state is the one after the final norm: the first slip.
+    with_last_token : bool
+        Whether each text's last token keeps its row, with the zero of an array that was never filled: the second slip.
+
+    """
+
+    def through(name: str, last: str) -> Array:
+        ends = [getattr(one, last if through_final_norm else name) for one in traces]
+        ends = [end if end.ndim == 1 else end[-1] for end in ends]
+        parts = [np.vstack([getattr(one, name)[:-1], end])[:, rows] for one, end in zip(traces, ends, strict=True)]
         return np.hstack(parts)
 
+    rows = slice(LEFT_OUT, None if with_last_token else -1)
+    filler = [0.0] if with_last_token else []
+    lengths = [len(one.token_ids) - LEFT_OUT - (not with_last_token) for one in traces]
     return Published(
-        passage=np.repeat(np.arange(len(traces)), [len(one.token_ids) - LEFT_OUT for one in traces]),
-        residual_norm=through_final_norm("residual_norm", "final_norm_length"),
-        step_length=through_final_norm("step_length", "final_norm_step"),
-        displacement=through_final_norm("displacement", "final_norm_displacement"),
-        next_logit=np.concatenate([np.append(one.next_logit[LEFT_OUT:], 0.0) for one in traces]),
+        passage=np.repeat(np.arange(len(traces)), lengths),
+        residual_norm=through("residual_norm", "final_norm_length"),
+        step_length=through("step_length", "final_norm_step"),
+        displacement=through("displacement", "final_norm_displacement"),
+        next_logit=np.concatenate([np.append(one.next_logit[LEFT_OUT:], filler) for one in traces]),
     )
 
 
@@ -292,6 +369,7 @@ def measure(model: LoadedModel, passages: Iterable[Passage]) -> Measurement:
         If the capture doesn't reproduce the model's own logits.
 
     """
-    from pathlen.traces import trace
+    from pathlen.traces import Tracer
 
-    return from_traces([trace(model, passage) for passage in passages])
+    tracer = Tracer(model)
+    return from_traces([tracer.trace(passage) for passage in passages])

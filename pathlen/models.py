@@ -57,6 +57,11 @@ class ModelSpec:
     d_model: int
 
     @property
+    def parameters(self) -> int:
+        """About how many parameters the blocks have: ``12 d^2`` each."""
+        return 12 * self.n_layer * self.d_model**2
+
+    @property
     def origin(self) -> str:
         """Where the weights come from, for a record: a repository, a directory, or this package itself."""
         shipped = self.family == "mini" and self.source == str(mini.checkpoint(self.size))
@@ -204,7 +209,7 @@ class LoadedModel:
     context : int
         The longest run of tokens it can read.
     weights_sha256, tokenizer_sha256 : str
-        Digests of the files that were loaded.
+        Digests of the files that were loaded; an untrained network's weights are no file.
 
     """
 
@@ -221,8 +226,16 @@ class LoadedModel:
         return ids
 
 
-def load(spec: ModelSpec) -> LoadedModel:
+def load(spec: ModelSpec, *, untrained: int | None = None) -> LoadedModel:
     """Load a model from this machine, after checking that it is what its spec says.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        From the family's table, or of a directory.
+    untrained : int, optional
+        Seed of a network with the same configuration and tokenizer whose weights are drawn as its architecture draws them
+        before training; the checkpoint's own are not read.
 
     Raises
     ------
@@ -239,14 +252,14 @@ def load(spec: ModelSpec) -> LoadedModel:
     for key, expected in declared.items():
         if config[key] != expected:
             raise ModelMismatch(f"{spec.title} must have {key} = {expected}, but {folder} says {config[key]}")
-    weights = _weight_files(folder, spec)
+    weights = _weight_files(folder, spec) if untrained is None else []
     tokenizer = _tokenizer_files(folder, spec)
     return LoadedModel(
         spec=spec,
-        network=_network(folder, spec),
+        network=_network(folder, spec) if untrained is None else _untrained(folder, untrained),
         tokenizer=_tokenizer(folder),
         context=int(config["n_positions"]),
-        weights_sha256=_digest(weights),
+        weights_sha256=_digest(weights) if weights else "",
         tokenizer_sha256=_digest(tokenizer),
     )
 
@@ -265,6 +278,10 @@ def _config(folder: Path) -> dict[str, Any]:
     for key in ("n_layer", "n_head", "n_embd", "n_positions"):
         if not isinstance(config.get(key), int):
             raise ModelMismatch(f"{path} must give {key} as a whole number, but says {config.get(key)!r}")
+    if config["n_head"] < 1 or config["n_embd"] % config["n_head"]:
+        raise ModelMismatch(
+            f"n_head must divide n_embd, but {path} says {config['n_head']} heads in a width of {config['n_embd']}"
+        )
     return config
 
 
@@ -334,6 +351,17 @@ def _network(folder: Path, spec: ModelSpec) -> GPT2LMHeadModel:
     for name, tensor in network.named_parameters():
         if not torch.isfinite(tensor).all():
             raise ModelMismatch(f"tensor {name} in {folder} holds values that are not finite")
+    frozen: GPT2LMHeadModel = network.requires_grad_(False).eval()
+    return frozen
+
+
+def _untrained(folder: Path, seed: int) -> GPT2LMHeadModel:
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = GPT2LMHeadModel(GPT2Config.from_pretrained(folder, local_files_only=True)).float()
     frozen: GPT2LMHeadModel = network.requires_grad_(False).eval()
     return frozen
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlen.passages import Passage
     from pathlen.traces import Trace
 
-__all__ = ["Original", "original", "relative_error"]
+__all__ = ["Original", "loop_steps", "original", "relative_error"]
 
 Array = NDArray[np.float64]
 
@@ -62,22 +62,29 @@ def original(model: LoadedModel, passage: Passage) -> Original:
     return _loop(model, torch.tensor(model.token_ids(passage.text)[: model.context]))
 
 
-def relative_error(model: LoadedModel, trace: Trace) -> Array:
-    """Return how far a trace is from the loop: ``|ours - loop| / loop`` of every step, ``(steps + 1, tokens)``.
+def loop_steps(model: LoadedModel, trace: Trace) -> Array:
+    """Return the loop's own steps of a traced text, ``(steps + 1, tokens)``; rows as in `relative_error`.
 
-    The last row is the published last step, the one before it the last block's own. Of a text longer than the context
-    every window is run through the loop, so that each token is compared in the window it was measured in.
+    Of a text longer than the context every window is run through the loop, so that each token is compared in the window
+    it was measured in.
     """
     ids = torch.from_numpy(trace.token_ids)
     parts = []
     for start, first, end in windows(len(ids), model.context):
         loop = _loop(model, ids[start:end])
-        theirs = np.vstack([loop.step_length[:-1], loop.last_step_before_norm, loop.step_length[-1]])[
-            :, first - start :
-        ]
-        ours = np.vstack([trace.step_length, trace.final_norm_step])[:, first:end]
-        parts.append(np.abs(ours - theirs) / theirs)
+        rows = np.vstack([loop.step_length[:-1], loop.last_step_before_norm, loop.step_length[-1]])
+        parts.append(rows[:, first - start :])
     return np.hstack(parts)
+
+
+def relative_error(trace: Trace, loop: Array) -> Array:
+    """Return how far a trace is from the loop: ``|ours - loop| / loop`` of every step, ``(steps + 1, tokens)``.
+
+    The last row is the published last step, the one before it the last block's own.
+    """
+    ours = np.vstack([trace.step_length, trace.final_norm_step])
+    error: Array = np.abs(ours - loop) / loop
+    return error
 
 
 def _loop(model: LoadedModel, ids: torch.Tensor) -> Original:

@@ -8,7 +8,7 @@ refuted         fails
 invalid         fails
 error           fails, or errors, as any exception does
 inconclusive    its own category, neither pass nor fail
-vacuous         its own category
+vacuous         its own category: its controls, or any network, would give it as well
 not tested      its own category, with the command that would change it
 (not claimed)   its own category: the claim does not speak about this size
 =============== =========================================================
@@ -23,8 +23,7 @@ its report, as JSON in ``user_properties``, so that a run spread over processes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from functools import partial
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +32,12 @@ from _pytest.outcomes import Skipped
 
 if TYPE_CHECKING:
     from pathlen.claims import Claim, Finding
-    from pathlen.measurements import Measurement, Published
+    from pathlen.evaluation import Check
     from pathlen.sessions import Session
 
 DEFAULT_FAIL_ON = "refuted,invalid,error"
 DEFAULT_REPORT = "reports"
+DEFAULT_CONTROLS = "full"
 CLAIM: pytest.StashKey[Claim] = pytest.StashKey()
 FINDING: pytest.StashKey[Finding] = pytest.StashKey()
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
@@ -68,6 +68,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=DEFAULT_FAIL_ON,
         help=f"verdicts that fail (default: {DEFAULT_FAIL_ON})",
     )
+    add(
+        "--controls",
+        metavar="EFFORT",
+        default=DEFAULT_CONTROLS,
+        help=f"runs of each claim's negative controls: none, quick or full (default: {DEFAULT_CONTROLS})",
+    )
     add("--expect", metavar="RECORD", type=Path, help="pass exactly where the verdict equals this record's")
 
 
@@ -76,7 +82,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "claim: an item that checks a claim; set by pathlen")
     config.pluginmanager.register(_Reporter(config), "pathlen-reporter")
     given = config.option
-    if any((given.family, given.size, given.model, given.text, given.expect, given.fail_on != DEFAULT_FAIL_ON)):
+    changed = given.fail_on != DEFAULT_FAIL_ON or given.controls != DEFAULT_CONTROLS
+    if changed or any((given.family, given.size, given.model, given.text, given.expect)):
         _session(config)
 
 
@@ -97,6 +104,7 @@ def _session(config: pytest.Config) -> Session:
                 report=Path(given.report) if given.report else _home(config) / DEFAULT_REPORT,
                 fail_on=given.fail_on,
                 expect=given.expect,
+                controls=given.controls,
             )
         except (PathlenError, ValueError) as error:
             raise pytest.UsageError(str(error)) from error
@@ -121,7 +129,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             f"claim {metafunc.function.__name__} must take what it measures as an argument: "
             "measured, measured_small, as_published or relative_error"
         )
-    metafunc.parametrize(SIZE, list(_session(metafunc.config).settings.specs), scope="session")
+    from pathlen.claims import TOGETHER, declared
+
+    settings = _session(metafunc.config).settings
+    claim = declared(metafunc.function)
+    assert claim is not None
+    together = claim.logic == "differs" and settings.is_family
+    metafunc.parametrize(SIZE, [TOGETHER] if together else list(settings.specs), scope="session")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -157,18 +171,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Prepare the claims, and find out now whether their report can be written."""
+    """Prepare the claims, compare them with their lock, and find out now whether their report can be written."""
     items = [item for item in session.items if CLAIM in item.stash]
     if items and not session.config.option.collectonly:
+        from pathlen.errors import InvalidLock
+
         claims = _session(session.config)
-        claims.has_claims = True
-        claims.with_original = any("relative_error" in getattr(item, "fixturenames", ()) for item in items)
-        if hasattr(session.config, "workerinput"):
-            return  # an error here would not reach the reader; the controlling process reports what it can't write
+        claims.prepare(_check(item) for item in items)
         try:
-            claims.refuse_unwritable()
-        except OSError as error:
+            for module in dict.fromkeys(item.module for item in items if isinstance(item, pytest.Function)):
+                claims.compare_with_lock(module, session.config.rootpath)
+            if not hasattr(session.config, "workerinput"):
+                # An error of a worker would not reach the reader; the controlling process reports what it can't write.
+                claims.refuse_unwritable()
+        except (OSError, InvalidLock) as error:
             raise pytest.UsageError(str(error)) from error
+
+
+def _check(item: pytest.Item) -> Check:
+    from pathlen.evaluation import Check
+
+    assert isinstance(item, pytest.Function)
+    return Check(item.stash[CLAIM], item.obj)
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
@@ -180,7 +204,7 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     texts = ", ".join(passage.name for passage in settings.passages)
     return [
         f"pathlen: family {settings.family} ({', '.join(settings.specs)}){why}",
-        f"pathlen: {len(settings.passages)} texts ({texts}), seed {settings.seed}",
+        f"pathlen: {len(settings.passages)} texts ({texts}), seed {settings.seed}, controls {settings.controls}",
     ]
 
 
@@ -195,33 +219,33 @@ def pathlen_size(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def measured(pathlen_size: str, pytestconfig: pytest.Config) -> Measurement:
+def measured(pathlen_size: str, pytestconfig: pytest.Config) -> Any:
     """Aligned columns of all texts in the model at hand, lengths before the final norm."""
-    return _session(pytestconfig).columns(pathlen_size).measured
+    return _session(pytestconfig).argument("measured", pathlen_size)
 
 
 @pytest.fixture(scope="session")
-def measured_small(pathlen_size: str, pytestconfig: pytest.Config) -> Measurement:
+def measured_small(pathlen_size: str, pytestconfig: pytest.Config) -> Any:
     """The same columns of the family's Small, to compare the model at hand with."""
-    return _session(pytestconfig).columns("small").measured
+    return _session(pytestconfig).argument("measured_small", pathlen_size)
 
 
 @pytest.fixture(scope="session")
-def as_published(pathlen_size: str, pytestconfig: pytest.Config) -> Published:
+def as_published(pathlen_size: str, pytestconfig: pytest.Config) -> Any:
     """The pairing of the published procedure in the model at hand, its slips included."""
-    return _session(pytestconfig).columns(pathlen_size).published
+    return _session(pytestconfig).argument("as_published", pathlen_size)
 
 
 @pytest.fixture(scope="session")
-def as_published_small(pathlen_size: str, pytestconfig: pytest.Config) -> Published:
+def as_published_small(pathlen_size: str, pytestconfig: pytest.Config) -> Any:
     """The same pairing in the family's Small."""
-    return _session(pytestconfig).columns("small").published
+    return _session(pytestconfig).argument("as_published_small", pathlen_size)
 
 
 @pytest.fixture(scope="session")
 def relative_error(pathlen_size: str, pytestconfig: pytest.Config) -> Any:
     """How far every step is from the published double loop, shape ``(steps + 1, tokens)``."""
-    return _session(pytestconfig).columns(pathlen_size).relative_error
+    return _session(pytestconfig).argument("relative_error", pathlen_size)
 
 
 # Running one item.
@@ -236,6 +260,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         claim, size = item.stash[CLAIM], _size(item)
         if not claim.speaks_about(size):
             raise _NotClaimed(f"not claimed: {claim.id} speaks about {', '.join(claim.sizes)} only")
+        if claim.logic == "differs":
+            _session(item.config).refuse_missing(claim.sizes)
 
 
 class _NotClaimed(Skipped):
@@ -249,12 +275,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         return None
     if FINDING in pyfuncitem.stash:  # its columns could not be measured
         return True
-    from pathlen.claims import evaluate
-
-    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    body: Callable[[], Any] = partial(pyfuncitem.obj, **arguments)
-    seed = _session(pyfuncitem.config).settings.seed
-    pyfuncitem.stash[FINDING] = evaluate(pyfuncitem.stash[CLAIM], _size(pyfuncitem), body, seed=seed)
+    given = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    pyfuncitem.stash[FINDING] = _session(pyfuncitem.config).finding(_check(pyfuncitem), _size(pyfuncitem), given)
     return True
 
 

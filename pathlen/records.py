@@ -19,10 +19,13 @@ from pathlib import Path
 
 import msgspec
 
-from pathlen.claims import Claim, Finding, is_negligible
+from pathlen.attribution import Attribution
+from pathlen.claims import FRAGILE, NEGLIGIBLE, Claim, Finding, is_negligible, vacuous_if
+from pathlen.controls import Effort, Tally
 from pathlen.errors import InvalidRecord, UndefinedEstimate
 from pathlen.files import write_text
 from pathlen.stats.estimate import Estimate
+from pathlen.universes import Curve
 from pathlen.verdicts import Region, Verdict
 
 __all__ = [
@@ -40,7 +43,7 @@ __all__ = [
     "write",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 PACKAGES = ("pathlen", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scipy", "pytest")
 
 LARGEST_POINT = 1e30  # far beyond any residual stream, and still drawable
@@ -50,7 +53,20 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimRecord:
-    """A claim as it was declared; ``low`` or ``high`` is null where the region is open."""
+    """A claim as it was declared; ``low`` or ``high`` is null where the region is open.
+
+    Attributes
+    ----------
+    compares_sizes : bool
+        Whether more than one network goes into what is said.
+    universes : str
+        What the choices behind the number are about; empty where none are declared.
+    deviation : str
+        How the declaration differs from the lock; empty where it doesn't, or where there is none.
+
+    The others are those of `pathlen.claims.Claim`.
+
+    """
 
     id: str
     reading: str
@@ -64,6 +80,11 @@ class ClaimRecord:
     not_shown: str
     exploratory: bool
     negligible: tuple[float, float] | None
+    controls: tuple[str, ...]
+    unit: str
+    compares_sizes: bool
+    universes: str
+    deviation: str
     node: str
 
     def __post_init__(self) -> None:
@@ -80,7 +101,7 @@ class ClaimRecord:
         return None if self.negligible is None else Region(*self.negligible)
 
     @classmethod
-    def of(cls, claim: Claim, node: str) -> ClaimRecord:
+    def of(cls, claim: Claim, node: str, deviation: str = "") -> ClaimRecord:
         """Return the record of a claim that is defined at ``node``, a pytest node id."""
         low, high = (end if math.isfinite(end) else None for end in (claim.expect.low, claim.expect.high))
         return cls(
@@ -96,6 +117,11 @@ class ClaimRecord:
             not_shown=claim.not_shown,
             exploratory=claim.exploratory,
             negligible=None if claim.negligible is None else (claim.negligible.low, claim.negligible.high),
+            controls=tuple(control.value for control in claim.controls),
+            unit=claim.unit or "",
+            compares_sizes=claim.compares_sizes,
+            universes=claim.universes.name if claim.universes else "",
+            deviation=deviation,
             node=node,
         )
 
@@ -112,6 +138,9 @@ class FindingRecord:
     reason: str
     p_value: float | None
     negligible: bool
+    controls: tuple[Tally, ...]
+    attribution: Attribution | None
+    universes: Curve | None
 
     def __post_init__(self) -> None:
         Verdict(self.verdict)  # a hand-edited word is a ValueError, and so no record
@@ -130,7 +159,16 @@ class FindingRecord:
             reason=finding.reason,
             p_value=finding.p_value,
             negligible=finding.negligible,
+            controls=finding.controls,
+            attribution=finding.attribution,
+            universes=finding.universes,
         )
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What a reader must know beside the verdict."""
+        is_fragile = self.universes is not None and self.universes.is_fragile
+        return tuple(name for name, holds in ((NEGLIGIBLE, self.negligible), (FRAGILE, is_fragile)) if holds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +250,12 @@ class Run:
         Of every resample.
     left_out : int
         Tokens left out at the start of every text.
+    controls : str
+        How many runs of each control were asked for: ``"none"``, ``"quick"`` or ``"full"``.
+    lock : str or None
+        Where the lock stands that the claims were compared with; None if there is none.
+    deviations : tuple of str
+        Every difference from it, in words.
 
     """
 
@@ -223,6 +267,9 @@ class Run:
     seconds: float
     seed: int
     left_out: int
+    controls: Effort
+    lock: str | None
+    deviations: tuple[str, ...]
     texts: tuple[TextRecord, ...]
     models: tuple[ModelRecord, ...]
     claims: tuple[ClaimRecord, ...]
@@ -246,8 +293,7 @@ class Run:
                 raise ValueError(
                     f"finding {name} has negligible {finding.negligible}, but its interval says {negligible}"
                 )
-            if verdict is Verdict.SUPPORTED and claim.true_by_construction:
-                verdict = Verdict.VACUOUS
+            verdict = vacuous_if(verdict, claim.true_by_construction, finding.controls)
             if finding.verdict != verdict.value:
                 raise ValueError(f"finding {name} says {finding.verdict}, but its interval says {verdict.value}")
 

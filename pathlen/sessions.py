@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import msgspec
 
 from pathlen import SIZES
-from pathlen.claims import Finding
+from pathlen.claims import TOGETHER, Finding
+from pathlen.controls import EFFORTS, Effort
 from pathlen.errors import ModelNotFound
+from pathlen.evaluation import Check, Evaluator
 from pathlen.files import write_text
+from pathlen.lock import declarations, nearest, read_lock
 from pathlen.measurements import LEFT_OUT
 from pathlen.models import FAMILIES, ModelSpec, find, from_directory, spec
 from pathlen.passages import Passage, chosen
@@ -35,7 +40,7 @@ from pathlen.records import (
 )
 from pathlen.report import page
 from pathlen.verdicts import Verdict
-from pathlen.workbench import Columns, Workbench
+from pathlen.workbench import Workbench
 
 __all__ = ["Session", "Settings", "settings_of"]
 
@@ -62,6 +67,8 @@ class Settings:
         Folder for the record and the page.
     fail_on : frozenset of str
         Verdicts that fail.
+    controls : str
+        How many runs of each control: ``"none"``, ``"quick"`` or ``"full"``.
     expected : dict or None
         The verdict of every (claim, reading, size) in the record that this session must equal.
 
@@ -75,13 +82,19 @@ class Settings:
     seed: int
     report: Path
     fail_on: frozenset[str]
+    controls: Effort
     expected: dict[Key, str] | None
+
+    @property
+    def is_family(self) -> bool:
+        """Whether the models are sizes of a family, rather than one checkpoint of its own."""
+        return self.family in FAMILIES
 
     def spec(self, size: str) -> ModelSpec:
         """Return the spec of a size of the family, whether the session runs on it or only compares with it."""
         if size in self.specs:
             return self.specs[size]
-        if self.family not in FAMILIES:
+        if not self.is_family:
             raise ModelNotFound(f"there is no {size} beside {self.family}, which is a checkpoint of its own")
         return spec(self.family, size)
 
@@ -107,6 +120,7 @@ def settings_of(
     report: Path,
     fail_on: str,
     expect: Path | None,
+    controls: str,
 ) -> Settings:
     """Return the settings that options of a command line stand for, all of them checked.
 
@@ -124,6 +138,9 @@ def settings_of(
     name, specs, why = _models(family, sizes, directory)
     if seed < 0:
         raise ValueError(f"--seed must not be negative, but {seed} was given")
+    effort = next((one for one in EFFORTS if one == controls), None)
+    if effort is None:
+        raise ValueError(f"--controls must be {', '.join(EFFORTS[:-1])} or {EFFORTS[-1]}, but {controls!r} was given")
     return Settings(
         family=name,
         specs=specs,
@@ -135,6 +152,7 @@ def settings_of(
         seed=seed,
         report=report,
         fail_on=_verdict_names(fail_on),
+        controls=effort,
         expected=read(expect).verdicts if expect else None,
     )
 
@@ -190,27 +208,71 @@ class Session:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.has_claims = self.with_original = False
+        self.has_claims = False
         self.findings: dict[Key, FindingRecord] = {}
+        self.lock: str | None = None
+        self.deviations: dict[tuple[str, str], str] = {}
+        self.gone: list[str] = []
         self._claims: dict[tuple[str, str], ClaimRecord] = {}
         self._models: dict[str, ModelRecord] = {}
         self._started = datetime.now(UTC)
         self._clock = time.monotonic()
         self._sent: set[str] = set()
-        self._bench: Workbench | None = None
+        self._bench = Workbench(settings.passages, seed=settings.seed)
+        self._evaluator = Evaluator(self._bench, settings.spec, effort=settings.controls, seed=settings.seed)
 
-    def columns(self, size: str) -> Columns:
-        """Return the columns of one size, measured at the first call; errors as in `Workbench.columns`."""
-        if self._bench is None:
-            self._bench = Workbench(self.settings.passages, with_original=self.with_original, seed=self.settings.seed)
-        return self._bench.columns(self.settings.spec(size))
+    def prepare(self, checks: Iterable[Check]) -> None:
+        """Take note of all claims that will be run."""
+        self.has_claims = True
+        self._evaluator.register(checks)
+
+    def compare_with_lock(self, module: ModuleType, top: Path) -> None:
+        """Note how the claims of a module differ from the nearest lock, up to the project's folder.
+
+        Raises
+        ------
+        InvalidLock
+            If there is a lock that can't be read.
+
+        """
+        file = Path(str(module.__file__))
+        path = nearest(file.parent, top)
+        if path is None:
+            return
+        lock = read_lock(path)
+        self.lock = path.relative_to(top).as_posix() if path.is_relative_to(top) else str(path)
+        here = declarations(module, path.parent)
+        self.deviations |= {key: lock.deviation(one) for key, one in here.items()}
+        self.gone += lock.gone(here, {file.resolve().relative_to(path.parent.resolve()).as_posix()})
+
+    def argument(self, name: str, size: str) -> Any:
+        """Return what a claim's body gets that asks for columns by name; errors as in `Workbench.columns`."""
+        if size == TOGETHER:
+            # The body is run on each size in turn, with that size's columns; what is refused is refused now.
+            for one in SIZES:
+                self._evaluator.argument(name, one)
+            return None
+        return self._evaluator.argument(name, size)
+
+    def finding(self, check: Check, size: str, given: Mapping[str, Any]) -> Finding:
+        """Return what a claim comes to; see `pathlen.evaluation.Evaluator.finding`."""
+        return self._evaluator.finding(check, size, given)
+
+    def refuse_missing(self, sizes: Sequence[str]) -> None:
+        """Raise `ModelNotFound` if a claim compares sizes that this session was not asked to run on."""
+        missing = [size for size in sizes if size not in self.settings.specs]
+        if missing:
+            raise ModelNotFound(
+                f"the claim compares {', '.join(sizes)}, but {', '.join(missing)} was not asked for; run it without --size"
+            )
 
     def send(self, finding: Finding, node: str) -> str:
         """Return what an item found as JSON, with the records of models that were measured since the last time."""
-        measured = self._bench.records if self._bench else ()
-        new = tuple(record for record in measured if record.size not in self._sent)
+        new = tuple(record for record in self._bench.records if record.size not in self._sent)
         self._sent.update(record.size for record in new)
-        message: Message = (ClaimRecord.of(finding.claim, node), FindingRecord.of(finding), new)
+        claim = finding.claim
+        record = ClaimRecord.of(claim, node, self.deviations.get((claim.id, claim.reading), ""))
+        message: Message = (record, FindingRecord.of(finding), new)
         return msgspec.json.encode(message).decode("utf-8")
 
     def receive(self, message: str) -> None:
@@ -257,6 +319,11 @@ class Session:
             seconds=time.monotonic() - self._clock,
             seed=settings.seed,
             left_out=LEFT_OUT,
+            controls=settings.controls,
+            lock=self.lock,
+            deviations=tuple(
+                [f"{id} ({reading}): {text}" for (id, reading), text in self.deviations.items() if text] + self.gone
+            ),
             texts=tuple(texts),
             models=tuple(self._models[size] for size in known if size in self._models),
             claims=tuple(self._claims.values()),

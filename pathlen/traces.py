@@ -2,8 +2,11 @@
 
 Hooks on the blocks see each state as it is computed, take the lengths that are needed and let the state go: at
 no time are more than three states in memory. Only the base model runs; the logit of the token that really came
-next is one dot product per token, and its log-probability a running log-sum-exp over slices of the vocabulary,
-so no array of tokens by vocabulary is ever made.
+next is one dot product per token, and its log-probability, its rank, the entropy and the top logit are kept while
+slices of the vocabulary pass by, so no array of tokens by vocabulary is ever made.
+
+What each attention head adds to the residual stream is never formed: with ``W`` the rows of the output projection that a
+head's ``z`` meets, and ``W' = QR`` with orthonormal ``Q``, ``||z W|| = ||z R'||``, a product of a head's width alone.
 
 Two states share the name "last hidden state" in most software. Here the state *before* the final norm is what
 every length is about; what the published procedure measured, the state *after* it, has columns of its own
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from pathlen.models import LoadedModel
     from pathlen.passages import Passage
 
-__all__ = ["FEWEST_TOKENS", "Trace", "trace", "windows"]
+__all__ = ["FEWEST_TOKENS", "Trace", "Tracer", "trace", "windows"]
 
 FEWEST_TOKENS = 4  # position 0 is left out, the last token has no next: two rows are the least to relate anything
 PROBE_TOKENS = 8
@@ -69,8 +72,17 @@ class Trace:
     final_norm_step, final_norm_displacement, final_norm_length : ndarray, shape (tokens,)
         ``||norm(h_n) - h_(n-1)||``, ``||norm(h_n) - h_0||`` and ``||norm(h_n)||``: what the published procedure takes
         for the last step, the last displacement and the last residual norm.
+    head_norm : ndarray, shape (blocks, heads, tokens)
+        ``||v_h||``, the length of what each attention head adds to the residual stream, its share of the projection's
+        weight included and the projection's bias, which belongs to no head, left out.
+    heads_norm : ndarray, shape (blocks, tokens)
+        ``||sum_h v_h||``, the length of what all heads of a block add together.
+    entropy, top_logit : ndarray, shape (tokens,)
+        Of the model's distribution over the next token: entropy in nats, and the largest logit.
     next_logit, next_log_probability : ndarray, shape (tokens - 1,)
         Of the token that came next in the text; the last token has none.
+    next_rank : ndarray of int, shape (tokens - 1,)
+        How many tokens of the vocabulary have a larger logit than the one that came next, plus one.
 
     """
 
@@ -86,12 +98,17 @@ class Trace:
     final_norm_step: Array
     final_norm_displacement: Array
     final_norm_length: Array
+    head_norm: Array
+    heads_norm: Array
+    entropy: Array
+    top_logit: Array
     next_logit: Array
     next_log_probability: Array
+    next_rank: NDArray[np.int64]
 
 
 def trace(model: LoadedModel, passage: Passage) -> Trace:
-    """Return the lengths of a text's way through a model.
+    """Return the lengths of one text's way through a model; `Tracer` for several texts.
 
     Parameters
     ----------
@@ -108,16 +125,80 @@ def trace(model: LoadedModel, passage: Passage) -> Trace:
         If the captured last state, put through the model's own norm and head, doesn't give its own logits.
 
     """
-    ids = torch.tensor(model.token_ids(passage.text))
-    if len(ids) < FEWEST_TOKENS:
-        raise InvalidText(f"a text needs at least {FEWEST_TOKENS} tokens, but {passage.name!r} has {len(ids)}")
-    parts = []
-    with torch.inference_mode():
-        _probe(model, ids[:PROBE_TOKENS])
-        for number, (start, first, end) in enumerate(windows(len(ids), model.context)):
-            parts.append(_window(model, ids, start, first, end) | {"window": torch.full((end - first,), number)})
-    columns = {name: torch.cat([part[name] for part in parts], dim=-1).numpy() for name in parts[0]}
-    return Trace(passage=passage.name, token_ids=ids.numpy(), **columns)
+    return Tracer(model).trace(passage)
+
+
+class Tracer:
+    """Traces texts through one model; what is needed of the model alone is prepared once.
+
+    Before the first text, a few of its tokens are run through the whole model, to check that the captured states are
+    those that it makes its logits of.
+    """
+
+    def __init__(self, model: LoadedModel) -> None:
+        self.model = model
+        self._probed = False
+        with torch.inference_mode():
+            self._heads = [_head_factors(block.attn.c_proj.weight, model.spec.n_head) for block in self._base.h]
+
+    @property
+    def _base(self) -> Any:
+        return self.model.network.transformer
+
+    @property
+    def _head(self) -> Tensor:
+        weight: Tensor = self.model.network.get_output_embeddings().weight
+        return weight
+
+    def trace(self, passage: Passage, *, shuffle: int | None = None) -> Trace:
+        """Return the lengths of a text's way through the model; errors as in `trace`.
+
+        ``shuffle`` is the seed of a random order of the text's tokens, to measure the same tokens without their language.
+        """
+        ids = torch.tensor(self.model.token_ids(passage.text))
+        if len(ids) < FEWEST_TOKENS:
+            raise InvalidText(f"a text needs at least {FEWEST_TOKENS} tokens, but {passage.name!r} has {len(ids)}")
+        if shuffle is not None:
+            ids = ids[torch.from_numpy(np.random.default_rng(shuffle).permutation(len(ids)))]
+        with torch.inference_mode():
+            if not self._probed:
+                self._probe(ids[:PROBE_TOKENS])
+                self._probed = True
+            parts = [
+                self._window(ids, start, first, end) | {"window": torch.full((end - first,), number)}
+                for number, (start, first, end) in enumerate(windows(len(ids), self.model.context))
+            ]
+        columns = {name: torch.cat([part[name] for part in parts], dim=-1).numpy() for name in parts[0]}
+        return Trace(passage=passage.name, token_ids=ids.numpy(), **columns)
+
+    def _window(self, ids: Tensor, start: int, first: int, end: int) -> dict[str, Tensor]:
+        collected = _Lengths(slice(max(first - start, 1), None), self._heads)
+        handles = [block.register_forward_hook(collected.after_block) for block in self._base.h]
+        handles += [block.attn.c_proj.register_forward_hook(collected.after_heads) for block in self._base.h]
+        try:
+            final = self._base(ids[None, start:end], use_cache=False).last_hidden_state[0]
+        finally:
+            for handle in handles:
+                handle.remove()
+        columns = collected.columns(final)
+        columns["position"] = torch.arange(end - start)
+        columns = {name: column[..., first - start :] for name, column in columns.items()}
+        return columns | _predictions(final[first - start :], self._head, ids[first + 1 : end + 1])
+
+    def _probe(self, ids: Tensor) -> None:
+        collected = _Lengths(slice(None), self._heads)
+        handle = self._base.h[-1].register_forward_hook(collected.after_block)
+        try:
+            logits = self.model.network(ids[None], use_cache=False).logits[0]
+        finally:
+            handle.remove()
+        ours = self._base.ln_f(collected.last) @ self._head.T
+        error = (ours - logits).abs().max().item() / max(1.0, logits.abs().max().item())
+        if not error < PROBE_TOLERANCE:
+            raise ModelMismatch(
+                f"the captured states of {self.model.spec.title} must give the model's own logits to "
+                f"{PROBE_TOLERANCE:g}, but differ by {error:.2g}"
+            )
 
 
 def windows(tokens: int, context: int) -> Iterator[tuple[int, int, int]]:
@@ -130,34 +211,17 @@ def windows(tokens: int, context: int) -> Iterator[tuple[int, int, int]]:
         measured = end
 
 
-def _window(model: LoadedModel, ids: Tensor, start: int, first: int, end: int) -> dict[str, Tensor]:
-    base, head = model.network.transformer, model.network.get_output_embeddings().weight
-    collected = _Lengths(slice(max(first - start, 1), None))
-    handles = [block.register_forward_hook(collected.after_block) for block in base.h]
-    try:
-        final = base(ids[None, start:end], use_cache=False).last_hidden_state[0]
-    finally:
-        for handle in handles:
-            handle.remove()
-    columns = collected.columns(final)
-    columns["position"] = torch.arange(end - start)
-    columns = {name: column[..., first - start :] for name, column in columns.items()}
-    targets = ids[first + 1 : end + 1]
-    states = final[first - start :][: len(targets)]
-    logit = (states * head[targets]).sum(dim=-1).double()
-    columns["next_logit"] = logit
-    columns["next_log_probability"] = logit - _log_sum_exp(states, head)
-    return columns
-
-
 class _Lengths:
     """Collects lengths from the blocks of one forward pass; keeps the embedding and the last two states only.
 
-    ``central`` says which tokens the centroid is made of.
+    ``central`` says which tokens the centroid is made of, ``heads`` holds the factors of `_head_factors` per block.
     """
 
-    def __init__(self, central: slice) -> None:
+    def __init__(self, central: slice, heads: list[Tensor]) -> None:
         self.central = central
+        self.heads = heads
+        self.head_norm: list[Tensor] = []
+        self.heads_norm: list[Tensor] = []
         self.from_centroid: list[Tensor] = []
         self.embedding = self.before_last = self.last = torch.empty(0)
         self.norm: list[Tensor] = []
@@ -176,6 +240,12 @@ class _Lengths:
         self.displacement.append(distance(self.embedding, after))
         self.before_last, self.last = before, after
 
+    def after_heads(self, projection: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        factors = self.heads[len(self.head_norm)]
+        mixed = inputs[0][0].unflatten(-1, (len(factors), -1)).transpose(0, 1)
+        self.head_norm.append(length(mixed @ factors.mT))
+        self.heads_norm.append(distance(projection.bias, output[0]))
+
     def _at(self, state: Tensor) -> None:
         self.norm.append(length(state))
         self.from_centroid.append(distance(state[self.central].mean(dim=0), state))
@@ -188,32 +258,49 @@ class _Lengths:
             "displacement": torch.stack(self.displacement),
             "turning_angle": turning_angle(norm[:-1], norm[1:], step),
             "centroid_distance": torch.stack(self.from_centroid),
+            "head_norm": torch.stack(self.head_norm),
+            "heads_norm": torch.stack(self.heads_norm),
             "final_norm_step": distance(self.before_last, final),
             "final_norm_displacement": distance(self.embedding, final),
             "final_norm_length": length(final),
         }
 
 
-def _log_sum_exp(states: Tensor, head: Tensor) -> Tensor:
-    total = torch.full((len(states),), -torch.inf, dtype=torch.float64)
-    for part in head.split(VOCABULARY_SLICE):
-        total = torch.logaddexp(total, torch.logsumexp(states @ part.T, dim=-1).double())
-    return total
+def _head_factors(projection: Tensor, heads: int) -> Tensor:
+    """Return ``R`` of each head, ``(heads, width, width)``, from the output projection ``(heads * width, d_model)``."""
+    return torch.linalg.qr(projection.unflatten(0, (heads, -1)).mT, mode="r").R
 
 
-def _probe(model: LoadedModel, ids: Tensor) -> None:
-    """Check on a few tokens that the captured states are the ones the model makes its logits of."""
-    base, head = model.network.transformer, model.network.get_output_embeddings().weight
-    collected = _Lengths(slice(None))
-    handle = base.h[-1].register_forward_hook(collected.after_block)
-    try:
-        logits = model.network(ids[None], use_cache=False).logits[0]
-    finally:
-        handle.remove()
-    ours = base.ln_f(collected.last) @ head.T
-    error = (ours - logits).abs().max().item() / max(1.0, logits.abs().max().item())
-    if not error < PROBE_TOLERANCE:
-        raise ModelMismatch(
-            f"the captured states of {model.spec.title} must give the model's own logits to {PROBE_TOLERANCE:g}, "
-            f"but differ by {error:.2g}"
-        )
+def _predictions(states: Tensor, head: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    """Return what the model predicts after each state, and of the tokens that came next, from one pass over the vocabulary.
+
+    With the running maximum ``m``, ``s = sum exp(z - m)`` and ``t = sum (z - m) exp(z - m)``, the log-sum-exp is
+    ``m + log s`` and the entropy ``log s - t / s``.
+    """
+    followed = states[: len(targets)]
+    logit = (followed * head[targets]).sum(dim=-1)
+    top = torch.full((len(states),), -torch.inf)
+    mass = torch.zeros(len(states), dtype=torch.float64)
+    moment = torch.zeros(len(states), dtype=torch.float64)
+    above = torch.zeros(len(targets), dtype=torch.int64)
+    for first in range(0, len(head), VOCABULARY_SLICE):
+        logits = states @ head[first : first + VOCABULARY_SLICE].T
+        highest = torch.maximum(top, logits.amax(dim=-1))
+        fall = (top - highest).double()
+        shrink = fall.exp()
+        below = logits - highest[:, None]
+        weight = below.exp()
+        moment = shrink * (moment + torch.where(mass > 0, fall * mass, 0.0)) + (below * weight).sum(dim=-1).double()
+        mass = shrink * mass + weight.sum(dim=-1).double()
+        top = highest
+        is_above = logits[: len(targets)] > logit[:, None]
+        own = torch.nonzero((targets >= first) & (targets < first + logits.shape[1]))[:, 0]
+        is_above[own, targets[own] - first] = False  # its own logit may round the other way here
+        above += is_above.sum(dim=-1)
+    return {
+        "next_logit": logit.double(),
+        "next_log_probability": logit.double() - (top.double() + mass.log())[: len(targets)],
+        "next_rank": above + 1,
+        "top_logit": top.double(),
+        "entropy": mass.log() - moment / mass,
+    }

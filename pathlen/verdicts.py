@@ -25,7 +25,7 @@ from typing import Literal
 
 __all__ = ["Logic", "Region", "Verdict", "above", "below", "combined", "within"]
 
-Logic = Literal["each", "all"]
+Logic = Literal["each", "all", "differs"]
 
 
 class Verdict(Enum):

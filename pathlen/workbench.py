@@ -1,49 +1,82 @@
-"""Measures each model once, when its columns are first asked for, and keeps the columns but not the model."""
+"""Measures models when their columns are first asked for; one network at a time is in memory.
+
+What was really measured is kept, the network is not. The worlds of `pathlen.controls` are measured on request and belong
+to whoever asked.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pathlen.controls import PLANTED, SHIFTED, SHUFFLED, World, moved, planted, shifted
 from pathlen.errors import PathlenError
 from pathlen.measurements import Measurement, Published, as_published, from_traces
 from pathlen.models import LoadedModel, ModelSpec, load
-from pathlen.original import relative_error
+from pathlen.original import loop_steps, relative_error
 from pathlen.passages import Passage
 from pathlen.records import ModelRecord, Point
 from pathlen.stats.serial import lag_one
-from pathlen.traces import Trace, trace
+from pathlen.traces import Trace, Tracer
 
 __all__ = ["Columns", "Workbench"]
 
 POINTS = 300
 
+Array = NDArray[np.float64]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
 class Columns:
-    """Everything that was measured on one model.
+    """Everything that was measured on one model, each kind of columns made when it is first asked for.
 
-    Attributes
+    Parameters
     ----------
-    measured : Measurement
-        The aligned columns, before the final norm.
-    published : Published
-        The same traces, paired as the published procedure did.
-    relative_error : ndarray, shape (steps + 1, tokens), or None
-        Distance of every step from the published double loop; None if nobody asked for it.
-    record : ModelRecord
-        Provenance.
+    traces : sequence of Trace
+        One per text.
+    loops : callable
+        Returns the published double loop's steps for each text; slow, and run once.
+    published : sequence of Trace, optional
+        The traces as the published reading sees them, where a control plants something else into them.
 
     """
 
-    measured: Measurement
-    published: Published
-    relative_error: NDArray[np.float64] | None
-    record: ModelRecord
+    def __init__(
+        self,
+        traces: Sequence[Trace],
+        loops: Callable[[], list[Array]],
+        published: Sequence[Trace] | None = None,
+    ) -> None:
+        self.traces = traces
+        self._loops = loops
+        self._published = traces if published is None else published
+
+    @cached_property
+    def measured(self) -> Measurement:
+        """The aligned columns, before the final norm."""
+        return from_traces(self.traces)
+
+    @cached_property
+    def published(self) -> Published:
+        """The same traces, paired as the published procedure did."""
+        return self.with_slips(through_final_norm=True, with_last_token=True)
+
+    def with_slips(self, *, through_final_norm: bool, with_last_token: bool) -> Published:
+        """Return the published columns with some of their slips; see `pathlen.measurements.as_published`."""
+        return as_published(self._published, through_final_norm=through_final_norm, with_last_token=with_last_token)
+
+    @cached_property
+    def loops(self) -> list[Array]:
+        """The published double loop's steps of each text, ``(steps + 1, tokens)``."""
+        return self._loops()
+
+    @cached_property
+    def relative_error(self) -> Array:
+        """How far every step is from the published double loop, ``(steps + 1, tokens)``."""
+        return np.hstack([relative_error(one, loop) for one, loop in zip(self.traces, self.loops, strict=True)])
 
 
 class Workbench:
@@ -53,23 +86,22 @@ class Workbench:
     ----------
     passages : sequence of Passage
         The texts, in order.
-    with_original : bool
-        Whether the published double loop is run beside the measurement, to compare with.
     seed : int
         Decides which points a scatter shows.
 
     """
 
-    def __init__(self, passages: Sequence[Passage], *, with_original: bool, seed: int) -> None:
+    def __init__(self, passages: Sequence[Passage], *, seed: int) -> None:
         self._passages = passages
-        self._with_original = with_original
         self._seed = seed
         self._done: dict[ModelSpec, Columns | PathlenError] = {}
+        self._records: dict[ModelSpec, ModelRecord] = {}
+        self._held: tuple[tuple[ModelSpec, int | None], LoadedModel] | None = None
 
     @property
     def records(self) -> tuple[ModelRecord, ...]:
         """The records of the models measured so far, in the order they were measured."""
-        return tuple(done.record for done in self._done.values() if isinstance(done, Columns))
+        return tuple(self._records.values())
 
     def columns(self, spec: ModelSpec) -> Columns:
         """Return the columns of one model, measuring it if that was not done yet.
@@ -90,31 +122,48 @@ class Workbench:
             raise found
         return found
 
-    def _measured(self, spec: ModelSpec) -> Columns:
-        start = time.monotonic()
-        model = load(spec)
-        traces = [trace(model, passage) for passage in self._passages]
-        measured, published = from_traces(traces), as_published(traces)
-        seconds = time.monotonic() - start
-        errors = None
-        if self._with_original:
-            errors = np.hstack([relative_error(model, one) for one in traces])
+    def control(self, spec: ModelSpec, world: World) -> Columns:
+        """Return the columns of one model in a control's world; nothing is kept. Errors as in `columns`."""
+        if world.needs_forward_pass:
+            untrained = None if world.control is SHUFFLED else world.seed
+            shuffle = world.seed if world.control is SHUFFLED else None
+            return self._traced(spec, untrained=untrained, shuffle=shuffle)
+        real = self.columns(spec)
+        if world.control is PLANTED:
+            lengths = ("step_length", "final_norm_step")
+            own, published = ([planted(one, world.seed, step=step) for one in real.traces] for step in lengths)
+            return Columns(own, lambda: real.loops, published)
+        assert world.control is SHIFTED  # noqa: S101  # the last there is
         return Columns(
-            measured=measured,
-            published=published,
-            relative_error=errors,
-            record=self._record(model, traces, measured, published, seconds),
+            [shifted(one, world.seed) for one in real.traces],
+            lambda: [_rolled(loop, moved(one, world.seed)) for one, loop in zip(real.traces, real.loops, strict=True)],
         )
 
-    def _record(
-        self,
-        model: LoadedModel,
-        traces: Sequence[Trace],
-        measured: Measurement,
-        published: Published,
-        seconds: float,
-    ) -> ModelRecord:
+    def _model(self, spec: ModelSpec, untrained: int | None = None) -> LoadedModel:
+        if self._held is None or self._held[0] != (spec, untrained):
+            self._held = None  # before another is loaded: two XL are twice 6 GB
+            self._held = (spec, untrained), load(spec, untrained=untrained)
+        return self._held[1]
+
+    def _traced(self, spec: ModelSpec, *, untrained: int | None = None, shuffle: int | None = None) -> Columns:
+        tracer = Tracer(self._model(spec, untrained))
+        traces = [tracer.trace(passage, shuffle=shuffle) for passage in self._passages]
+        return Columns(traces, partial(self._loops, spec, untrained, traces))
+
+    def _loops(self, spec: ModelSpec, untrained: int | None, traces: Sequence[Trace]) -> list[Array]:
+        model = self._model(spec, untrained)
+        return [loop_steps(model, one) for one in traces]
+
+    def _measured(self, spec: ModelSpec) -> Columns:
+        start = time.monotonic()
+        found = self._traced(spec)
+        seconds = time.monotonic() - start
+        self._records[spec] = self._record(self._model(spec), found, seconds)
+        return found
+
+    def _record(self, model: LoadedModel, columns: Columns, seconds: float) -> ModelRecord:
         draw = np.random.default_rng(self._seed)
+        measured, published = columns.measured, columns.published
         is_last = np.diff(published.passage, append=-1) != 0
         spec = model.spec
         return ModelRecord(
@@ -129,9 +178,9 @@ class Workbench:
             weights_sha256=model.weights_sha256,
             tokenizer_sha256=model.tokenizer_sha256,
             dtype="float32",
-            tokens=sum(len(one.token_ids) for one in traces),
+            tokens=sum(len(one.token_ids) for one in columns.traces),
             rows=len(measured.passage),
-            windows=sum(int(one.window[-1]) + 1 for one in traces),
+            windows=sum(int(one.window[-1]) + 1 for one in columns.traces),
             seconds=seconds,
             step_autocorrelation=lag_one(measured.last_step, passage=measured.passage),
             logit_autocorrelation=lag_one(measured.next_logit, passage=measured.passage),
@@ -139,6 +188,11 @@ class Workbench:
             published_points=_points(published, _some(draw, np.flatnonzero(~is_last))),
             spurious_points=_points(published, np.flatnonzero(is_last)),
         )
+
+
+def _rolled(loop: Array, order: NDArray[np.intp]) -> Array:
+    """Return the loop's steps as another token's; the last token, which predicts nothing, keeps its own."""
+    return np.hstack([loop[:, order], loop[:, len(order) :]])
 
 
 def _some(draw: np.random.Generator, rows: NDArray[np.intp]) -> NDArray[np.intp]:

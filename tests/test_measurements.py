@@ -53,6 +53,40 @@ def test_the_published_pairing_has_one_row_more_per_text_with_a_zero_logit(trace
     assert published.residual_norm[-2, ends[0]] == traces[0].residual_norm[-2, -1]
 
 
+@pytest.mark.parametrize("through", [True, False])
+@pytest.mark.parametrize("last", [True, False])
+def test_each_slip_can_be_left_out(traces: list[Trace], measurement: Measurement, through: bool, last: bool) -> None:
+    columns = as_published(traces, through_final_norm=through, with_last_token=last)
+    assert np.count_nonzero(columns.next_logit == 0) == 2 * last
+    kept = columns.next_logit != 0
+    assert np.array_equal(columns.next_logit[kept], measurement.next_logit)
+    expected = measurement.final_norm_step if through else measurement.last_step
+    assert np.array_equal(columns.last_step[kept], expected)
+    if not through and not last:
+        assert np.array_equal(columns.residual_norm, measurement.residual_norm)
+        assert np.array_equal(columns.displacement, measurement.displacement)
+
+
+def test_frequency_counts_a_token_over_all_texts(measurement: Measurement) -> None:
+    often = np.bincount(measurement.token_id).argmax()
+    rows = measurement.token_id == often
+    np.testing.assert_allclose(np.exp(measurement.log_frequency[rows]), rows.sum())
+
+
+def test_a_straight_path_explains_itself(measurement: Measurement) -> None:
+    steps = np.full((6, len(measurement.passage)), 2.0)
+    assert replace(measurement, step_length=steps).path_straightness.min() > 1 - 1e-9
+    steps[:3] = 0.01
+    assert replace(measurement, step_length=steps).path_straightness.max() < 0.9
+
+
+def test_the_heads_sum_is_never_longer_than_their_lengths_sum(measurement: Measurement) -> None:
+    assert measurement.heads_shorten.all()
+    assert not replace(measurement, heads_norm=3 * measurement.heads_norm).heads_shorten.all()
+    assert measurement.late_head_norm.shape == (1, 2, len(measurement.passage))
+    assert np.array_equal(measurement.late_heads_norm, measurement.heads_norm[-1:])
+
+
 def test_quarters_are_those_of_the_own_text(measurement: Measurement) -> None:
     for one in (0, 1):
         rows = measurement.passage == one

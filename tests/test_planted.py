@@ -74,6 +74,7 @@ def made_up(
     rows = PASSAGES * TOKENS
     return Measurement(
         passage=np.repeat(np.arange(PASSAGES), TOKENS),
+        token_id=draw.integers(50, size=rows),
         token=np.tile(np.arange(TOKENS), PASSAGES),
         position=np.tile(np.arange(TOKENS), PASSAGES),
         window=np.zeros(rows, int),

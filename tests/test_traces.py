@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from pathlen.errors import InvalidText, ModelMismatch
-from pathlen.models import LoadedModel
+from pathlen.models import LoadedModel, from_directory, load
 from pathlen.passages import Passage
-from pathlen.traces import Trace, trace, windows
+from pathlen.traces import Trace, Tracer, trace, windows
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,53 @@ def test_next_logit_and_log_probability_are_the_models_own(tiny: LoadedModel, tr
     np.testing.assert_allclose(traced.next_logit, logits[rows, following], rtol=1e-5, atol=1e-5)
     expected = torch.log_softmax(logits, dim=-1)[rows, following]
     np.testing.assert_allclose(traced.next_log_probability, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_entropy_top_logit_and_rank_are_those_of_all_logits(tiny: LoadedModel, traced: Trace) -> None:
+    _, _, logits = stored_states(tiny, traced.token_ids)
+    chances = torch.softmax(logits, dim=-1)
+    np.testing.assert_allclose(traced.entropy, -(chances * chances.log()).sum(dim=-1), rtol=1e-5)
+    np.testing.assert_allclose(traced.top_logit, logits.amax(dim=-1), rtol=1e-5)
+    following = torch.from_numpy(traced.token_ids[1:])
+    own = logits[torch.arange(len(following)), following]
+    expected = 1 + (logits[: len(following)] > own[:, None]).sum(dim=-1)
+    assert np.mean(traced.next_rank == expected.numpy()) > 0.99  # neighbours within rounding may change places
+    np.testing.assert_allclose(traced.next_rank, expected, atol=1)
+    assert traced.next_rank.min() >= 1
+
+
+@pytest.mark.parametrize("heads", [1, 2, 4])
+def test_what_each_head_adds_equals_an_explicit_product(
+    new_checkpoint: Callable[..., Path], short: Passage, heads: int
+) -> None:
+    """Head by head: attention-weighted values through the head's own rows of the output projection."""
+    model = load(from_directory(new_checkpoint(n_head=heads)))
+    for block in model.network.transformer.h:
+        torch.nn.init.normal_(block.attn.c_proj.bias)  # it belongs to no head
+    traced = trace(model, short)
+    mixed: list[torch.Tensor] = []
+    handles = [
+        block.attn.c_proj.register_forward_pre_hook(lambda module, inputs: mixed.append(inputs[0][0]))
+        for block in model.network.transformer.h
+    ]
+    with torch.no_grad():
+        model.network(torch.from_numpy(traced.token_ids)[None])
+    for handle in handles:
+        handle.remove()
+    for number, block in enumerate(model.network.transformer.h):
+        width = 16 // heads
+        weight = block.attn.c_proj.weight.double().reshape(heads, width, 16)
+        added = torch.einsum("thi,hio->hto", mixed[number].double().reshape(-1, heads, width), weight)
+        np.testing.assert_allclose(traced.head_norm[number], added.norm(dim=-1), rtol=1e-5)
+        np.testing.assert_allclose(traced.heads_norm[number], added.sum(dim=0).norm(dim=-1), rtol=1e-5)
+
+
+def test_tokens_in_random_order_are_the_same_tokens(tiny: LoadedModel, short: Passage, traced: Trace) -> None:
+    tracer = Tracer(tiny)
+    one, again, other = (tracer.trace(short, shuffle=seed) for seed in (1, 1, 2))
+    assert np.array_equal(one.token_ids, again.token_ids)
+    assert not np.array_equal(one.token_ids, other.token_ids)
+    assert np.array_equal(np.sort(one.token_ids), np.sort(traced.token_ids))
 
 
 def test_there_is_one_next_token_less_than_tokens(traced: Trace) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pathlen.claims import NEGLIGIBLE
+from pathlen.claims import TOGETHER
 from pathlen.records import ClaimRecord, FindingRecord, Run
 from pathlen.stats.multiplicity import holm
 from pathlen.verdicts import Verdict, combined
@@ -44,8 +44,8 @@ class Cell:
 
     @property
     def flag(self) -> str:
-        """What a reader must know beside the word: that a supported number is too small to matter."""
-        return NEGLIGIBLE if self.finding and self.finding.negligible else ""
+        """What a reader must know beside the word: that the number is too small to matter, or hangs on the analysis."""
+        return ", ".join(self.finding.flags) if self.finding else ""
 
     @property
     def value(self) -> str:
@@ -65,10 +65,16 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One claim in one reading, with a cell for every size of the run."""
+    """One claim in one reading, with a cell for every size of the run, or one ``across`` all sizes."""
 
     claim: ClaimRecord
     cells: tuple[Cell, ...]
+    across: Cell | None = None
+
+    @property
+    def all_cells(self) -> tuple[Cell, ...]:
+        """Every cell that can hold a finding."""
+        return self.cells if self.across is None else (self.across,)
 
     @property
     def anchor(self) -> str:
@@ -78,12 +84,14 @@ class Row:
     @property
     def is_census(self) -> bool:
         """Whether all that was found is said of the tokens measured, with nothing inferred."""
-        estimates = [cell.finding.estimate for cell in self.cells if cell.finding and cell.finding.estimate]
+        estimates = [cell.finding.estimate for cell in self.all_cells if cell.finding and cell.finding.estimate]
         return bool(estimates) and all(estimate.unit == "census" for estimate in estimates)
 
     @property
     def together(self) -> str:
         """The verdict over all sizes where the claim is made about all of them together, else empty."""
+        if self.across is not None:
+            return self.across.word
         if self.claim.logic != "all":
             return ""
         words = {cell.size: cell.word for cell in self.cells if cell.word != NOT_CLAIMED}
@@ -123,13 +131,15 @@ def adjusted(run: Run) -> dict[tuple[str, str, str], float]:
 def rows(run: Run) -> list[Row]:
     """Return the matrix: a row per claim and reading, a cell per size of the run."""
     found = {(one.claim, one.reading, one.size): one for one in run.findings}
-    return [
-        Row(
-            claim=claim,
-            cells=tuple(_cell(claim, size, found.get((claim.id, claim.reading, size))) for size in run.sizes),
-        )
-        for claim in run.claims
-    ]
+    made = []
+    for claim in run.claims:
+        cells = {
+            size: _cell(claim, size, found.get((claim.id, claim.reading, size))) for size in (*run.sizes, TOGETHER)
+        }
+        across = cells.pop(TOGETHER)
+        is_across = claim.logic == "differs" and across.finding is not None
+        made.append(Row(claim=claim, cells=tuple(cells.values()), across=across if is_across else None))
+    return made
 
 
 def _cell(claim: ClaimRecord, size: str, finding: FindingRecord | None) -> Cell:
@@ -144,7 +154,7 @@ def sentence(run: Run) -> str:
     Checks of the published procedure are counted apart: they say what the document's own numbers come to here,
     slips included, and would otherwise count a claim twice.
     """
-    words = [cell.word for row in rows(run) if row.claim.reading == "corrected" for cell in row.cells]
+    words = [cell.word for row in rows(run) if row.claim.reading == "corrected" for cell in row.all_cells]
     checks = [word for word in words if word not in (NOT_CLAIMED, NOT_RUN)]
     counts = [f"{checks.count(word)} {word}" for word in SYMBOLS if word in checks]
     sizes = "one size" if len(run.sizes) == 1 else f"{len(run.sizes)} sizes"

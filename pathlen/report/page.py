@@ -66,7 +66,7 @@ def _p_value(p: float) -> str:
 def _forest(row: Row) -> Markup | None:
     intervals = [
         Interval(label=cell.size, value=estimate.value, low=estimate.low, high=estimate.high, verdict=cell.word)
-        for cell in row.cells
+        for cell in row.all_cells
         if cell.finding and (estimate := cell.finding.estimate)
     ]
     if not intervals:

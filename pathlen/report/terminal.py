@@ -13,7 +13,10 @@ def terminal_lines(run: Run) -> list[str]:
     table = [["", *run.sizes, "together"]]
     for row in rows(run):
         name = row.claim.id + (" (as published)" if row.claim.reading == "as published" else "")
-        table.append([name, *map(_cell, row.cells), row.together])
+        if row.across is None:
+            table.append([name, *map(_cell, row.cells), row.together])
+        else:
+            table.append([name, *("" for _ in row.cells), _cell(row.across)])
     if not any(line[-1] for line in table[1:]):
         table = [line[:-1] for line in table]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]

@@ -15,7 +15,7 @@ from pathlen.stats.sampling import Bounds, Sampling
 from pathlen.stats.statistic import FEWEST_PASSAGES, REPLICATES, Statistic
 from pathlen.stats.units import By, Passages, blocks_of
 
-__all__ = ["BLOCK", "every", "largest", "rare"]
+__all__ = ["BLOCK", "every", "exact_bounds", "largest", "rare"]
 
 BLOCK = 20  # tokens that stand for one independent trial where exceptions are too rare to resample
 CAUTION = "exceptions are so rare that how they come in clusters can only be guessed from those that were seen"
@@ -28,6 +28,12 @@ class _Exact(Statistic):
     name: str
     found: Sampling
     scale: str = "identity"
+    ends: tuple[float, float] = (-np.inf, np.inf)  # type: ignore[misc]
+
+    @property
+    def value(self) -> float:
+        """The number as `Statistic.value` says."""
+        return self.found.estimate().value
 
     def sampling(self, *, by: By | None = None, seed: int = 0, replicates: int = REPLICATES) -> Sampling:
         """Return what is known, whatever the arguments."""
@@ -56,6 +62,27 @@ class _Fact(Sampling):
         return self.fact
 
 
+def exact_bounds(successes: float, trials: float, level: float = 0.95) -> tuple[float, float]:
+    """Return Clopper and Pearson's interval for a share: it holds the truth at least as often as its level says.
+
+    References
+    ----------
+    Clopper and Pearson, "The use of confidence or fiducial limits illustrated in the case of the binomial", Biometrika 26
+    (1934), 404-413.
+
+    Examples
+    --------
+    >>> [round(end, 3) for end in exact_bounds(0, 10, level=0.9)]
+    [0.0, 0.259]
+
+    """
+    tail = (1 - level) / 2
+    failures = trials - successes
+    low = float(betaincinv(successes, failures + 1, tail)) if successes else 0.0
+    high = float(betaincinv(successes + 1, failures, 1 - tail)) if failures else 1.0
+    return low, high
+
+
 def largest(values: ArrayLike) -> Statistic:
     """Return the largest of all values, as a census: a fact about what was measured, with nothing inferred."""
     cells = np.asarray(values, dtype=np.float64)
@@ -71,7 +98,7 @@ def every(is_true: ArrayLike) -> Statistic:
         raise TypeError(f"is_true must be an array of bool, but its type is {cells.dtype}")
     if cells.size == 0:
         raise UndefinedEstimate("a share of no cells is undefined")
-    return _census("share of all measured", float(cells.mean()), cells.shape[-1])
+    return _census("share of all measured", float(cells.mean()), cells.shape[-1], ends=(0.0, 1.0))
 
 
 def rare(is_true: NDArray[np.bool_], passages: Passages) -> Statistic:
@@ -95,8 +122,7 @@ def rare(is_true: NDArray[np.bool_], passages: Passages) -> Statistic:
     clean = blocks.count / effect - with_exception
 
     def ends(level: float) -> tuple[float, float]:
-        # Clopper and Pearson's lower bound on the share of blocks without an exception.
-        least = float(betaincinv(clean, with_exception + 1, (1 - level) / 2)) if clean else 0.0
+        least, _ = exact_bounds(clean, clean + with_exception, level)  # of blocks without an exception
         least = min(least, value if mostly else 1 - value)  # blocks differ in length a little
         return (least, 1.0) if mostly else (0.0, 1 - least)
 
@@ -109,7 +135,7 @@ def rare(is_true: NDArray[np.bool_], passages: Passages) -> Statistic:
         method=f"Clopper and Pearson's bound, a design effect of {effect:.3g} allowed for",
         caution=CAUTION,
     )
-    return _Exact(name="share", found=Bounds(value=value, ends=ends, blank=blank))
+    return _Exact(name="share", found=Bounds(value=value, ends=ends, blank=blank), ends=(0.0, 1.0))
 
 
 def _design_effect(hit: NDArray[np.bool_], passage: NDArray[np.intp]) -> float:
@@ -122,7 +148,7 @@ def _design_effect(hit: NDArray[np.bool_], passage: NDArray[np.intp]) -> float:
     return float(np.sum(each**2) / np.sum(each)) if each.any() else 1.0
 
 
-def _census(name: str, value: float, n: int) -> Statistic:
+def _census(name: str, value: float, n: int, ends: tuple[float, float] = (-np.inf, np.inf)) -> Statistic:
     fact = Estimate(
         statistic=name,
         value=value,
@@ -132,4 +158,4 @@ def _census(name: str, value: float, n: int) -> Statistic:
         unit="census",
         method="every token measured",
     )
-    return _Exact(name=name, found=_Fact(fact))
+    return _Exact(name=name, found=_Fact(fact), ends=ends)

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from functools import partial as given
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,7 +31,17 @@ from pathlen.errors import UndefinedEstimate
 from pathlen.stats.statistic import Smooth
 from pathlen.stats.units import Passages, checked, checked_trend, is_rounding, trend_basis
 
-__all__ = ["fisher_gradient", "fisher_z", "partial", "pearson", "pooled_pearson", "spearman", "winsorised"]
+__all__ = [
+    "fisher_gradient",
+    "fisher_z",
+    "mid_ranks",
+    "partial",
+    "pearson",
+    "pooled_pearson",
+    "pulled_in",
+    "spearman",
+    "winsorised",
+]
 
 Array = NDArray[np.float64]
 
@@ -93,12 +104,7 @@ def spearman(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike, trend: int = 1) 
     """
     name = _named("Spearman rho", trend)
     passages, (one, two) = checked(passage, x=x, y=y)
-
-    def ranks(values: Array) -> Array:
-        ranked: Array = rankdata(values, axis=-1) / values.shape[-1]
-        return ranked
-
-    first, second = (passages.within(ranks, column) for column in (one, two))
+    first, second = (passages.within(mid_ranks, column) for column in (one, two))
     (own, own_size), (mate, mate_size) = (
         _standardised(name, label, ranked, passages, trend) for label, ranked in (("x", first), ("y", second))
     )
@@ -150,13 +156,7 @@ def winsorised(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike, tail: float = 
         raise ValueError(f"tail must lie from 0 to below 0.5, but {tail} was given")
     name = _named(f"Pearson r, winsorised {tail:.0%},", trend)
     passages, columns = checked(passage, x=x, y=y)
-
-    def pulled_in(values: Array) -> Array:
-        low, high = np.quantile(values, [tail, 1 - tail], axis=-1, keepdims=True)
-        clipped: Array = np.clip(values, low, high)
-        return clipped
-
-    one, two = (passages.within(pulled_in, column) for column in columns)
+    one, two = (passages.within(given(pulled_in, tail=tail), column) for column in columns)
     return _correlation(name, one, two, passages, trend)
 
 
@@ -270,6 +270,19 @@ def pooled_pearson(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike) -> Smooth:
         passages=passages,
         caution=POOLED_CAUTION,
     )
+
+
+def mid_ranks(values: Array) -> Array:
+    """Return the mid-ranks of one passage's values ``(..., rows)`` over their number."""
+    ranked: Array = rankdata(values, axis=-1) / values.shape[-1]
+    return ranked
+
+
+def pulled_in(values: Array, tail: float = 0.05) -> Array:
+    """Return one passage's values ``(..., rows)`` with those beyond the ``tail`` quantiles set to these."""
+    low, high = np.quantile(values, [tail, 1 - tail], axis=-1, keepdims=True)
+    clipped: Array = np.clip(values, low, high)
+    return clipped
 
 
 def _named(what: str, trend: int) -> str:

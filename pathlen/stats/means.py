@@ -83,9 +83,9 @@ def head_cancellation(norm_of_sum: ArrayLike, head_norms: ArrayLike, *, passage:
 
     Parameters
     ----------
-    norm_of_sum : array_like, shape (rows,)
-        ``||sum_h v_h||`` of each token.
-    head_norms : array_like, shape (heads, rows)
+    norm_of_sum : array_like, shape (rows,) or (blocks, rows)
+        ``||sum_h v_h||`` of each token, in one block or in several.
+    head_norms : array_like, shape (heads, rows) or (blocks, heads, rows)
         ``||v_h||`` of each head.
     passage : array_like, shape (rows,)
         The passage of each row.
@@ -93,23 +93,31 @@ def head_cancellation(norm_of_sum: ArrayLike, head_norms: ArrayLike, *, passage:
     Returns
     -------
     Smooth
-        ``sum ||sum_h v_h|| / sum sqrt(sum_h ||v_h||^2)`` over all tokens, with an interval on the logarithm: 1 where
-        heads point in unrelated directions, below 1 where they offset each other, above where they join. That it is
+        ``sum ||sum_h v_h|| / sum sqrt(sum_h ||v_h||^2)`` over all tokens and blocks, with an interval on the logarithm: 1
+        where heads point in unrelated directions, below 1 where they offset each other, above where they join. That it is
         below the square root of the number of heads says nothing: the triangle inequality alone does that.
 
     Raises
     ------
+    ValueError
+        If there are fewer than two heads, or the shapes don't go together.
     UndefinedEstimate
         As for `ratio`.
 
     """
     heads = np.asarray(head_norms, dtype=np.float64)
-    if heads.ndim != 2 or len(heads) < 2:
-        raise ValueError(f"head_norms must have shape (heads, rows) with two heads or more, but has {heads.shape}")
-    unrelated = np.sqrt(np.sum(heads**2, axis=0))
-    return replace(
-        ratio(norm_of_sum, unrelated, passage=passage), name="length of the heads' sum over unrelated heads'"
-    )
+    together = np.asarray(norm_of_sum, dtype=np.float64)
+    if heads.ndim not in (2, 3) or heads.shape[-2] < 2:
+        raise ValueError(
+            "head_norms must have shape (heads, rows) or (blocks, heads, rows) with two heads or more, but has "
+            f"{heads.shape}"
+        )
+    unrelated = np.sqrt(np.sum(heads**2, axis=-2))
+    if together.shape != unrelated.shape:
+        raise ValueError(f"norm_of_sum must have shape {unrelated.shape} like head_norms, but has {together.shape}")
+    rows = unrelated.shape[-1]
+    top, bottom = (part.reshape(-1, rows).sum(axis=0) for part in (together, unrelated))
+    return replace(ratio(top, bottom, passage=passage), name="length of the heads' sum over unrelated heads'")
 
 
 def variation(values: ArrayLike, *, passage: ArrayLike) -> Smooth:

@@ -244,6 +244,18 @@ class _Extreme(Statistic):
         """The scale of the parts."""
         return self.parts[0].scale
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The ends of the scale; a size is never negative."""
+        low, high = SCALES[self.scale].ends
+        return (low if self.signed else SCALES[self.scale].back(0.0)), high
+
+    @property
+    def value(self) -> float:
+        """The number as `Statistic.value` says."""
+        found = np.concatenate([part.values() for part in self.parts])
+        return SCALES[self.scale].back(float(np.max(found if self.signed else np.abs(found))))
+
     def sampling(self, *, by: By | None = None, seed: int = 0, replicates: int = REPLICATES) -> Sampling:
         """Return the largest, with the largest ends of simultaneous intervals for its own."""
         together = simultaneous(self.parts, by=by, seed=seed, replicates=replicates)

@@ -73,6 +73,16 @@ class Statistic(ABC):
     name: str
     scale: str
 
+    @property
+    @abstractmethod
+    def value(self) -> float:
+        """The number itself, on its own scale; nothing is resampled for it."""
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The least and the largest value that the statistic can have."""
+        return SCALES[self.scale].ends
+
     @abstractmethod
     def sampling(self, *, by: By | None = None, seed: int = 0, replicates: int = REPLICATES) -> Sampling:
         """Return what can be said about the truth behind the statistic; arguments and errors as in `estimate`."""
@@ -210,6 +220,13 @@ class Smooth(Statistic):
     caution: str = ""
 
     @property
+    def value(self) -> float:
+        """The number as `Statistic.value` says; errors as in `estimate`."""
+        if self.moments.ndim == 3:
+            raise ValueError(f"{self.name} has {self._cells} numbers side by side, so none is its value")
+        return SCALES[self.scale].back(float(self.values()[0]))
+
+    @property
     def _cells(self) -> int:
         return self.moments.shape[1] if self.moments.ndim == 3 else 1
 
@@ -223,7 +240,7 @@ class Smooth(Statistic):
         return self._weighed(self.moments if self.sways is None else self.sways)
 
     def _weighed(self, columns: Array) -> Array:
-        with np.errstate(all="ignore"):  # a perfect relation has no finite slope; `_value` says so
+        with np.errstate(all="ignore"):  # a perfect relation has no finite slope; `values` says so
             slope = self.gradient(self.moments.sum(axis=-1))
             found: Array = np.einsum("k...,k...n->...n", slope, columns)
         return found
@@ -284,7 +301,7 @@ class Smooth(Statistic):
         unless given.
         """
         _check(by, replicates, seed)
-        value = self._value()
+        value = self.values()
         if by is None and self.passages.count < FEWEST_PASSAGES:
             return self._as_series(value)
         units = self._units(by or "passages", block)
@@ -428,7 +445,8 @@ class Smooth(Statistic):
             seed=0,
         )
 
-    def _value(self) -> Array:
+    def values(self) -> Array:
+        """Return all numbers side by side, on the scale of intervals; errors as in `estimate`."""
         with np.errstate(all="ignore"):
             value: Array = self.function(self.moments.sum(axis=-1).reshape(len(self.moments), -1))
         if not np.isfinite(value).all():

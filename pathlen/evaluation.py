@@ -1,0 +1,334 @@
+"""From a claim's body to its finding: the estimate, its controls, what each correction changes, and other universes.
+
+A body asks for columns by name; here those names get their meaning, in the world as it is and in every control's. Controls
+go world by world: what one forward pass gives is used by all claims on that size and then let go, so that memory
+holds one world at a time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from pathlen.attribution import Attribution, attribution
+from pathlen.claims import TOGETHER, Claim, Finding, decided, evaluate
+from pathlen.controls import Effort, Tally, World, worlds
+from pathlen.errors import PathlenError, UndefinedEstimate
+from pathlen.measurements import Measurement, Published
+from pathlen.models import ModelSpec
+from pathlen.stats.multiplicity import largest_difference
+from pathlen.stats.statistic import Statistic
+from pathlen.universes import Curve, curve
+from pathlen.verdicts import Verdict
+from pathlen.workbench import Columns, Workbench
+
+__all__ = ["COLUMNS", "CONTROL_REPLICATES", "Check", "Evaluator"]
+
+CONTROL_REPLICATES = 1999  # a control only needs its verdict
+BEFORE_NORM, LAST_DROPPED, ANALYSIS = CORRECTIONS = (
+    "state before the final norm",
+    "last token dropped, which has no next one",
+    "corrected analysis: no trends along the text",
+)
+
+# What a body can ask for: which of a size's columns, and whether of Small instead of the size at hand.
+COLUMNS = {
+    "measured": ("measured", False),
+    "measured_small": ("measured", True),
+    "as_published": ("published", False),
+    "as_published_small": ("published", True),
+    "relative_error": ("relative_error", False),
+}
+SMALL = "small"
+
+Key = tuple[str, str]
+
+
+class _Sources(Protocol):
+    """Where a body's arguments come from: the real columns, a control's, or those with some slips only."""
+
+    @property
+    def measured(self) -> Any: ...
+    @property
+    def published(self) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Slipped:
+    """Columns with some slips, whichever reading asks."""
+
+    published: Published
+
+    @property
+    def measured(self) -> Published:
+        return self.published
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A claim and the function that returns its statistic."""
+
+    claim: Claim
+    body: Callable[..., Statistic]
+
+    @property
+    def key(self) -> Key:
+        """What names the claim: its id and its reading."""
+        return self.claim.id, self.claim.reading
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the body asks for nothing but columns, so that it can be run without its test's fixtures."""
+        return set(self.claim.needs) <= COLUMNS.keys()
+
+    @property
+    def needs_small(self) -> bool:
+        """Whether the body compares with Small."""
+        return any(COLUMNS[name][1] for name in self.claim.needs if name in COLUMNS)
+
+
+@dataclass(slots=True)
+class _Outcome:
+    value: float | None
+    is_supported: bool
+    seconds: float
+
+
+class Evaluator:
+    """Checks of one run.
+
+    Parameters
+    ----------
+    bench : Workbench
+        Measures.
+    spec : callable
+        From the name of a size to its spec.
+    effort : str
+        How many runs of each control: ``"none"``, ``"quick"`` or ``"full"``.
+    seed : int
+        Of every resample.
+
+    """
+
+    def __init__(self, bench: Workbench, spec: Callable[[str], ModelSpec], *, effort: Effort, seed: int) -> None:
+        self._bench = bench
+        self._spec = spec
+        self._effort = effort
+        self._seed = seed
+        self._checks: dict[Key, Check] = {}
+        self._outcomes: dict[tuple[Key, str, World], _Outcome | Exception] = {}
+        self._statistics: dict[tuple[Key, str, World], Statistic | Exception] = {}
+        self._small: dict[World, Columns] = {}
+
+    def register(self, checks: Iterable[Check]) -> None:
+        """Make checks known before they are run, so that a control's world serves all of them at once."""
+        self._checks |= {check.key: check for check in checks}
+
+    def argument(self, name: str, size: str) -> Any:
+        """Return what a body that asks for columns by name gets; errors as in `Workbench.columns`."""
+        attribute, of_small = COLUMNS[name]
+        return getattr(self._real(SMALL if of_small else size), attribute)
+
+    def _real(self, size: str) -> Columns:
+        return self._bench.columns(self._spec(size))
+
+    def finding(self, check: Check, size: str, given: Mapping[str, Any]) -> Finding:
+        """Return what a claim comes to on one size, or on all of its sizes `TOGETHER`.
+
+        Parameters
+        ----------
+        check : Check
+        size : str
+        given : mapping
+            What the body asks for besides columns.
+
+        Raises
+        ------
+        PathlenError
+            Whatever kept columns from being measured, or is wrong with the claim.
+
+        """
+        self.register([check])
+
+        def body() -> Statistic:
+            return self._statistic(check, size, self._real, given)
+
+        found = evaluate(check.claim, size, body, seed=self._seed)
+        if found.estimate is None:
+            return found
+        return replace(
+            decided(found, self._tallies(check, size, given)),
+            attribution=self._attribution(check, size),
+            universes=self._universes(check, size, found.verdict),
+        )
+
+    def _statistic(
+        self, check: Check, size: str, columns: Callable[[str], _Sources], given: Mapping[str, Any]
+    ) -> Statistic:
+        """Run a body on columns that are named by size."""
+        if size == TOGETHER:
+            return largest_difference([self._statistic(check, one, columns, given) for one in check.claim.sizes])
+        arguments = {name: given[name] for name in check.claim.needs if name not in COLUMNS}
+        for name in check.claim.needs:
+            if name in COLUMNS:
+                attribute, of_small = COLUMNS[name]
+                arguments[name] = getattr(columns(SMALL if of_small else size), attribute)
+        return check.body(**arguments)
+
+    # Controls.
+
+    def _tallies(self, check: Check, size: str, given: Mapping[str, Any]) -> list[Tally]:
+        asked = self._worlds(check, size)
+        missing = [world for world in asked if (check.key, size, world) not in self._outcomes]
+        if missing and check.is_plain:
+            with_me = [one for one in self._checks.values() if one.is_plain and self._is_about(one.claim, size)]
+            self._run_controls(with_me, size, {})
+        elif missing:
+            self._run_controls([check], size, given)
+        tallies = []
+        for control in dict.fromkeys(world.control for world in asked):
+            outcomes = [self._outcomes[check.key, size, world] for world in asked if world.control is control]
+            for one in outcomes:
+                if isinstance(one, Exception):
+                    raise one
+            found = [one for one in outcomes if isinstance(one, _Outcome)]
+            tallies.append(
+                Tally(
+                    control=control.value,
+                    runs=len(found),
+                    supported=sum(one.is_supported for one in found),
+                    values=tuple(one.value for one in found if one.value is not None),
+                    seconds=sum(one.seconds for one in found),
+                )
+            )
+        return tallies
+
+    def _is_about(self, claim: Claim, size: str) -> bool:
+        """Whether a control's columns of a size serve a claim, be it for the comparison with other sizes."""
+        return claim.speaks_about(size) or (claim.logic == "differs" and size in claim.sizes)
+
+    def _worlds(self, check: Check, size: str) -> list[World]:
+        sizes = check.claim.sizes if size == TOGETHER else (size,)
+        parameters = max(self._spec(one).parameters for one in sizes)
+        return worlds(check.claim.controls, self._effort, parameters)
+
+    def _run_controls(self, checks: Sequence[Check], size: str, given: Mapping[str, Any]) -> None:
+        """Run every control of these checks on one size, world by world."""
+        asked = {check.key: self._worlds(check, size) for check in checks}
+        for world in dict.fromkeys(world for ones in asked.values() for world in ones):
+            here = [check for check in checks if world in asked[check.key]]
+            measured: dict[str, Columns] = {}
+            start = time.perf_counter()
+
+            def columns(name: str, world: World = world, measured: dict[str, Columns] = measured) -> Columns:
+                if name not in measured:
+                    measured[name] = self._control(name, world)
+                return measured[name]
+
+            try:
+                if size != TOGETHER:
+                    columns(size)
+            except PathlenError:
+                pass  # every check that asks for them meets it again
+            share = (time.perf_counter() - start) / len(here)
+            for check in here:
+                if check.claim.logic == "differs" and size != TOGETHER:
+                    self._statistics[check.key, size, world] = _tried(
+                        lambda check=check, columns=columns: self._statistic(check, size, columns, given)
+                    )
+                else:
+                    self._outcomes[check.key, size, world] = self._outcome(check, size, world, columns, given, share)
+
+    def _control(self, size: str, world: World) -> Columns:
+        """Return a control's columns; those of Small are kept while a claim compares with it."""
+        if world in self._small and size == SMALL:
+            return self._small[world]
+        found = self._bench.control(self._spec(size), world)
+        if size == SMALL and any(check.needs_small for check in self._checks.values()):
+            self._small[world] = found
+        return found
+
+    def _outcome(
+        self,
+        check: Check,
+        size: str,
+        world: World,
+        columns: Callable[[str], Columns],
+        given: Mapping[str, Any],
+        share: float,
+    ) -> _Outcome | Exception:
+        start = time.perf_counter()
+
+        def body() -> Statistic:
+            if size == TOGETHER:
+                kept = [self._kept(check, one, world, columns, given) for one in check.claim.sizes]
+                return largest_difference(kept)
+            return self._statistic(check, size, columns, given)
+
+        try:
+            found = evaluate(check.claim, size, body, seed=self._seed, replicates=CONTROL_REPLICATES)
+        except Exception as error:  # noqa: BLE001  # of one claim's body; the others' controls go on
+            return error
+        return _Outcome(
+            value=found.estimate.value if found.estimate else None,
+            is_supported=found.verdict is Verdict.SUPPORTED,
+            seconds=share + time.perf_counter() - start,
+        )
+
+    def _kept(
+        self, check: Check, size: str, world: World, columns: Callable[[str], Columns], given: Mapping[str, Any]
+    ) -> Statistic:
+        """Return a size's statistic in a control's world, from when that size's turn was where it was."""
+        found = self._statistics.get((check.key, size, world)) or self._statistic(check, size, columns, given)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    # As published against corrected.
+
+    def _attribution(self, check: Check, size: str) -> Attribution | None:
+        """Return what each correction changes, where both readings of a claim are there and need columns only."""
+        twin = self._checks.get((check.claim.id, "as published"))
+        if check.claim.reading != "corrected" or twin is None or not (check.is_plain and twin.is_plain):
+            return None
+
+        def value(made: frozenset[str]) -> float:
+            def columns(name: str) -> _Sources:
+                found = self._real(name)
+                return _Slipped(
+                    found.with_slips(
+                        through_final_norm=BEFORE_NORM not in made, with_last_token=LAST_DROPPED not in made
+                    )
+                )
+
+            return self._statistic(check if ANALYSIS in made else twin, size, columns, {}).value
+
+        try:
+            return attribution(CORRECTIONS, value)
+        except UndefinedEstimate:
+            return None  # on the way from one to the other there is no number
+
+    # Universes.
+
+    def _universes(self, check: Check, size: str, verdict: Verdict) -> Curve | None:
+        multiverse = check.claim.universes
+        if multiverse is None or verdict not in (Verdict.SUPPORTED, Verdict.REFUTED, Verdict.INCONCLUSIVE):
+            return None
+        sizes = check.claim.sizes if size == TOGETHER else (SMALL, size) if check.needs_small else (size,)
+        columns: list[tuple[Measurement, Published]] = [
+            (found.measured, found.published) for found in map(self._real, sizes)
+        ]
+        try:
+            return curve(multiverse, columns, check.claim.expect, verdict, seed=self._seed)
+        except UndefinedEstimate:
+            return None
+
+
+def _tried(body: Callable[[], Statistic]) -> Statistic | Exception:
+    try:
+        return body()
+    except Exception as error:  # noqa: BLE001  # raised again where the statistic is used
+        return error
+
