@@ -72,6 +72,4 @@ def attribution(corrections: Sequence[str], value: Callable[[frozenset[str]], fl
         for one in order:
             changes[one] += (of(made | {one}) - of(made)) / len(orders)
             made |= {one}
-    return Attribution(
-        published=of(frozenset()), corrected=of(frozenset(corrections)), changes=tuple(changes.items())
-    )
+    return Attribution(published=of(frozenset()), corrected=of(frozenset(corrections)), changes=tuple(changes.items()))

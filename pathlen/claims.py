@@ -42,9 +42,9 @@ __all__ = [
     "Finding",
     "Reading",
     "claim",
+    "decided",
     "declared",
     "detectable",
-    "decided",
     "evaluate",
     "is_negligible",
     "needed",
@@ -139,9 +139,13 @@ class Claim:
             if size not in SIZES:
                 raise InvalidClaim(f"claim {self.id!r}: size must be one of {', '.join(SIZES)}, but {size!r} was given")
         if self.logic not in ("each", "all", "differs"):
-            raise InvalidClaim(f"claim {self.id!r}: logic must be 'each', 'all' or 'differs', but {self.logic!r} was given")
+            raise InvalidClaim(
+                f"claim {self.id!r}: logic must be 'each', 'all' or 'differs', but {self.logic!r} was given"
+            )
         if self.logic == "differs" and len(self.sizes) < 2:
-            raise InvalidClaim(f"claim {self.id!r}: 'differs' compares sizes, but only {', '.join(self.sizes)} was given")
+            raise InvalidClaim(
+                f"claim {self.id!r}: 'differs' compares sizes, but only {', '.join(self.sizes)} was given"
+            )
         if self.unit not in (None, "passages", "blocks", "tokens"):
             raise InvalidClaim(
                 f"claim {self.id!r}: unit must be 'passages', 'blocks' or 'tokens', but {self.unit!r} was given"
@@ -153,7 +157,7 @@ class Claim:
             raise InvalidClaim(
                 f"claim {self.id!r} names no control, so nothing would tell support from what any network would give: say "
                 f"where it must not be supported, controls=[...] out of {CONTROLS}; or, if no network could refute it, "
-                "true_by_construction=\"why\""
+                'true_by_construction="why"'
             )
         if self.negligible is not None and (self.expect.is_equivalence or not self.negligible.is_equivalence):
             raise InvalidClaim(
@@ -163,8 +167,8 @@ class Claim:
 
     def speaks_about(self, size: str) -> bool:
         """Whether the claim is made about a size; one made about every size is made about any other model too."""
-        if self.logic == "differs":
-            return size == TOGETHER
+        if size == TOGETHER or self.logic == "differs":
+            return size == TOGETHER and self.logic == "differs"
         return size in self.sizes or set(self.sizes) == set(SIZES)
 
     @property

@@ -6,6 +6,8 @@
     pathlen texts                         the passages that ship with the package
     pathlen report RECORD -o PAGE         render a record again; no model is needed
     pathlen power RECORD                  what its texts could have shown, and what it would take to decide
+    pathlen lock FOLDER                   write down what its claims declare; a run that differs is flagged
+    pathlen lock FOLDER --check           say what differs from what was written down
 
 It ends with 0, with 1 where something was found wrong with what it was given, and with 2 for a wrong command line.
 """
@@ -35,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "power", help="what a record's texts could have shown, and what it would take to decide"
     )
     power.add_argument("record", metavar="RECORD", type=Path)
+    lock = commands.add_parser("lock", help="write down what a folder's claims declare; a run that differs is flagged")
+    lock.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", default=Path("claims"), help="default: claims")
+    lock.add_argument("--check", action="store_true", help="write nothing, and say what differs from the lock")
     options = parser.parse_args(arguments)
 
     from pathlen.errors import PathlenError
@@ -46,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _texts()
         elif options.command == "power":
             _power(options.record)
+        elif options.command == "lock":
+            return _lock(options.folder, check=options.check)
         else:
             _report(options.record, options.output or options.record.with_suffix(".html"))
     except (PathlenError, OSError) as error:
@@ -80,6 +87,19 @@ def _power(record: Path) -> None:
     from pathlen.report import power_lines
 
     print("\n".join(power_lines(read(record))))
+
+
+def _lock(folder: Path, *, check: bool) -> int:
+    from pathlen.lock import LOCK, lock_of, read_lock, write_lock
+
+    found, path = lock_of(folder), folder / LOCK
+    if not check:
+        write_lock(found, path)
+        print(f"{path}: {len(found.declarations)} declarations")
+        return 0
+    differences = read_lock(path).deviations(found.declarations)
+    print("\n".join(differences) or f"{path}: {len(found.declarations)} declarations, all as locked")
+    return 1 if differences else 0
 
 
 def _report(record: Path, output: Path) -> None:

@@ -167,6 +167,7 @@ def planted(trace: Trace, seed: int, *, step: str = "step_length") -> Trace:
     Parameters
     ----------
     trace : Trace
+        Of one text.
     seed : int
         Of the shift.
     step : str

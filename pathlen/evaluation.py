@@ -140,7 +140,9 @@ class Evaluator:
         Parameters
         ----------
         check : Check
+            The claim and its body.
         size : str
+            One of the family's, or `TOGETHER` for a claim about the difference between sizes.
         given : mapping
             What the body asks for besides columns.
 
@@ -235,9 +237,7 @@ class Evaluator:
             share = (time.perf_counter() - start) / len(here)
             for check in here:
                 if check.claim.logic == "differs" and size != TOGETHER:
-                    self._statistics[check.key, size, world] = _tried(
-                        lambda check=check, columns=columns: self._statistic(check, size, columns, given)
-                    )
+                    self._statistics[check.key, size, world] = self._tried(check, size, columns, given)
                 else:
                     self._outcomes[check.key, size, world] = self._outcome(check, size, world, columns, given, share)
 
@@ -276,6 +276,14 @@ class Evaluator:
             is_supported=found.verdict is Verdict.SUPPORTED,
             seconds=share + time.perf_counter() - start,
         )
+
+    def _tried(
+        self, check: Check, size: str, columns: Callable[[str], Columns], given: Mapping[str, Any]
+    ) -> Statistic | Exception:
+        try:
+            return self._statistic(check, size, columns, given)
+        except Exception as error:  # noqa: BLE001  # raised again where the statistic is used
+            return error
 
     def _kept(
         self, check: Check, size: str, world: World, columns: Callable[[str], Columns], given: Mapping[str, Any]
@@ -324,11 +332,3 @@ class Evaluator:
             return curve(multiverse, columns, check.claim.expect, verdict, seed=self._seed)
         except UndefinedEstimate:
             return None
-
-
-def _tried(body: Callable[[], Statistic]) -> Statistic | Exception:
-    try:
-        return body()
-    except Exception as error:  # noqa: BLE001  # raised again where the statistic is used
-        return error
-

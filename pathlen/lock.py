@@ -13,6 +13,7 @@ import hashlib
 import importlib.util
 import inspect
 import json
+import math
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +27,7 @@ import msgspec
 from pathlen.claims import Claim, declared
 from pathlen.errors import InvalidClaim, InvalidLock
 from pathlen.files import write_text
+from pathlen.verdicts import Region
 
 __all__ = ["LOCK", "Declaration", "Lock", "declarations", "imported", "lock_of", "nearest", "read_lock", "write_lock"]
 
@@ -159,18 +161,25 @@ def _declaration(claim: Claim, function: Callable[..., object], file: str) -> De
         sentence=claim.sentence,
         section=claim.section,
         sizes=list(claim.sizes),
-        expect=str(claim.expect),
+        expect=_exactly(claim.expect),
         logic=claim.logic,
         unit=claim.unit or "",
         controls=[control.value for control in claim.controls],
         choices=[f"{one.name}: {', '.join(option.name for option in one.options)}" for one in choices],
-        negligible="" if claim.negligible is None else str(claim.negligible),
+        negligible="" if claim.negligible is None else _exactly(claim.negligible),
         exploratory=claim.exploratory,
         true_by_construction=claim.true_by_construction,
         not_shown=claim.not_shown,
         needs=list(claim.needs),
         body=hashlib.sha256("\n".join(_sources(function, set())).encode("utf-8")).hexdigest()[:16],
     )
+
+
+def _exactly(region: Region) -> str:
+    """Return a region in words, to the last digit."""
+    if region.is_equivalence:
+        return f"between {region.low!r} and {region.high!r}"
+    return f"below {region.high!r}" if region.low == -math.inf else f"above {region.low!r}"
 
 
 def _sources(function: Callable[..., Any], seen: set[str]) -> Iterator[str]:
@@ -244,7 +253,9 @@ def read_lock(path: Path) -> Lock:
         raise InvalidLock(f"lock_version must be {VERSION}, but {path} has {file.lock_version}")
     for entry in file.claims:
         if entry.digest != entry.declaration.digest:
-            raise InvalidLock(f"{path} was edited: the digest of claim {entry.declaration.id!r} is not of what stands there")
+            raise InvalidLock(
+                f"{path} was edited: the digest of claim {entry.declaration.id!r} is not of what stands there"
+            )
     return Lock({entry.declaration.key: entry.declaration for entry in file.claims})
 
 

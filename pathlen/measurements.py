@@ -165,7 +165,8 @@ class Measurement:
     @property
     def heads_shorten(self) -> NDArray[np.bool_]:
         """Whether the heads' sum is at most as long as their lengths' sum, shape ``(blocks, rows)``, to rounding."""
-        return self.heads_norm <= self.head_norm.sum(axis=1) * (1 + 1e-5)
+        shorter: NDArray[np.bool_] = self.heads_norm <= self.head_norm.sum(axis=1) * (1 + 1e-5)
+        return shorter
 
     @property
     def path_straightness(self) -> Array:

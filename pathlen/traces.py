@@ -268,7 +268,8 @@ class _Lengths:
 
 def _head_factors(projection: Tensor, heads: int) -> Tensor:
     """Return ``R`` of each head, ``(heads, width, width)``, from the output projection ``(heads * width, d_model)``."""
-    return torch.linalg.qr(projection.unflatten(0, (heads, -1)).mT, mode="r").R
+    factors: Tensor = torch.linalg.qr(projection.unflatten(0, (heads, -1)).mT, mode="r").R
+    return factors
 
 
 def _predictions(states: Tensor, head: Tensor, targets: Tensor) -> dict[str, Tensor]:

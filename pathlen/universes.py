@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from math import prod
 from typing import TYPE_CHECKING, Literal
 
@@ -156,11 +156,7 @@ class Curve:
     @property
     def kinds(self) -> list[Kind]:
         """Of each universe: equivalent if all its options are, an extension if any is, else a slip."""
-        found = []
-        for place in np.ndindex(*self.shape):
-            options = {choice.options[at].kind for choice, at in zip(self.choices, place, strict=True)}
-            found.append(EXTENSION if EXTENSION in options else SLIP if SLIP in options else EQUIVALENT)
-        return found
+        return _kinds(self.choices)
 
     def values_of(self, kind: Kind) -> list[float]:
         """Return the numbers of all universes of a kind."""
@@ -204,6 +200,7 @@ def curve(
     Parameters
     ----------
     multiverse : Multiverse
+        The choices, and how the universes are computed.
     columns : sequence of (Measurement, Published)
         Of one model; of two, whose paired contrast ``first - second`` the claim is about; or of more, between any two of
         which the claim is about the largest difference.
@@ -228,25 +225,25 @@ def curve(
     value, error = (np.concatenate([getattr(one, name) for one in found]) for name in ("value", "error"))
     ends = np.concatenate([one.ends(region.level) for one in found], axis=1)
     letters = [LETTERS[region.judge(back(low), back(high))] for low, high in ends.T]
-    scores = None
-    if all(one.scores is not None for one in found):
-        scores = np.concatenate([one.scores for one in found if one.scores is not None], axis=1)
-    made = Curve(
+    scores = [one.scores for one in found if one.scores is not None]
+    same = np.array([kind == EQUIVALENT for kind in _kinds(multiverse.choices)])
+    is_resampled = len(scores) == len(found)
+    return Curve(
         choices=multiverse.choices,
         values=tuple(round(back(one), 4) for one in value),
         verdicts="".join(letters),
         verdict=verdict.value,
         published=round(back(float(published)), 4),
-        p_value=None,
+        p_value=_joint((value / error)[same], np.concatenate(scores, axis=1)[:, same]) if is_resampled else None,
     )
-    if scores is None:
-        return made
-    same = np.array([kind == EQUIVALENT for kind in made.kinds])
-    return Curve(**{**_fields(made), "p_value": _joint(value[same] / error[same], scores[:, same])})
 
 
-def _fields(one: Curve) -> dict[str, object]:
-    return {name: getattr(one, name) for name in Curve.__dataclass_fields__}
+def _kinds(choices: Sequence[Choice]) -> list[Kind]:
+    found: list[Kind] = []
+    for options in product(*(choice.options for choice in choices)):
+        kinds = {option.kind for option in options}
+        found.append(EXTENSION if EXTENSION in kinds else SLIP if SLIP in kinds else EQUIVALENT)
+    return found
 
 
 def _joint(found: Array, scores: Array) -> float:
@@ -383,7 +380,5 @@ LAST_STEP_AND_NEXT_TOKEN = Multiverse(
     name="last step and next token",
     choices=_RELATED,
     of=_last_step,
-    original=lambda published: pearson(
-        published.last_step, published.next_logit, passage=published.passage, trend=0
-    ),
+    original=lambda published: pearson(published.last_step, published.next_logit, passage=published.passage, trend=0),
 )

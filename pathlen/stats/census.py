@@ -28,7 +28,7 @@ class _Exact(Statistic):
     name: str
     found: Sampling
     scale: str = "identity"
-    ends: tuple[float, float] = (-np.inf, np.inf)  # type: ignore[misc]
+    ends: tuple[float, float] = (-np.inf, np.inf)
 
     @property
     def value(self) -> float:
