@@ -29,8 +29,8 @@ __all__ = ["COLUMNS", "CONTROL_REPLICATES", "Check", "Evaluator"]
 CONTROL_REPLICATES = 1999  # a control only needs its verdict
 BEFORE_NORM, LAST_DROPPED, ANALYSIS = CORRECTIONS = (
     "state before the final norm",
-    "last token dropped, which has no next one",
-    "corrected analysis: no trends along the text",
+    "last token dropped",
+    "corrected analysis",
 )
 
 # What a body can ask for: which of a size's columns, and whether of Small instead of the size at hand.

@@ -180,7 +180,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         claims.prepare(_check(item) for item in items)
         try:
             for module in dict.fromkeys(item.module for item in items if isinstance(item, pytest.Function)):
-                claims.compare_with_lock(module, session.config.rootpath)
+                claims.compare_with_lock(module, _home(session.config))
             if not hasattr(session.config, "workerinput"):
                 # An error of a worker would not reach the reader; the controlling process reports what it can't write.
                 claims.refuse_unwritable()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +118,9 @@ def run() -> Run:
     """A small record with every verdict in it, made by hand; the estimates are real ones of made-up columns."""
     import numpy as np
 
-    from pathlen.claims import Claim, Finding, evaluate
+    from pathlen.attribution import Attribution
+    from pathlen.claims import Claim, Finding, decided, evaluate
+    from pathlen.controls import SHIFTED, UNTRAINED, Tally
     from pathlen.records import ClaimRecord, FindingRecord, ModelRecord, Run, TextRecord
     from pathlen.stats import every, pearson
     from pathlen.verdicts import Verdict, above, below, within
@@ -132,9 +135,16 @@ def run() -> Run:
         sizes=("small", "medium"),
         expect=below(0.0),
         logic="all",
+        controls=(UNTRAINED, SHIFTED),
     )
     zero = Claim(
-        id="zero", reading="corrected", sentence="About 0.", section="1", sizes=("medium",), expect=within(-0.1, 0.1)
+        id="zero",
+        reading="corrected",
+        sentence="About 0.",
+        section="1",
+        sizes=("medium",),
+        expect=within(-0.1, 0.1),
+        controls=(UNTRAINED,),
     )
     sums = Claim(
         id="sums",
@@ -145,8 +155,17 @@ def run() -> Run:
         expect=above(0.99),
         true_by_construction="sums of lengths grow",
     )
+    tallies = [
+        Tally(control="untrained", runs=10, supported=1, values=(0.02, -0.01, -0.2), seconds=1.5),
+        Tally(control="shifted", runs=20, supported=0, values=(0.01, 0.0), seconds=0.5),
+    ]
+    first = decided(evaluate(falls, "small", lambda: pearson(x, noise - x, passage=passage), seed=0), tallies)
+    changes = (("state before the final norm", first.estimate.value - 0.25), ("last token dropped", 0.0))  # type: ignore[union-attr]
     findings = [
-        evaluate(falls, "small", lambda: pearson(x, noise - x, passage=passage), seed=0),
+        replace(
+            first,
+            attribution=Attribution(published=0.25, corrected=first.estimate.value, changes=changes),  # type: ignore[union-attr]
+        ),
         evaluate(falls, "medium", lambda: pearson(x, noise + x, passage=passage), seed=0),
         evaluate(zero, "medium", lambda: pearson(x, noise, passage=passage), seed=0),
         evaluate(sums, "small", lambda: every(x < 99), seed=0),
@@ -175,7 +194,7 @@ def run() -> Run:
         spurious_points=((0.5, 0.0),),
     )
     return Run(
-        schema_version=2,
+        schema_version=3,
         family="mini",
         sizes=("small", "medium"),
         selection="--family mini",
@@ -183,6 +202,9 @@ def run() -> Run:
         seconds=1.25,
         seed=0,
         left_out=1,
+        controls="full",
+        lock=None,
+        deviations=(),
         texts=(TextRecord(name="one", origin="test", sha256="c" * 64),),
         models=(model,),
         claims=tuple(ClaimRecord.of(one, f"claims/test_x.py::test_{one.id}") for one in (falls, zero, sums)),

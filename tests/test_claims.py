@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pathlen import SIZES, above, below, claim, every, pearson, within
-from pathlen.claims import Claim, declared, evaluate, refuse_duplicates
+from pathlen import SHIFTED, SIZES, UNTRAINED, above, below, claim, every, pearson, ratio, within
+from pathlen.claims import TOGETHER, Claim, decided, declared, evaluate, refuse_duplicates
+from pathlen.controls import Tally
 from pathlen.errors import InvalidClaim, ModelMismatch, UndefinedEstimate
 from pathlen.stats import Statistic
 from pathlen.verdicts import Verdict
@@ -35,12 +36,13 @@ def make(**changes: object) -> Claim:
         "section": "1",
         "sizes": SIZES,
         "expect": below(0.0),
+        "controls": (UNTRAINED,),
     }
     return Claim(**(given | changes))  # type: ignore[arg-type]
 
 
 def test_a_function_becomes_a_claim() -> None:
-    @claim(sizes=["small"], section="3.2", expect=below(0.0), not_shown="much")
+    @claim(sizes=["small"], section="3.2", expect=below(0.0), not_shown="much", controls=[SHIFTED])
     def test_small_negative(measured: object) -> Statistic:
         """In Small, the shorter the step,
         the larger the logit.
@@ -56,11 +58,13 @@ def test_a_function_becomes_a_claim() -> None:
         section="3.2",
         sizes=("small",),
         not_shown="much",
+        controls=(SHIFTED,),
+        needs=("measured",),
     )
 
 
 def test_a_suffix_names_the_published_reading() -> None:
-    @claim(sizes=SIZES, expect=below(0.0))
+    @claim(sizes=SIZES, expect=below(0.0), controls=[UNTRAINED])
     def test_linear_as_published(as_published: object) -> Statistic:
         """Steady."""
         return planted(0.0)()
@@ -82,7 +86,11 @@ def test_an_ordinary_function_is_no_claim() -> None:
         ({"expect": (-0.1, 0.1)}, r"needs a region.*but \(-0.1, 0.1\) was given"),
         ({"sizes": ()}, "needs at least one size out of small, medium, large, xl"),
         ({"sizes": ("tiny",)}, "size must be one of small, medium, large, xl, but 'tiny' was given"),
-        ({"logic": "any"}, "logic must be 'each' or 'all', but 'any' was given"),
+        ({"logic": "any"}, "logic must be 'each', 'all' or 'differs', but 'any' was given"),
+        ({"logic": "differs", "sizes": ("small",)}, "'differs' compares sizes, but only small was given"),
+        ({"unit": "words"}, "unit must be 'passages', 'blocks' or 'tokens', but 'words' was given"),
+        ({"controls": ()}, r"names no control.*controls=\[\.\.\.\] out of UNTRAINED, SHUFFLED, SHIFTED, PLANTED; or"),
+        ({"controls": ("untrained",)}, "controls must be out of UNTRAINED, SHUFFLED, SHIFTED, PLANTED, but 'untrained'"),
     ],
 )
 def test_a_claim_that_could_not_be_checked_is_refused(changes: dict[str, object], message: str) -> None:
@@ -173,3 +181,62 @@ def test_a_finding_reads_like_an_answer() -> None:
     assert lines[1] == "  claimed   Pearson r within passages, trend removed: below 0  (section 1, corrected)"
     assert lines[2].startswith("  measured  0.")
     assert lines[2].endswith("(720 tokens in 12 passages), 95% interval")
+
+
+def tally(supported: int, runs: int, control: str = "untrained") -> Tally:
+    return Tally(control=control, runs=runs, supported=supported, values=(), seconds=0.0)
+
+
+def test_support_that_its_controls_give_as_well_is_vacuous_and_says_so() -> None:
+    found = evaluate(make(), "small", planted(-0.5), seed=0)
+    assert decided(found, [tally(2, 10), tally(0, 20, "shifted")]).verdict is Verdict.SUPPORTED
+    emptied = decided(found, [tally(3, 10), tally(0, 20, "shifted")])
+    assert emptied.verdict is Verdict.VACUOUS
+    assert emptied.reason == (
+        "its controls give it as well: supported in 3 of 10 untrained networks of the same shape (at least 9% of the time)"
+    )
+
+
+@pytest.mark.parametrize("rho", [0.5, 0.0])
+def test_controls_change_nothing_but_support(rho: float) -> None:
+    found = evaluate(make(), "small", planted(rho), seed=0)
+    after = decided(found, [tally(10, 10)])
+    assert (after.verdict, after.reason) == (found.verdict, found.reason)
+    assert "supported in 10 of 10 untrained networks" in str(after)
+
+
+@pytest.mark.parametrize(
+    ("region", "body"),
+    [
+        (above(0.0), lambda: ratio(np.ones(720) + PASSAGE, np.ones(720), passage=PASSAGE)),
+        (within(-1.0, 1.0), planted(0.1)),
+        (below(1.0), lambda: every(PASSAGE > 3)),
+    ],
+)
+def test_a_claim_that_no_number_could_refute_is_refused(region: object, body: Callable[[], Statistic]) -> None:
+    with pytest.raises(InvalidClaim, match=r"could never be refuted: its .* lies from"):
+        evaluate(make(expect=region), "small", body, seed=0)
+
+
+def test_passages_asked_for_are_not_replaced_by_a_series() -> None:
+    x, y = columns(-0.5)
+    four = PASSAGE // 3
+    unsaid, said = (
+        evaluate(make(unit=unit), "small", lambda: pearson(x, y, passage=four), seed=0) for unit in (None, "passages")
+    )
+    assert unsaid.verdict is Verdict.SUPPORTED
+    assert (said.verdict, said.estimate) == (Verdict.INVALID, None)
+    assert said.reason == "resampling passages needs at least 5, but 4 were given"
+
+
+def test_a_claim_about_differences_speaks_about_all_sizes_together_only() -> None:
+    one = make(logic="differs")
+    assert one.speaks_about(TOGETHER)
+    assert not one.speaks_about("small")
+    assert not make().speaks_about(TOGETHER)
+
+
+def test_who_compares_sizes_says_so() -> None:
+    assert make(logic="all").compares_sizes
+    assert make(needs=("measured_small", "measured")).compares_sizes
+    assert not make(needs=("measured",)).compares_sizes

@@ -9,7 +9,7 @@ import torch
 from pathlen import SIZES
 from pathlen.measurements import as_published
 from pathlen.models import LoadedModel, load, spec
-from pathlen.original import original, relative_error
+from pathlen.original import loop_steps, original, relative_error
 from pathlen.passages import Passage, shipped
 from pathlen.stats import pearson
 from pathlen.traces import trace
@@ -17,7 +17,7 @@ from pathlen.traces import trace
 
 def assert_agreement(model: LoadedModel, passage: Passage) -> None:
     loop, ours = original(model, passage), trace(model, passage)
-    assert relative_error(model, ours).max() < 1e-5
+    assert relative_error(ours, loop_steps(model, ours)).max() < 1e-5
     published = as_published([ours])
     estimate = pearson(published.last_step, published.next_logit, passage=published.passage, trend=0).estimate(
         replicates=199
@@ -58,7 +58,7 @@ def test_the_slips_are_there(tiny: LoadedModel, short: Passage) -> None:
 def test_a_long_text_is_compared_token_by_token_in_its_windows(tiny: LoadedModel, long: Passage) -> None:
     assert original(tiny, long).step_length.shape == (2, tiny.context)
     traced = trace(tiny, long)
-    error = relative_error(tiny, traced)
+    error = relative_error(traced, loop_steps(tiny, traced))
     assert error.shape == (3, len(traced.token_ids))
     assert error.max() < 1e-5
 
@@ -66,4 +66,4 @@ def test_a_long_text_is_compared_token_by_token_in_its_windows(tiny: LoadedModel
 def test_the_comparison_can_fail(tiny: LoadedModel, short: Passage) -> None:
     ours = trace(tiny, short)
     ours.step_length[0, 3] *= 1.001
-    assert relative_error(tiny, ours).max() == pytest.approx(1e-3, rel=0.01)
+    assert relative_error(ours, loop_steps(tiny, ours)).max() == pytest.approx(1e-3, rel=0.01)

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from pathlen.cli import main
 from pathlen.records import read
 
-OPTIONS = ("--import-mode=importlib", "-p", "no:cacheprovider", "--report", "out")
+PLAIN = ("--import-mode=importlib", "-p", "no:cacheprovider", "--report", "out")
+OPTIONS = (*PLAIN, "--controls", "none")
 
 # Sizes of the embedded family as a stand-in for every other: a claim about all sizes runs on any model.
 CLAIMS = '''
@@ -21,7 +23,7 @@ CLAIMS = '''
 
 import numpy as np
 
-from pathlen import SIZES, SMALL, above, below, claim, every, largest, pearson
+from pathlen import SHIFTED, SIZES, SMALL, above, below, claim, every, largest, pearson
 
 
 def planted(measured, rho):
@@ -30,19 +32,19 @@ def planted(measured, rho):
     return pearson(x, rho * x + noise, passage=measured.passage)
 
 
-@claim(sizes=SIZES, section="1", expect=below(0.0))
+@claim(sizes=SIZES, section="1", expect=below(0.0), controls=[SHIFTED])
 def test_holds(measured):
     """A planted relation is found."""
     return planted(measured, -1.0)
 
 
-@claim(sizes=SIZES, section="1", expect=below(0.0))
+@claim(sizes=SIZES, section="1", expect=below(0.0), controls=[SHIFTED])
 def test_fails(measured):
     """A planted relation of the other sign refutes."""
     return planted(measured, 1.0)
 
 
-@claim(sizes=SIZES, section="1", expect=below(0.0))
+@claim(sizes=SIZES, section="1", expect=below(0.0), controls=[SHIFTED])
 def test_open(measured):
     """Where nothing is planted, nothing is decided."""
     return planted(measured, 0.0)
@@ -54,13 +56,13 @@ def test_empty(measured):
     return every(measured.path_grows)
 
 
-@claim(sizes=SIZES, section="1", expect=below(0.0))
+@claim(sizes=SIZES, section="1", expect=below(0.0), controls=[SHIFTED])
 def test_constant(measured):
     """A constant column has no correlation."""
     return pearson(np.ones(len(measured.passage)), measured.next_logit, passage=measured.passage)
 
 
-@claim(sizes=[SMALL], section="1", expect=below(0.0))
+@claim(sizes=[SMALL], section="1", expect=below(0.0), controls=[SHIFTED])
 def test_other(measured):
     """Spoken about Small only."""
     return planted(measured, -1.0)
@@ -111,7 +113,7 @@ def test_the_terminal_says_what_why_and_where(project: pytest.Pytester, checkpoi
     result.stdout.fnmatch_lines(
         [
             "pathlen: family tiny (model): --model *",
-            "pathlen: 1 texts (mine), seed 0",
+            "pathlen: 1 texts (mine), seed 0, controls none",
             "*test_holds[[]model[]] PASSED*",
             "*test_fails[[]model[]] FAILED*",
             "*test_open[[]model[]] INCONCLUSIVE*",
@@ -209,10 +211,10 @@ def test_a_run_that_stops_early_leaves_the_previous_report(project: pytest.Pytes
     [
         (
             (
-                '@claim(sizes=SIZES, section="1", expect=below(0.0))\ndef test_open(measured)',
+                '@claim(sizes=SIZES, section="1", expect=below(0.0), controls=[SHIFTED])\ndef test_open(measured)',
                 (
                     "import pytest\n\n\n@pytest.mark.parametrize('block', [1, 2])\n"
-                    '@claim(sizes=SIZES, section="1", expect=below(0.0))\ndef test_open(measured, block)'
+                    '@claim(sizes=SIZES, section="1", expect=below(0.0), controls=[SHIFTED])\ndef test_open(measured, block)'
                 ),
             ),
             "claim 'open' must have one finding per size, but is parametrised by block; write one claim for each",
@@ -246,7 +248,7 @@ def test_a_damaged_checkpoint_is_invalid(project: pytest.Pytester, new_checkpoin
 def test_a_bug_in_a_claim_is_an_error_with_its_traceback(project: pytest.Pytester, checkpoint: Path) -> None:
     (project.path / "claims" / "test_known.py").write_text(
         CLAIMS
-        + '\n\n@claim(sizes=SIZES, expect=below(0.0))\ndef test_bug(measured):\n    """A bug."""\n    return measured.paht\n',
+        + '\n\n@claim(sizes=SIZES, expect=below(0.0), controls=[SHIFTED])\ndef test_bug(measured):\n    """A bug."""\n    return measured.paht\n',
         encoding="utf-8",
     )
     result = project.runpytest(f"{KNOWN}::test_bug", "--model", str(checkpoint), "--text", "mine.txt", *OPTIONS)
@@ -258,10 +260,10 @@ def test_a_bug_in_a_claim_is_an_error_with_its_traceback(project: pytest.Pyteste
 def test_small_is_measured_beside_a_larger_size(project: pytest.Pytester) -> None:
     (project.path / "claims" / "test_known.py").write_text(
         '''
-from pathlen import MEDIUM, below, claim, pearson
+from pathlen import MEDIUM, SHIFTED, below, claim, pearson
 
 
-@claim(sizes=[MEDIUM], section="3.2", expect=below(9.0))
+@claim(sizes=[MEDIUM], section="3.2", expect=below(9.0), controls=[SHIFTED])
 def test_differs(measured_small, measured):
     """Small is not Medium."""
     assert measured_small.step_length.shape[0] == 12
@@ -278,7 +280,7 @@ def test_differs(measured_small, measured):
 
 def test_there_is_no_small_beside_a_checkpoint_of_its_own(project: pytest.Pytester, checkpoint: Path) -> None:
     (project.path / "claims" / "test_known.py").write_text(
-        "from pathlen import SIZES, below, claim, every\n\n\n@claim(sizes=SIZES, expect=below(0.0))\n"
+        "from pathlen import SHIFTED, SIZES, below, claim, every\n\n\n@claim(sizes=SIZES, expect=below(0.5), controls=[SHIFTED])\n"
         'def test_differs(measured_small):\n    """Small differs."""\n    return every(measured_small.path_grows)\n',
         encoding="utf-8",
     )
@@ -317,6 +319,7 @@ def test_a_run_spread_over_processes_writes_the_same_findings(project: pytest.Py
         (["--expect", "none.json"], "record 'none.json' can't be read: No such file or directory"),
         (["--text", "mine.txt", "test_x.py"], "'test_x.py' is no text: name tests before it"),
         (["--text", "mine.txt", "copy.txt"], "texts must differ, but 'copy' is the same as 'mine'"),
+        (["--controls", "some"], "--controls must be none, quick or full, but 'some' was given"),
         (["--family", "mini", "--seed", "-1"], "--seed must not be negative, but -1 was given"),
     ],
 )
@@ -353,8 +356,15 @@ def test_a_report_that_can_not_be_written_is_refused_before_any_work(
     [
         (('"""A planted relation is found."""', "pass"), "claim 'holds' needs a sentence*"),
         (
-            ('section="1", expect=below(0.0))\ndef test_holds', 'section="1")\ndef test_holds'),
+            (
+                'section="1", expect=below(0.0), controls=[SHIFTED])\ndef test_holds',
+                'section="1", controls=[SHIFTED])\ndef test_holds',
+            ),
             "claim 'holds' needs a region*",
+        ),
+        (
+            ('expect=below(0.0), controls=[SHIFTED])\ndef test_holds', "expect=below(0.0))\ndef test_holds"),
+            "claim 'holds' names no control, so nothing would tell support from what any network would give*",
         ),
         (("def test_open", "def test_holds_as_published"), ""),
         (("def test_holds(measured)", "def test_holds()"), "claim test_holds must take what it measures*"),
@@ -423,7 +433,7 @@ def test_a_killed_run_leaves_the_previous_report(project: pytest.Pytester, check
 
 def test_a_project_without_claims_is_left_alone(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_nothing():\n    pass\n")
-    result = pytester.runpytest(*OPTIONS[:3])
+    result = pytester.runpytest(*PLAIN[:3])
     assert result.ret == 0
     assert "pathlen" not in "\n".join(line for line in result.outlines if not line.startswith(("plugins:", "rootdir:")))
     assert not (pytester.path / "reports").exists()
@@ -440,3 +450,139 @@ def test_a_directory_can_stand_for_a_size_and_is_held_to_its_shape(project: pyte
     assert result.ret == 1
     reasons = {one.reason for one in read(project.path / "out" / "gpt2.json").findings}
     assert any("GPT-2 Small from" in reason and "must have n_layer = 12" in reason for reason in reasons)
+
+
+# A relation that the first world measured has and a shifted one has not, and one that is there whatever is measured.
+CONTROLLED = '''
+import numpy as np
+import pytest
+
+from pathlen import SHIFTED, SHUFFLED, SIZES, UNTRAINED, above, below, claim, pearson
+
+REAL = []
+
+
+@pytest.fixture
+def noise(measured):
+    return np.random.default_rng(0).normal(size=len(measured.passage))
+
+
+@claim(sizes=SIZES, section="1", expect=below(0.0), controls=[SHIFTED, SHUFFLED, UNTRAINED])
+def test_severe(measured):
+    """Only what was really measured gives it."""
+    REAL.append(measured.next_logit)
+    draw = np.random.default_rng(0)
+    return pearson(measured.next_logit, draw.normal(size=len(REAL[0])) - REAL[0], passage=measured.passage)
+
+
+@claim(sizes=SIZES, section="1", expect=below(0.0), controls=[SHIFTED, UNTRAINED])
+def test_empty(measured):
+    """Anything gives it."""
+    draw = np.random.default_rng(1)
+    x = draw.normal(size=len(measured.passage))
+    return pearson(x, draw.normal(size=len(x)) - x, passage=measured.passage)
+
+
+@claim(sizes=SIZES, section="1", expect=above(0.0), controls=[SHIFTED])
+def test_own(measured, noise):
+    """A fixture of one's own goes into the controls too."""
+    return pearson(noise, noise + 0.5 * np.roll(noise, 1), passage=measured.passage)
+'''
+
+
+def test_controls_tell_a_severe_check_from_an_empty_one(project: pytest.Pytester, checkpoint: Path) -> None:
+    (project.path / KNOWN).write_text(CONTROLLED, encoding="utf-8")
+    result = project.runpytest("claims", "--model", str(checkpoint), "--text", "tides", *PLAIN)  # "mine" has a period
+    assert result.ret == 0
+    assert verdicts(project) == {"severe": "supported", "empty": "vacuous", "own": "vacuous"}
+    found = {
+        one.claim: {tally.control: (tally.supported, tally.runs) for tally in one.controls}
+        for one in read(project.path / "out" / "tiny.json").findings
+    }
+    assert {name: runs for name, (_, runs) in found["severe"].items()} == {
+        "shifted": 20,
+        "shuffled": 5,
+        "untrained": 10,
+    }
+    assert all(supported <= runs // 5 for supported, runs in found["severe"].values())
+    assert found["empty"] == {"shifted": (20, 20), "untrained": (10, 10)}
+    assert found["own"] == {"shifted": (20, 20)}
+    result.stdout.fnmatch_lines(
+        [
+            "vacuous: empty, corrected, is supported where it should not be (model: shifted 20 of 20, untrained 10 of 10)",
+            "controls (full): 85 runs in * s",
+        ]
+    )
+
+
+def test_few_controls_are_few_and_none_is_said(project: pytest.Pytester, checkpoint: Path) -> None:
+    (project.path / KNOWN).write_text(CONTROLLED, encoding="utf-8")
+    run = ("claims", "--model", str(checkpoint), "--text", "mine.txt")
+    project.runpytest(*run, *PLAIN, "--controls", "quick").stdout.fnmatch_lines(["controls (quick): 21 runs in * s"])
+    assert verdicts(project)["empty"] == "vacuous"
+    project.runpytest(*run, *OPTIONS).stdout.fnmatch_lines(["controls were not run, so support may be what*"])
+    assert verdicts(project)["empty"] == "supported"
+
+
+DIFFERS = '''
+from pathlen import SHIFTED, SIZES, above, claim, pearson
+
+
+@claim(sizes=SIZES, section="4", expect=above(0.1), logic="differs", controls=[SHIFTED])
+def test_apart(measured):
+    """Sizes differ."""
+    return pearson(measured.last_step, measured.next_logit, passage=measured.passage)
+'''
+
+
+def test_a_difference_between_sizes_is_judged_once(project: pytest.Pytester) -> None:
+    (project.path / KNOWN).write_text(DIFFERS, encoding="utf-8")
+    texts = ("--text", "tides", "bees", "zero", "tea", "kant")
+    result = project.runpytest(KNOWN, "--family", "mini", *texts, *PLAIN, "--controls", "quick")
+    assert result.ret == 0
+    (finding,) = read(project.path / "out" / "mini.json").findings
+    assert (finding.size, finding.verdict) == ("together", "supported")
+    assert [(one.control, one.supported, one.runs) for one in finding.controls] == [("shifted", 0, 5)]
+    result.stdout.fnmatch_lines(["apart *supported*"])
+
+
+def test_a_difference_needs_all_its_sizes(project: pytest.Pytester, checkpoint: Path) -> None:
+    (project.path / KNOWN).write_text(DIFFERS, encoding="utf-8")
+    project.runpytest(KNOWN, "--family", "mini", "--size", "small,xl", "--text", "mine.txt", *OPTIONS)
+    (finding,) = read(project.path / "out" / "mini.json").findings
+    assert finding.verdict == "not tested"
+    assert finding.reason == (
+        "the claim compares small, medium, large, xl, but medium, large was not asked for; run it without --size"
+    )
+    result = project.runpytest(KNOWN, "--model", str(checkpoint), "--text", "mine.txt", *OPTIONS, "-rA")
+    assert result.parseoutcomes() == {"not": 1} or "1 not claimed" in result.stdout.str()
+
+
+def test_a_claim_that_differs_from_its_lock_is_flagged(project: pytest.Pytester, checkpoint: Path) -> None:
+    assert main(["lock", str(project.path / "claims")]) == 0
+    result = run_claims(project, checkpoint)
+    assert "DEVIATED" not in result.stdout.str()
+    assert read(project.path / "out" / "tiny.json").lock == "claims/claims.lock"
+    moved = CLAIMS.replace(
+        'expect=below(0.0), controls=[SHIFTED])\ndef test_fails', 'expect=below(0.9), controls=[SHIFTED])\ndef test_fails'
+    )
+    (project.path / KNOWN).write_text(moved.replace("def test_open", "def test_other_name"), encoding="utf-8")
+    result = run_claims(project, checkpoint)
+    result.stdout.fnmatch_lines(
+        [
+            "fails *(deviated)*",
+            "DEVIATED from claims/claims.lock: fails (corrected): expect was below 0.0, is below 0.9",
+            "DEVIATED from claims/claims.lock: other-name (corrected): the claim is not in the lock",
+            "DEVIATED from claims/claims.lock: open (corrected) is locked, but test_known.py declares it no more",
+        ]
+    )
+    by_claim = {one.id: one.deviation for one in read(project.path / "out" / "tiny.json").claims}
+    assert by_claim["fails"] == "expect was below 0.0, is below 0.9"
+    assert by_claim["holds"] == ""
+
+
+def test_a_lock_that_can_not_be_read_stops_the_run(project: pytest.Pytester, checkpoint: Path) -> None:
+    (project.path / "claims" / "claims.lock").write_text("{", encoding="utf-8")
+    result = run_claims(project, checkpoint)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *claims.lock is not a lock*"])

@@ -39,7 +39,7 @@ def test_an_open_end_of_a_region_is_null(run: Run) -> None:
 
 def test_an_unknown_schema_version_is_refused(run: Run) -> None:
     text = encoded(replace(run, schema_version=99))
-    with pytest.raises(InvalidRecord, match="schema_version must be 2, but run.json has 99"):
+    with pytest.raises(InvalidRecord, match="schema_version must be 3, but run.json has 99"):
         decoded(text, "run.json")
 
 
@@ -49,7 +49,7 @@ def test_an_unknown_schema_version_is_refused(run: Run) -> None:
         ("{", "is not JSON"),
         ("[]", "is not a record"),
         ("{}", "missing required field `schema_version`"),
-        ('{"schema_version": 2}', "missing required field `family`"),
+        ('{"schema_version": 3}', "missing required field `family`"),
     ],
 )
 def test_what_is_no_record_is_refused(text: str, message: str) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pathlen.claims import TOGETHER
+from pathlen.controls import Tally
 from pathlen.records import ClaimRecord, FindingRecord, Run
 from pathlen.stats.multiplicity import holm
 from pathlen.verdicts import Verdict, combined
 
 __all__ = ["NOT_CLAIMED", "NOT_RUN", "SYMBOLS", "Cell", "Row", "rows", "sentence", "speaks_of_its_texts_only"]
 
+DEVIATED = "deviated"
 NOT_CLAIMED = "not claimed"
 NOT_RUN = "not run"
 SYMBOLS = {
@@ -77,9 +79,29 @@ class Row:
         return self.cells if self.across is None else (self.across,)
 
     @property
+    def limits(self) -> tuple[str, ...]:
+        """What support would not show: what the claim itself says, and what holds for every claim of its kind."""
+        estimates = [cell.finding.estimate for cell in self.all_cells if cell.finding and cell.finding.estimate]
+        found = [self.claim.not_shown] if self.claim.not_shown else []
+        if self.claim.compares_sizes:
+            found.append("anything about size as such: there is one network of each size")
+        if any(one.unit == "texts" for one in estimates):
+            found.append("anything about other texts than these")
+        elif estimates and not self.is_census:
+            found.append("anything about texts of another kind")
+        if estimates and not self.is_census:
+            found.append("more than sampling error: intervals know nothing of another training run or tokenizer")
+        return tuple(found)
+
+    @property
     def anchor(self) -> str:
         """A name for links, unique in a run."""
         return f"{self.claim.id}-{self.claim.reading}".replace(" ", "-")
+
+    def flags(self, cell: Cell) -> str:
+        """What a reader must know beside a cell's word."""
+        deviated = DEVIATED if self.claim.deviation else ""
+        return ", ".join(filter(None, (deviated, cell.flag)))
 
     @property
     def is_census(self) -> bool:
@@ -107,6 +129,20 @@ def speaks_of_its_texts_only(run: Run) -> bool:
     """Whether a run had so few texts that their tokens were read as a series instead."""
     estimates = [one.estimate for one in run.findings if one.estimate]
     return any(one.unit == "texts" for one in estimates)
+
+
+def vacuous_for(run: Run) -> list[tuple[ClaimRecord, list[tuple[str, tuple[Tally, ...]]]]]:
+    """Return each claim that its controls support as well, with the sizes and the controls that do."""
+    made = []
+    for row in rows(run):
+        found = [
+            (cell.size, tuple(tally for tally in cell.finding.controls if tally.is_damning))
+            for cell in row.all_cells
+            if cell.finding and cell.word == Verdict.VACUOUS.value and not row.claim.true_by_construction
+        ]
+        if found:
+            made.append((row.claim, found))
+    return made
 
 
 def adjusted(run: Run) -> dict[tuple[str, str, str], float]:

@@ -13,8 +13,10 @@ from markupsafe import Markup
 from pathlen.records import ModelRecord, Run
 from pathlen.report.calibration import lines
 from pathlen.report.matrix import OF_ITS_TEXTS_ONLY, Row, adjusted, rows, sentence, speaks_of_its_texts_only
+from pathlen.report.scrutiny import specification, waterfall
 from pathlen.report.svg import Interval, forest, scatter
 from pathlen.stats.calibration import table
+from pathlen.universes import Curve
 
 __all__ = ["page"]
 
@@ -23,6 +25,15 @@ __all__ = ["page"]
 class _Card:
     row: Row
     figure: Markup | None
+    waterfalls: tuple[tuple[str, Markup], ...]
+    universes: tuple[_Universes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Universes:
+    size: str
+    curve: Curve
+    figure: Markup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +59,10 @@ def page(run: Run) -> str:
         run=run,
         rows=matrix,
         adjusted=adjusted(run),
+        has_controls=any(one.controls for one in run.findings),
         texts_only=OF_ITS_TEXTS_ONLY if speaks_of_its_texts_only(run) else "",
         sentence=sentence(run),
-        cards=[_Card(row=row, figure=_forest(row)) for row in matrix],
+        cards=[_card(row) for row in matrix],
         models=[_figures(model) for model in run.models],
         calibration=lines(table()),
         style=Markup(style),  # noqa: S704  # our own file
@@ -63,9 +75,40 @@ def _p_value(p: float) -> str:
     return "< 0.0001" if p < 0.0001 else f"= {p:.4f}"
 
 
+def _card(row: Row) -> _Card:
+    found = [(cell.size, cell.finding) for cell in row.all_cells if cell.finding]
+    name = f"{row.claim.id}, {{}}: {{}}"
+    region = (row.claim.region.low, row.claim.region.high)
+    return _Card(
+        row=row,
+        figure=_forest(row),
+        waterfalls=tuple(
+            (size, waterfall(one.attribution, title=name.format(size, "from as published to corrected")))
+            for size, one in found
+            if one.attribution
+        ),
+        universes=tuple(
+            _Universes(
+                size=size,
+                curve=one.universes,
+                figure=specification(one.universes, region, title=name.format(size, "all universes and each option's")),
+            )
+            for size, one in found
+            if one.universes
+        ),
+    )
+
+
 def _forest(row: Row) -> Markup | None:
     intervals = [
-        Interval(label=cell.size, value=estimate.value, low=estimate.low, high=estimate.high, verdict=cell.word)
+        Interval(
+            label=cell.size,
+            value=estimate.value,
+            low=estimate.low,
+            high=estimate.high,
+            verdict=cell.word,
+            controls=tuple((tally.control, tally.values) for tally in cell.finding.controls),
+        )
         for cell in row.all_cells
         if cell.finding and (estimate := cell.finding.estimate)
     ]

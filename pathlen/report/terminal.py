@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlen.records import Run
-from pathlen.report.matrix import OF_ITS_TEXTS_ONLY, Cell, rows, sentence, speaks_of_its_texts_only
+from pathlen.report.matrix import OF_ITS_TEXTS_ONLY, Cell, Row, rows, sentence, speaks_of_its_texts_only, vacuous_for
 
 __all__ = ["terminal_lines"]
 
@@ -14,9 +14,9 @@ def terminal_lines(run: Run) -> list[str]:
     for row in rows(run):
         name = row.claim.id + (" (as published)" if row.claim.reading == "as published" else "")
         if row.across is None:
-            table.append([name, *map(_cell, row.cells), row.together])
+            table.append([name, *(_cell(row, cell) for cell in row.cells), row.together])
         else:
-            table.append([name, *("" for _ in row.cells), _cell(row.across)])
+            table.append([name, *("" for _ in row.cells), _cell(row, row.across)])
     if not any(line[-1] for line in table[1:]):
         table = [line[:-1] for line in table]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -28,6 +28,18 @@ def terminal_lines(run: Run) -> list[str]:
         for one in run.findings
         if one.verdict in ("inconclusive", "invalid")
     ]
+    for claim, found in vacuous_for(run):
+        where = "; ".join(
+            f"{size}: " + ", ".join(f"{one.control} {one.supported} of {one.runs}" for one in damning)
+            for size, damning in found
+        )
+        about.append(f"vacuous: {claim.id}, {claim.reading}, is supported where it should not be ({where})")
+    for one in run.findings:
+        if one.universes and one.universes.is_fragile:
+            share = f"{one.universes.agreeing:.0%} of equivalent analyses"
+            about.append(f"fragile: {one.claim}, {one.reading}, {one.size}: only {share} come to the same verdict")
+    about.append(_controls(run))
+    about += [f"DEVIATED from {run.lock}: {text}" for text in run.deviations]
     if speaks_of_its_texts_only(run):
         about.append(OF_ITS_TEXTS_ONLY)
     if run.family == "mini":
@@ -35,7 +47,14 @@ def terminal_lines(run: Run) -> list[str]:
     return [*lines, "", sentence(run), *about]
 
 
-def _cell(cell: Cell) -> str:
-    return " ".join(
-        part for part in (cell.symbol, cell.word, cell.value, f"({cell.flag})" if cell.flag else "") if part
-    )
+def _controls(run: Run) -> str:
+    tallies = [tally for one in run.findings for tally in one.controls]
+    if not tallies:
+        return "controls were not run, so support may be what any network would give"
+    runs, seconds = sum(one.runs for one in tallies), sum(one.seconds for one in tallies)
+    return f"controls ({run.controls}): {runs:,} runs in {seconds:.0f} s"
+
+
+def _cell(row: Row, cell: Cell) -> str:
+    flags = row.flags(cell) if cell.finding else ""
+    return " ".join(part for part in (cell.symbol, cell.word, cell.value, f"({flags})" if flags else "") if part)
