@@ -90,7 +90,10 @@ def test_an_ordinary_function_is_no_claim() -> None:
         ({"logic": "differs", "sizes": ("small",)}, "'differs' compares sizes, but only small was given"),
         ({"unit": "words"}, "unit must be 'passages', 'blocks' or 'tokens', but 'words' was given"),
         ({"controls": ()}, r"names no control.*controls=\[\.\.\.\] out of UNTRAINED, SHUFFLED, SHIFTED, PLANTED; or"),
-        ({"controls": ("untrained",)}, "controls must be out of UNTRAINED, SHUFFLED, SHIFTED, PLANTED, but 'untrained'"),
+        (
+            {"controls": ("untrained",)},
+            "controls must be out of UNTRAINED, SHUFFLED, SHIFTED, PLANTED, but 'untrained'",
+        ),
     ],
 )
 def test_a_claim_that_could_not_be_checked_is_refused(changes: dict[str, object], message: str) -> None:

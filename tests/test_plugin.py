@@ -363,7 +363,7 @@ def test_a_report_that_can_not_be_written_is_refused_before_any_work(
             "claim 'holds' needs a region*",
         ),
         (
-            ('expect=below(0.0), controls=[SHIFTED])\ndef test_holds', "expect=below(0.0))\ndef test_holds"),
+            ("expect=below(0.0), controls=[SHIFTED])\ndef test_holds", "expect=below(0.0))\ndef test_holds"),
             "claim 'holds' names no control, so nothing would tell support from what any network would give*",
         ),
         (("def test_open", "def test_holds_as_published"), ""),
@@ -564,7 +564,8 @@ def test_a_claim_that_differs_from_its_lock_is_flagged(project: pytest.Pytester,
     assert "DEVIATED" not in result.stdout.str()
     assert read(project.path / "out" / "tiny.json").lock == "claims/claims.lock"
     moved = CLAIMS.replace(
-        'expect=below(0.0), controls=[SHIFTED])\ndef test_fails', 'expect=below(0.9), controls=[SHIFTED])\ndef test_fails'
+        "expect=below(0.0), controls=[SHIFTED])\ndef test_fails",
+        "expect=below(0.9), controls=[SHIFTED])\ndef test_fails",
     )
     (project.path / KNOWN).write_text(moved.replace("def test_open", "def test_other_name"), encoding="utf-8")
     result = run_claims(project, checkpoint)

@@ -17,7 +17,7 @@ KINDS = {EQUIVALENT: "", SLIP: " (slip)", "extension": " (another question)"}
 
 def waterfall(found: Attribution, *, title: str) -> Markup:
     """Return the way from the published number to the corrected one: a bar for each correction, adding up exactly."""
-    width, left, right, line = 460, 190, 60, 20
+    width, left, right, line = 440, 170, 60, 20
     edges = [found.published]
     for _, change in found.changes:
         edges.append(edges[-1] + change)
@@ -36,7 +36,7 @@ def waterfall(found: Attribution, *, title: str) -> Markup:
         middle = label(place * (lines - 1), name, f"{end:.3f}")
         parts.append(f'<circle class="value" cx="{across(end)}" cy="{middle}" r="4"/>')
     for place, (name, change) in enumerate(found.changes):
-        middle = label(place + 1, name, f"{change:+.3f}")
+        middle = label(place + 1, name, f"{change:+.3f}" if abs(change) >= 0.0005 else "0")
         start, stop = sorted((across(edges[place]), across(edges[place + 1])))
         parts.append(
             f'<rect class="bar" x="{start}" y="{middle - 6}" width="{max(1.0, round(stop - start, 1))}" height="12"/>'
@@ -46,7 +46,7 @@ def waterfall(found: Attribution, *, title: str) -> Markup:
 
 def specification(curve: Curve, region: tuple[float, float], *, title: str) -> Markup:
     """Return all universes in order of their number, coloured by verdict, and below them each option's range and median."""
-    width, left, top = 460, 190, 130
+    width, left, top = 560, 280, 130
     options = [
         (choice.name, option.name + KINDS[option.kind], axis, place)
         for axis, choice in enumerate(curve.choices)
@@ -84,4 +84,3 @@ def specification(curve: Curve, region: tuple[float, float], *, title: str) -> M
         parts.append(f'<line class="span" x1="{low}" x2="{high}" y1="{y - 4}" y2="{y - 4}"/>')
         parts.append(f'<circle class="value" cx="{middle}" cy="{y - 4}" r="3"/>')
     return Markup("".join(parts) + "</svg>")  # noqa: S704  # every text in it is escaped above
-

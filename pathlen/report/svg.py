@@ -127,9 +127,7 @@ def forest(intervals: Sequence[Interval], region: tuple[float, float], *, title:
         top += line
         for name, values in controls:
             middle = top + thin / 2 - 2
-            parts.append(
-                f'<text class="name" x="{left - 8}" y="{middle + 3}" text-anchor="end">{escape(name)}</text>'
-            )
+            parts.append(f'<text class="name" x="{left - 8}" y="{middle + 3}" text-anchor="end">{escape(name)}</text>')
             parts.append(dots([(across(value), middle) for value in values], "control"))
             top += thin
     return Markup("".join(parts) + "</svg>")  # noqa: S704  # every text in it is escaped above
