@@ -10,7 +10,8 @@ The published ones leave the trend in. Whole passages are resampled, because the
 
 What the document sees in such a relation, a network that knows the next token and hardly moves, can't be at work in an
 untrained network, where tokens come in random order, or where predictions are shifted along the text: these are its
-controls. That there is *no* relation must fail where one is planted; an untrained network would only confirm it.
+controls. That there is *no* relation must fail where one is planted, for shifting would only confirm it; and if untrained
+networks have none either, then it is true of Medium, Large and XL and shows nothing about them.
 """
 
 from pathlen import (
@@ -38,6 +39,7 @@ from pathlen import (
 ABOUT_ZERO = within(-0.1, 0.1)
 CONFIDENT = 0.5  # the token that came next was likelier than all others together
 OF_RELATIONS = [UNTRAINED, SHUFFLED, SHIFTED]
+OF_NONE = [UNTRAINED, PLANTED]
 
 
 @claim(
@@ -86,9 +88,9 @@ def test_small_negative_rank(measured):
     section="abstract, 3.2",
     expect=ABOUT_ZERO,
     logic="all",
-    controls=[PLANTED],
+    controls=OF_NONE,
     universes=LAST_STEP_AND_NEXT_TOKEN,
-    not_shown="that size took it away; an untrained network has none either, and one that is not straight can hide from r",
+    not_shown="why there is none; a relation that is not straight can hide from r",
 )
 def test_larger_zero(measured):
     """In Medium, Large and XL the correlation evaporates: last step and next-token logit share under 1 % of variance."""
@@ -100,7 +102,7 @@ def test_larger_zero(measured):
     section="abstract, 3.2",
     expect=ABOUT_ZERO,
     logic="all",
-    controls=[PLANTED],
+    controls=OF_NONE,
     not_shown="anything about the last block, since the step contains the final norm",
 )
 def test_larger_zero_as_published(as_published):

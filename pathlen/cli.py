@@ -8,6 +8,7 @@
     pathlen power RECORD                  what its texts could have shown, and what it would take to decide
     pathlen lock FOLDER                   write down what its claims declare; a run that differs is flagged
     pathlen lock FOLDER --check           say what differs from what was written down
+    pathlen cache info|clear              what earlier runs kept to save work, and away with it
 
 It ends with 0, with 1 where something was found wrong with what it was given, and with 2 for a wrong command line.
 """
@@ -40,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lock = commands.add_parser("lock", help="write down what a folder's claims declare; a run that differs is flagged")
     lock.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", default=Path("claims"), help="default: claims")
     lock.add_argument("--check", action="store_true", help="write nothing, and say what differs from the lock")
+    cache = commands.add_parser("cache", help="what earlier runs kept to save work")
+    cache.add_argument("action", metavar="ACTION", choices=("info", "clear"), help="info or clear")
     options = parser.parse_args(arguments)
 
     from pathlen.errors import PathlenError
@@ -51,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _texts()
         elif options.command == "power":
             _power(options.record)
+        elif options.command == "cache":
+            _cache(clear=options.action == "clear")
         elif options.command == "lock":
             return _lock(options.folder, check=options.check)
         else:
@@ -87,6 +92,17 @@ def _power(record: Path) -> None:
     from pathlen.report import power_lines
 
     print("\n".join(power_lines(read(record))))
+
+
+def _cache(*, clear: bool) -> None:
+    from pathlen.cache import Cache, folder
+
+    cache = Cache(folder())
+    if clear:
+        print(f"{cache.home}: {cache.clear():,} entries deleted")
+        return
+    entries = cache.entries()
+    print(f"{cache.home}: {len(entries):,} entries, {sum(path.stat().st_size for path in entries) / 1e6:.1f} MB")
 
 
 def _lock(folder: Path, *, check: bool) -> int:

@@ -119,6 +119,8 @@ class Tally:
         The number in each run that had one; a run without a usable interval supports nothing.
     seconds : float
         What it cost: the claim's own share of measuring, and its estimates.
+    kept : int
+        Runs that an earlier session had made and kept.
 
     """
 
@@ -127,6 +129,7 @@ class Tally:
     supported: int
     values: tuple[float, ...]
     seconds: float
+    kept: int = 0
 
     def __post_init__(self) -> None:
         Control(self.control)  # a hand-edited word is a ValueError

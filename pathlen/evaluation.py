@@ -7,14 +7,20 @@ holds one world at a time.
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
+
 from pathlen.attribution import Attribution, attribution
+from pathlen.cache import Cache, digest, engine
 from pathlen.claims import TOGETHER, Claim, Finding, decided, evaluate
-from pathlen.controls import Effort, Tally, World, worlds
+from pathlen.controls import Control, Effort, Tally, World, worlds
 from pathlen.errors import PathlenError, UndefinedEstimate
 from pathlen.measurements import Measurement, Published
 from pathlen.models import ModelSpec
@@ -84,6 +90,11 @@ class Check:
         return set(self.claim.needs) <= COLUMNS.keys()
 
     @property
+    def source(self) -> str:
+        """A digest of all that the body may be made of: the Python files beside its own and below."""
+        return _sources(Path(inspect.getfile(self.body)))
+
+    @property
     def needs_small(self) -> bool:
         """Whether the body compares with Small."""
         return any(COLUMNS[name][1] for name in self.claim.needs if name in COLUMNS)
@@ -94,6 +105,13 @@ class _Outcome:
     value: float | None
     is_supported: bool
     seconds: float
+    is_kept: bool = False  # from an earlier run
+
+
+@cache
+def _sources(file: Path) -> str:
+    beside = sorted(file.parent.rglob("*.py"))
+    return digest(*(part for path in beside for part in (path.relative_to(file.parent), path.read_bytes())))
 
 
 class Evaluator:
@@ -109,10 +127,21 @@ class Evaluator:
         How many runs of each control: ``"none"``, ``"quick"`` or ``"full"``.
     seed : int
         Of every resample.
+    kept : Cache, optional
+        Keeps what controls came to, for the next run.
 
     """
 
-    def __init__(self, bench: Workbench, spec: Callable[[str], ModelSpec], *, effort: Effort, seed: int) -> None:
+    def __init__(
+        self,
+        bench: Workbench,
+        spec: Callable[[str], ModelSpec],
+        *,
+        effort: Effort,
+        seed: int,
+        kept: Cache | None = None,
+    ) -> None:
+        self._cache = kept
         self._bench = bench
         self._spec = spec
         self._effort = effort
@@ -183,12 +212,9 @@ class Evaluator:
 
     def _tallies(self, check: Check, size: str, given: Mapping[str, Any]) -> list[Tally]:
         asked = self._worlds(check, size)
-        missing = [world for world in asked if (check.key, size, world) not in self._outcomes]
-        if missing and check.is_plain:
-            with_me = [one for one in self._checks.values() if one.is_plain and self._is_about(one.claim, size)]
-            self._run_controls(with_me, size, {})
-        elif missing:
-            self._run_controls([check], size, given)
+        if any((check.key, size, world) not in self._outcomes for world in asked):
+            together = [one for one in self._checks.values() if one.is_plain and self._is_about(one.claim, size)]
+            self._run_controls(together if check.is_plain else [check], size, given)
         tallies = []
         for control in dict.fromkeys(world.control for world in asked):
             outcomes = [self._outcomes[check.key, size, world] for world in asked if world.control is control]
@@ -203,6 +229,7 @@ class Evaluator:
                     supported=sum(one.is_supported for one in found),
                     values=tuple(one.value for one in found if one.value is not None),
                     seconds=sum(one.seconds for one in found),
+                    kept=sum(one.is_kept for one in found),
                 )
             )
         return tallies
@@ -217,8 +244,8 @@ class Evaluator:
         return worlds(check.claim.controls, self._effort, parameters)
 
     def _run_controls(self, checks: Sequence[Check], size: str, given: Mapping[str, Any]) -> None:
-        """Run every control of these checks on one size, world by world."""
-        asked = {check.key: self._worlds(check, size) for check in checks}
+        """Run every control of these checks on one size that no earlier run did, world by world."""
+        asked = {check.key: self._not_yet_run(check, size) for check in checks}
         for world in dict.fromkeys(world for ones in asked.values() for world in ones):
             here = [check for check in checks if world in asked[check.key]]
             measured: dict[str, Columns] = {}
@@ -240,6 +267,47 @@ class Evaluator:
                     self._statistics[check.key, size, world] = self._tried(check, size, columns, given)
                 else:
                     self._outcomes[check.key, size, world] = self._outcome(check, size, world, columns, given, share)
+
+        for check in checks:
+            if asked[check.key]:
+                self._keep(check, size)
+
+    def _not_yet_run(self, check: Check, size: str) -> list[World]:
+        """Return the worlds of a check's controls that have no outcome, after looking for those of an earlier run."""
+        asked = [world for world in self._worlds(check, size) if (check.key, size, world) not in self._outcomes]
+        if check.claim.logic == "differs" and size != TOGETHER:
+            try:  # what its sizes come to is only wanted where the whole is not known yet
+                return self._not_yet_run(check, TOGETHER)
+            except PathlenError:
+                return []  # nor is it without one of them
+        for control in dict.fromkeys(world.control for world in asked):
+            kept = self._kept_outcomes(check, size, control)
+            self._outcomes |= {(check.key, size, World(control, seed)): one for seed, one in kept.items()}
+        return [world for world in asked if (check.key, size, world) not in self._outcomes]
+
+    def _name(self, check: Check, size: str, control: Control) -> str | None:
+        """Return the name of a control's outcomes in the cache; None where they can't be kept."""
+        if self._cache is None or not check.is_plain:
+            return None
+        sizes = check.claim.sizes if size == TOGETHER else (SMALL, size) if check.needs_small else (size,)
+        models = [self._bench.identity(self._spec(one), control) for one in sizes]
+        return digest(engine(), check.source, *check.key, size, self._seed, control, *models)
+
+    def _kept_outcomes(self, check: Check, size: str, control: Control) -> dict[int, _Outcome]:
+        name = self._name(check, size, control)
+        kept = self._cache.get(name) if self._cache and name else None
+        outcomes = {} if kept is None else msgspec.json.decode(kept, type=dict[int, _Outcome])
+        return {seed: replace(one, is_kept=True) for seed, one in outcomes.items()}
+
+    def _keep(self, check: Check, size: str) -> None:
+        for control in check.claim.controls:
+            found = {
+                world.seed: one
+                for (key, where, world), one in self._outcomes.items()
+                if (key, where, world.control) == (check.key, size, control) and isinstance(one, _Outcome)
+            }
+            if found and self._cache and (name := self._name(check, size, control)):
+                self._cache.put(name, msgspec.json.encode(found).decode("utf-8"))
 
     def _control(self, size: str, world: World) -> Columns:
         """Return a control's columns; those of Small are kept while a claim compares with it."""

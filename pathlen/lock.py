@@ -27,9 +27,21 @@ import msgspec
 from pathlen.claims import Claim, declared
 from pathlen.errors import InvalidClaim, InvalidLock
 from pathlen.files import write_text
+from pathlen.stats.statistic import Statistic
 from pathlen.verdicts import Region
 
-__all__ = ["LOCK", "Declaration", "Lock", "declarations", "imported", "lock_of", "nearest", "read_lock", "write_lock"]
+__all__ = [
+    "LOCK",
+    "Declaration",
+    "Lock",
+    "checks_of",
+    "declarations",
+    "imported",
+    "lock_of",
+    "nearest",
+    "read_lock",
+    "write_lock",
+]
 
 LOCK = "claims.lock"
 VERSION = 1
@@ -104,6 +116,12 @@ class Lock:
     def __init__(self, declarations: Mapping[Key, Declaration]) -> None:
         self.declarations = dict(declarations)
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all declarations, in whatever order they stand."""
+        digests = sorted(one.digest for one in self.declarations.values())
+        return hashlib.sha256("".join(digests).encode("utf-8")).hexdigest()
+
     def deviation(self, declaration: Declaration) -> str:
         """Return in words how a claim differs from what was locked; empty if it doesn't."""
         locked = self.declarations.get(declaration.key)
@@ -133,11 +151,22 @@ def lock_of(folder: Path) -> Lock:
 
     """
     found: dict[Key, Declaration] = {}
-    for path in sorted([*folder.rglob("test_*.py"), *folder.rglob("*_test.py")]):
-        found |= declarations(imported(path), folder)
-    if not found:
-        raise InvalidClaim(f"no claim is declared in {str(folder)!r}: a lock needs test_*.py files with @claim in them")
+    for module in _modules(folder):
+        found |= declarations(module, folder)
     return Lock(found)
+
+
+def checks_of(folder: Path) -> list[tuple[Claim, Callable[..., Statistic]]]:
+    """Return every claim of a folder with its body; errors as in `lock_of`."""
+    functions = [one for module in _modules(folder) for one in vars(module).values()]
+    return [(claim, function) for function in functions if (claim := declared(function)) is not None]
+
+
+def _modules(folder: Path) -> list[ModuleType]:
+    found = [imported(path) for path in sorted([*folder.rglob("test_*.py"), *folder.rglob("*_test.py")])]
+    if not any(declared(one) for module in found for one in vars(module).values()):
+        raise InvalidClaim(f"no claim is declared in {str(folder)!r}: a lock needs test_*.py files with @claim in them")
+    return found
 
 
 def declarations(module: ModuleType, folder: Path) -> dict[Key, Declaration]:

@@ -208,7 +208,7 @@ class LoadedModel:
         Used without special tokens, as the document did.
     context : int
         The longest run of tokens it can read.
-    weights_sha256, tokenizer_sha256 : str
+    weights_sha256, tokenizer_sha256, config_sha256 : str
         Digests of the files that were loaded; an untrained network's weights are no file.
 
     """
@@ -219,6 +219,7 @@ class LoadedModel:
     context: int
     weights_sha256: str
     tokenizer_sha256: str
+    config_sha256: str = ""
 
     def token_ids(self, text: str) -> list[int]:
         """Return the token ids of a text; no special token is added anywhere."""
@@ -261,6 +262,7 @@ def load(spec: ModelSpec, *, untrained: int | None = None) -> LoadedModel:
         context=int(config["n_positions"]),
         weights_sha256=_digest(weights) if weights else "",
         tokenizer_sha256=_digest(tokenizer),
+        config_sha256=_digest([folder / "config.json"]),
     )
 
 

@@ -174,7 +174,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Prepare the claims, compare them with their lock, and find out now whether their report can be written."""
     items = [item for item in session.items if CLAIM in item.stash]
     if items and not session.config.option.collectonly:
-        from pathlen.errors import InvalidLock
+        from pathlen.errors import PathlenError
 
         claims = _session(session.config)
         claims.prepare(_check(item) for item in items)
@@ -184,7 +184,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             if not hasattr(session.config, "workerinput"):
                 # An error of a worker would not reach the reader; the controlling process reports what it can't write.
                 claims.refuse_unwritable()
-        except (OSError, InvalidLock) as error:
+        except (OSError, PathlenError) as error:
             raise pytest.UsageError(str(error)) from error
 
 

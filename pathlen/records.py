@@ -30,20 +30,25 @@ from pathlen.verdicts import Region, Verdict
 
 __all__ = [
     "SCHEMA_VERSION",
+    "SEVERITY",
     "ClaimRecord",
     "FindingRecord",
     "ModelRecord",
     "Point",
     "Run",
+    "Severity",
+    "SeverityLine",
     "TextRecord",
     "decoded",
     "encoded",
     "environment",
     "read",
+    "severity_beside",
     "write",
 ]
 
 SCHEMA_VERSION = 3
+SEVERITY = "severity.json"
 PACKAGES = ("pathlen", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scipy", "pytest")
 
 LARGEST_POINT = 1e30  # far beyond any residual stream, and still drawable
@@ -229,6 +234,58 @@ class ModelRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeverityLine:
+    """How often one claim on one size came to each verdict, over random families.
+
+    ``counts`` says whether support is a false alarm: the document states the claim, and untrained networks are where it
+    declares that it must fail.
+    """
+
+    claim: str
+    reading: str
+    size: str
+    counts: bool
+    verdicts: dict[str, int]
+
+    def __post_init__(self) -> None:
+        for word in self.verdicts:
+            Verdict(word)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Severity:
+    """What claims come to on networks that were never trained; see `pathlen.severity`.
+
+    Attributes
+    ----------
+    lock : str
+        Digest of the declarations it was made with.
+    families : int
+        Random families, each with a network of every size.
+    like : str
+        The family whose shapes and tokenizer they have.
+    lines : tuple of SeverityLine
+        One per claim and size.
+
+    """
+
+    lock: str
+    families: int
+    like: str
+    lines: tuple[SeverityLine, ...]
+
+    @property
+    def checks(self) -> int:
+        """How many checks could have been a false alarm."""
+        return sum(sum(one.verdicts.values()) for one in self.lines if one.counts)
+
+    @property
+    def alarms(self) -> int:
+        """How many of them were supported, and not called vacuous."""
+        return sum(one.verdicts.get(Verdict.SUPPORTED.value, 0) for one in self.lines if one.counts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One run: what was asked, what was found, and on what.
 
@@ -256,6 +313,8 @@ class Run:
         Where the lock stands that the claims were compared with; None if there is none.
     deviations : tuple of str
         Every difference from it, in words.
+    severity : Severity or None
+        What these claims come to on random networks, where that was measured with the same lock.
 
     """
 
@@ -270,6 +329,7 @@ class Run:
     controls: Effort
     lock: str | None
     deviations: tuple[str, ...]
+    severity: Severity | None
     texts: tuple[TextRecord, ...]
     models: tuple[ModelRecord, ...]
     claims: tuple[ClaimRecord, ...]
@@ -343,6 +403,25 @@ def read(path: Path) -> Run:
     except OSError as error:
         raise InvalidRecord(f"record {str(path)!r} can't be read: {error.strerror}") from error
     return decoded(raw, str(path))
+
+
+def severity_beside(lock: Path, digest: str) -> Severity | None:
+    """Return the table that stands beside a lock; None if there is none, or it was made with other declarations.
+
+    Raises
+    ------
+    InvalidRecord
+        If the file is damaged.
+
+    """
+    path = lock.parent / SEVERITY
+    if not path.is_file():
+        return None
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=Severity)
+    except msgspec.MsgspecError as error:
+        raise InvalidRecord(f"{path} is not a table of severity: {error}") from error
+    return found if found.lock == digest else None
 
 
 def write(run: Run, path: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from pathlen import SIZES
+from pathlen.cache import Cache, folder
 from pathlen.claims import TOGETHER, Finding
 from pathlen.controls import EFFORTS, Effort
 from pathlen.errors import ModelNotFound
@@ -33,9 +34,11 @@ from pathlen.records import (
     FindingRecord,
     ModelRecord,
     Run,
+    Severity,
     TextRecord,
     environment,
     read,
+    severity_beside,
     write,
 )
 from pathlen.report import page
@@ -213,13 +216,16 @@ class Session:
         self.lock: str | None = None
         self.deviations: dict[tuple[str, str], str] = {}
         self.gone: list[str] = []
+        self.severity: Severity | None = None
         self._claims: dict[tuple[str, str], ClaimRecord] = {}
         self._models: dict[str, ModelRecord] = {}
         self._started = datetime.now(UTC)
         self._clock = time.monotonic()
         self._sent: set[str] = set()
         self._bench = Workbench(settings.passages, seed=settings.seed)
-        self._evaluator = Evaluator(self._bench, settings.spec, effort=settings.controls, seed=settings.seed)
+        self._evaluator = Evaluator(
+            self._bench, settings.spec, effort=settings.controls, seed=settings.seed, kept=Cache(folder())
+        )
 
     def prepare(self, checks: Iterable[Check]) -> None:
         """Take note of all claims that will be run."""
@@ -231,8 +237,8 @@ class Session:
 
         Raises
         ------
-        InvalidLock
-            If there is a lock that can't be read.
+        InvalidLock, InvalidRecord
+            If there is a lock, or a table of severity beside it, that can't be read.
 
         """
         file = Path(str(module.__file__))
@@ -240,6 +246,7 @@ class Session:
         if path is None:
             return
         lock = read_lock(path)
+        self.severity = severity_beside(path, lock.digest)
         self.lock = path.relative_to(top).as_posix() if path.is_relative_to(top) else str(path)
         here = declarations(module, path.parent)
         self.deviations |= {key: lock.deviation(one) for key, one in here.items()}
@@ -324,6 +331,7 @@ class Session:
             deviations=tuple(
                 [f"{id} ({reading}): {text}" for (id, reading), text in self.deviations.items() if text] + self.gone
             ),
+            severity=self.severity,
             texts=tuple(texts),
             models=tuple(self._models[size] for size in known if size in self._models),
             claims=tuple(self._claims.values()),

@@ -13,7 +13,8 @@ from functools import cached_property, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from pathlen.controls import PLANTED, SHIFTED, SHUFFLED, World, moved, planted, shifted
+from pathlen.cache import digest
+from pathlen.controls import PLANTED, SHIFTED, SHUFFLED, UNTRAINED, Control, World, moved, planted, shifted
 from pathlen.errors import PathlenError
 from pathlen.measurements import Measurement, Published, as_published, from_traces
 from pathlen.models import LoadedModel, ModelSpec, load
@@ -96,6 +97,7 @@ class Workbench:
         self._seed = seed
         self._done: dict[ModelSpec, Columns | PathlenError] = {}
         self._records: dict[ModelSpec, ModelRecord] = {}
+        self._identities: dict[ModelSpec, tuple[str, str]] = {}
         self._held: tuple[tuple[ModelSpec, int | None], LoadedModel] | None = None
 
     @property
@@ -158,8 +160,17 @@ class Workbench:
         start = time.monotonic()
         found = self._traced(spec)
         seconds = time.monotonic() - start
-        self._records[spec] = self._record(self._model(spec), found, seconds)
+        model = self._model(spec)
+        texts = [text.sha256 for text in self._passages]
+        shape = digest(spec.size, model.config_sha256, model.tokenizer_sha256, *texts)
+        self._identities[spec] = shape, digest(shape, model.weights_sha256)
+        self._records[spec] = self._record(model, found, seconds)
         return found
+
+    def identity(self, spec: ModelSpec, control: Control) -> str:
+        """Return a digest of all that a control's columns depend on: of an untrained network, no trained weights."""
+        self.columns(spec)
+        return self._identities[spec][control is not UNTRAINED]
 
     def _record(self, model: LoadedModel, columns: Columns, seconds: float) -> ModelRecord:
         draw = np.random.default_rng(self._seed)

@@ -44,6 +44,13 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own: nobody's kept results go into a test, nor a test's into anybody's."""
+    monkeypatch.setenv("PATHLEN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 def random_network(seed: int = 0, **changes: Any) -> GPT2LMHeadModel:
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
@@ -205,6 +212,7 @@ def run() -> Run:
         controls="full",
         lock=None,
         deviations=(),
+        severity=None,
         texts=(TextRecord(name="one", origin="test", sha256="c" * 64),),
         models=(model,),
         claims=tuple(ClaimRecord.of(one, f"claims/test_x.py::test_{one.id}") for one in (falls, zero, sums)),

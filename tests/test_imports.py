@@ -25,13 +25,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "original": {"models", "passages", "traces"},
     "measurements": {"errors", "models", "passages", "traces"},
     "attribution": set(),
+    "cache": {"files"},
     "controls": {"stats", "traces"},
     "universes": {"errors", "measurements", "stats", "verdicts"},
     "claims": {"attribution", "controls", "errors", "stats", "universes", "verdicts"},
-    "lock": {"claims", "errors", "files", "verdicts"},
+    "lock": {"claims", "errors", "files", "stats", "verdicts"},
     "records": {"attribution", "claims", "controls", "errors", "files", "stats", "universes", "verdicts"},
     "report": {"attribution", "claims", "controls", "records", "stats", "universes", "verdicts"},
     "workbench": {
+        "cache",
         "controls",
         "errors",
         "measurements",
@@ -44,6 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "evaluation": {
         "attribution",
+        "cache",
         "claims",
         "controls",
         "errors",
@@ -54,7 +57,21 @@ MAY_IMPORT: dict[str, set[str]] = {
         "verdicts",
         "workbench",
     },
+    "severity": {
+        "cache",
+        "claims",
+        "controls",
+        "errors",
+        "evaluation",
+        "files",
+        "lock",
+        "models",
+        "passages",
+        "records",
+        "workbench",
+    },
     "sessions": {
+        "cache",
         "files",
         "claims",
         "controls",
@@ -70,7 +87,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "workbench",
     },
     "plugin": {"claims", "errors", "evaluation", "report", "sessions", "verdicts"},
-    "cli": {"errors", "files", "lock", "models", "passages", "records", "report"},
+    "cli": {"cache", "errors", "files", "lock", "models", "passages", "records", "report"},
 }
 KNOW_TORCH = {"geometry", "mini", "models", "original", "traces"}
 HEAVY = ("torch", "transformers", "scipy", "numpy", "huggingface_hub", "jinja2")

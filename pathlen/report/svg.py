@@ -43,6 +43,7 @@ class Scale:
     end: float
 
     def __call__(self, value: float) -> float:
+        """Return where a value is drawn."""
         return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1)
 
 

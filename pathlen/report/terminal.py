@@ -52,7 +52,9 @@ def _controls(run: Run) -> str:
     if not tallies:
         return "controls were not run, so support may be what any network would give"
     runs, seconds = sum(one.runs for one in tallies), sum(one.seconds for one in tallies)
-    return f"controls ({run.controls}): {runs:,} runs in {seconds:.0f} s"
+    kept = sum(one.kept for one in tallies)
+    earlier = f", {kept:,} of them by an earlier session" if kept else ""
+    return f"controls ({run.controls}): {runs:,} runs in {seconds:.0f} s{earlier}"
 
 
 def _cell(row: Row, cell: Cell) -> str:
