@@ -128,8 +128,9 @@ def run() -> Run:
     from pathlen.attribution import Attribution
     from pathlen.claims import Claim, Finding, decided, evaluate
     from pathlen.controls import SHIFTED, UNTRAINED, Tally
-    from pathlen.records import ClaimRecord, FindingRecord, ModelRecord, Run, TextRecord
+    from pathlen.records import ClaimRecord, FindingRecord, ModelRecord, Run, Severity, SeverityLine, TextRecord
     from pathlen.stats import every, pearson
+    from pathlen.universes import EXTENSION, SLIP, Choice, Curve, Option
     from pathlen.verdicts import Verdict, above, below, within
 
     x, noise = np.random.default_rng(5).normal(size=(2, 480))
@@ -168,9 +169,22 @@ def run() -> Run:
     ]
     first = decided(evaluate(falls, "small", lambda: pearson(x, noise - x, passage=passage), seed=0), tallies)
     changes = (("state before the final norm", first.estimate.value - 0.25), ("last token dropped", 0.0))  # type: ignore[union-attr]
+    choices = (
+        Choice("correlation", (Option("Pearson"), Option("Spearman"))),
+        Choice("state", (Option("before the norm"), Option("after it", SLIP), Option("relative", EXTENSION))),
+    )
+    universes = Curve(
+        choices=choices,
+        values=(first.estimate.value, -0.4, 0.3, -0.6, -0.5, -0.2),  # type: ignore[union-attr]
+        verdicts="ssrisr",
+        verdict="supported",
+        published=0.25,
+        p_value=0.0005,
+    )
     findings = [
         replace(
             first,
+            universes=universes,
             attribution=Attribution(published=0.25, corrected=first.estimate.value, changes=changes),  # type: ignore[union-attr]
         ),
         evaluate(falls, "medium", lambda: pearson(x, noise + x, passage=passage), seed=0),
@@ -212,7 +226,24 @@ def run() -> Run:
         controls="full",
         lock=None,
         deviations=(),
-        severity=None,
+        severity=Severity(
+            lock="d" * 64,
+            families=20,
+            like="mini",
+            lines=(
+                SeverityLine(
+                    claim="falls",
+                    reading="corrected",
+                    size="small",
+                    counts=True,
+                    verdicts={"supported": 1, "refuted": 19},
+                ),
+                SeverityLine(claim="falls", reading="corrected", size="medium", counts=True, verdicts={"vacuous": 20}),
+                SeverityLine(
+                    claim="sums", reading="as published", size="small", counts=False, verdicts={"vacuous": 20}
+                ),
+            ),
+        ),
         texts=(TextRecord(name="one", origin="test", sha256="c" * 64),),
         models=(model,),
         claims=tuple(ClaimRecord.of(one, f"claims/test_x.py::test_{one.id}") for one in (falls, zero, sums)),

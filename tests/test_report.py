@@ -10,9 +10,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from pathlen.controls import Tally
 from pathlen.records import Run
 from pathlen.report import page, terminal_lines
+from pathlen.report.calibration import severity_rows
 from pathlen.report.matrix import NOT_CLAIMED, NOT_RUN, SYMBOLS, adjusted, rows, sentence
+from pathlen.report.scrutiny import specification, waterfall
 from pathlen.report.svg import Interval, forest, scatter, ticks
 
 
@@ -133,7 +136,7 @@ def test_the_sentence_never_contradicts_the_matrix(run: Run, words: list[str]) -
 def test_the_terminal_shows_the_matrix_and_why_something_was_not_tested(run: Run) -> None:
     lines = terminal_lines(run)
     assert lines[0].split() == ["small", "medium", "together"]
-    assert re.match(r"falls +✓ supported -0\.\d+ +✗ refuted 0\.\d+ +refuted", lines[1])
+    assert re.match(r"falls +✓ supported -0\.\d+ \(fragile\) +✗ refuted 0\.\d+ +refuted", lines[1])
     assert "not tested: no weights; get them with: x" in lines
     assert "mini is a demonstration family: these verdicts say nothing about GPT-2" in lines
 
@@ -218,7 +221,7 @@ def test_what_is_supported_and_too_small_to_matter_says_so(run: Run) -> None:
     findings = tuple(replace(one, negligible=one.claim == "falls" and one.size == "small") for one in run.findings)
     flagged = replace(run, claims=claims, findings=findings)
     assert "negligible" in Reader(page(flagged)).text
-    assert any("supported" in line and "(negligible)" in line for line in terminal_lines(flagged))
+    assert any("supported" in line and "(negligible, fragile)" in line for line in terminal_lines(flagged))
 
 
 def test_blocks_of_tokens_are_said_to_speak_about_these_texts_only(run: Run, reader: Reader) -> None:
@@ -233,3 +236,108 @@ def test_blocks_of_tokens_are_said_to_speak_about_these_texts_only(run: Run, rea
 def test_the_terminal_says_why_something_is_inconclusive(run: Run) -> None:
     reason = next(one.reason for one in run.findings if one.verdict == "inconclusive")
     assert f"inconclusive: zero, corrected, medium: {reason}" in terminal_lines(run)
+
+
+def test_each_control_stands_on_the_page_with_what_it_came_to(run: Run, reader: Reader) -> None:
+    assert "untrained 1 of 10" in reader.text
+    assert "supported in 0 of 20 shifted pairings (at most 14% of the time)" in reader.text
+    assert "It must not hold in its controls: untrained, shifted." in reader.text
+    bare = tuple(replace(one, controls=()) for one in run.findings)
+    assert "Nothing was tried where the claims should fail" in page(replace(run, findings=bare))
+    assert "Nothing was tried" not in reader.text
+
+
+def test_support_by_controls_is_bold_and_said_at_the_terminal(run: Run) -> None:
+    damning = Tally(control="untrained", runs=10, supported=9, values=(), seconds=1.0)
+    findings = (replace(run.findings[0], controls=(damning,), verdict="vacuous"), *run.findings[1:])
+    emptied = replace(run, findings=findings)
+    assert "<strong>untrained 9 of 10</strong>" in page(emptied)
+    expected = "vacuous: falls, corrected, is supported where it should not be (small: untrained 9 of 10)"
+    assert expected in terminal_lines(emptied)
+
+
+def test_a_verdict_that_its_controls_contradict_is_no_record(run: Run) -> None:
+    damning = Tally(control="untrained", runs=10, supported=9, values=(), seconds=1.0)
+    with pytest.raises(ValueError, match="says supported, but its interval says vacuous"):
+        replace(run, findings=(replace(run.findings[0], controls=(damning,)), *run.findings[1:]))
+
+
+def test_the_terminal_says_what_controls_cost_and_what_was_kept(run: Run) -> None:
+    assert "controls (full): 30 runs in 2 s" in terminal_lines(run)
+    kept = tuple(replace(tally, kept=tally.runs) for tally in run.findings[0].controls)
+    again = replace(run, findings=(replace(run.findings[0], controls=kept), *run.findings[1:]))
+    assert "controls (full): 30 runs in 2 s, 30 of them by an earlier session" in terminal_lines(again)
+
+
+def test_universes_that_disagree_make_a_verdict_fragile(run: Run, reader: Reader) -> None:
+    assert run.findings[0].universes is not None
+    assert run.findings[0].universes.agreeing == 0.5
+    assert run.findings[0].flags == ("fragile",)
+    assert "50% of 2 equivalent analyses come to “supported”" in reader.text
+    assert (
+        "fragile: falls, corrected, small: only 50% of equivalent analyses come to the same verdict"
+        in terminal_lines(run)
+    )
+    assert "supported -0." in next(line for line in terminal_lines(run) if line.startswith("falls"))
+    assert "(fragile)" in next(line for line in terminal_lines(run) if line.startswith("falls"))
+
+
+def test_what_deviates_from_its_lock_is_flagged_everywhere(run: Run) -> None:
+    text = "expect was below 0.1, is below 0.0"
+    claims = (replace(run.claims[0], deviation=text), *run.claims[1:])
+    moved = replace(run, claims=claims, lock="claims/claims.lock", deviations=(f"falls (corrected): {text}",))
+    assert f"DEVIATED from claims/claims.lock: falls (corrected): {text}" in terminal_lines(moved)
+    assert "deviated, fragile" in page(moved)
+    assert "These claims are not the ones that were written down" in page(moved)
+    assert "Deviated" not in page(run)
+
+
+def test_limits_of_every_kind_are_said(run: Run, reader: Reader) -> None:
+    falls, _, sums = rows(run)
+    assert falls.limits == (
+        "anything about size as such: there is one network of each size",
+        "anything about texts of another kind",
+        "more than sampling error: intervals know nothing of another training run or tokenizer",
+    )
+    alone = replace(falls, claim=replace(falls.claim, compares_sizes=False, not_shown="why"))
+    assert alone.limits == ("why", *falls.limits[1:])
+    assert sums.limits == ()  # a census says nothing beyond its tokens
+    assert "; nor anything about texts of another kind; nor more than sampling error" in reader.text
+
+
+def test_false_alarms_on_random_networks_are_counted(run: Run, reader: Reader) -> None:
+    assert run.severity is not None
+    assert (run.severity.checks, run.severity.alarms) == (40, 1)
+    assert "Of 40 checks that must fail there, 1 (2.5%) came out supported and were not called vacuous." in reader.text
+    assert [row.numbers for row in severity_rows(run.severity)] == [(1, 20, 19, 0, 0), (0, 20, 0, 0, 0)]
+    assert "random networks" not in page(replace(run, severity=None))
+
+
+def test_a_waterfall_adds_up_on_the_page(run: Run) -> None:
+    found = run.findings[0].attribution
+    assert found is not None
+    figure = waterfall(found, title="way")
+    for number in (f"{found.published:.3f}", f"{found.corrected:.3f}", f"{found.changes[0][1]:+.3f}"):
+        assert f">{number}</text>" in figure
+    assert ">0</text>" in figure  # a correction that changes nothing is 0, with no sign
+
+
+def test_a_specification_curve_draws_every_universe(run: Run) -> None:
+    curve = run.findings[0].universes
+    assert curve is not None
+    figure = specification(curve, (-9.0, 0.0), title="all <of them>")
+    assert "all &lt;of them&gt;" in figure
+    assert sum(part.split('"')[0].count("M") for part in figure.split(' d="')[1:]) == 6
+    for option in ("Pearson", "Spearman", "before the norm", "after it (slip)", "relative (another question)"):
+        assert f">{option}</text>" in figure
+
+
+def test_a_difference_between_sizes_has_one_cell_across_them(run: Run) -> None:
+    claims = (replace(run.claims[0], logic="differs"), *run.claims[1:])
+    findings = (replace(run.findings[0], size="together"), *run.findings[2:])
+    across = replace(run, claims=claims, findings=findings)
+    first = rows(across)[0]
+    assert first.across is not None
+    assert (first.across.word, first.together) == ("supported", "supported")
+    assert 'colspan="2"' in page(across)
+    assert sentence(across).startswith("3 claims on 2 sizes, 2 checks after correction: 1 supported and 1 inconclusive")

@@ -1,13 +1,15 @@
-"""What the shipped calibration table comes to: how often intervals covered in simulations whose truth was known."""
+"""How far the instrument can be trusted: coverage in simulations whose truth was known, and verdicts on random networks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pathlen.records import Severity
 from pathlen.stats.calibration import Rate
+from pathlen.verdicts import Verdict
 
-__all__ = ["Line", "lines"]
+__all__ = ["SEVERITY_WORDS", "Line", "SeverityRow", "lines", "severity_rows"]
 
 GROUPS = {
     "one text, blocks of tokens": range(1, 2),
@@ -67,3 +69,37 @@ def lines(table: Iterable[Rate]) -> list[Line]:
                     )
                 )
     return found
+
+
+SEVERITY_WORDS = tuple(
+    verdict.value
+    for verdict in (Verdict.SUPPORTED, Verdict.VACUOUS, Verdict.REFUTED, Verdict.INCONCLUSIVE, Verdict.INVALID)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeverityRow:
+    """One claim on random networks, over all its sizes: how many checks, and how many came to each of `SEVERITY_WORDS`."""
+
+    claim: str
+    reading: str
+    counts: bool
+    checks: int
+    numbers: tuple[int, ...]
+
+
+def severity_rows(severity: Severity | None) -> list[SeverityRow]:
+    """Return a row per claim, in the order of the table."""
+    found: dict[tuple[str, str, bool], list[dict[str, int]]] = {}
+    for line in severity.lines if severity else ():
+        found.setdefault((line.claim, line.reading, line.counts), []).append(line.verdicts)
+    return [
+        SeverityRow(
+            claim=claim,
+            reading=reading,
+            counts=counts,
+            checks=sum(sum(one.values()) for one in verdicts),
+            numbers=tuple(sum(one.get(word, 0) for one in verdicts) for word in SEVERITY_WORDS),
+        )
+        for (claim, reading, counts), verdicts in found.items()
+    ]

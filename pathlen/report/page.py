@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pathlen.records import ModelRecord, Run
-from pathlen.report.calibration import lines
+from pathlen.report.calibration import SEVERITY_WORDS, lines, severity_rows
 from pathlen.report.matrix import OF_ITS_TEXTS_ONLY, Row, adjusted, rows, sentence, speaks_of_its_texts_only
 from pathlen.report.scrutiny import specification, waterfall
 from pathlen.report.svg import Interval, forest, scatter
@@ -65,6 +65,8 @@ def page(run: Run) -> str:
         cards=[_card(row) for row in matrix],
         models=[_figures(model) for model in run.models],
         calibration=lines(table()),
+        severity=severity_rows(run.severity),
+        severity_words=SEVERITY_WORDS,
         style=Markup(style),  # noqa: S704  # our own file
         style_digest=b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii"),
         package=run.environment.get("pathlen", "unknown"),

@@ -1,0 +1,252 @@
+"""From a body to its finding: controls that are shared and kept, corrections that add up, universes beside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pathlen import (
+    LAST_STEP_AND_NEXT_TOKEN,
+    PLANTED,
+    SHIFTED,
+    SHUFFLED,
+    SIZES,
+    UNTRAINED,
+    above,
+    below,
+    claim,
+    every,
+    largest,
+    mean,
+    pearson,
+    within,
+)
+from pathlen.cache import Cache
+from pathlen.claims import TOGETHER, declared
+from pathlen.controls import PLANTED_R, World
+from pathlen.evaluation import CORRECTIONS, Check, Evaluator
+from pathlen.measurements import Measurement
+from pathlen.models import ModelSpec, from_directory
+from pathlen.passages import Passage, shipped
+from pathlen.stats import Statistic
+from pathlen.verdicts import Verdict
+from pathlen.workbench import Workbench
+
+TEXTS = tuple(shipped(name) for name in ("tides", "bees", "zero", "tea", "kant", "darwin"))
+
+
+def check(body: Callable[..., Statistic]) -> Check:
+    found = declared(body)
+    assert found is not None
+    return Check(found, body)
+
+
+@claim(sizes=SIZES, expect=below(0.0), controls=[UNTRAINED, SHUFFLED, SHIFTED], universes=LAST_STEP_AND_NEXT_TOKEN)
+def negative(measured: Any) -> Statistic:
+    """A relation."""
+    return pearson(measured.last_step, measured.next_logit, passage=measured.passage)
+
+
+@claim(sizes=SIZES, expect=below(0.0), controls=[UNTRAINED])
+def negative_as_published(as_published: Any) -> Statistic:
+    """A relation."""
+    return pearson(as_published.last_step, as_published.next_logit, passage=as_published.passage, trend=0)
+
+
+@claim(sizes=SIZES, expect=within(-0.1, 0.1), controls=[PLANTED])
+def none(measured: Any) -> Statistic:
+    """No relation."""
+    return pearson(measured.last_step, measured.next_logit, passage=measured.passage)
+
+
+@claim(sizes=SIZES, expect=below(1e-5), controls=[SHIFTED])
+def instrument(relative_error: Any) -> Statistic:
+    """Our lengths are the loop's."""
+    return largest(relative_error)
+
+
+@claim(sizes=["small", "medium"], expect=above(0.1), logic="differs", controls=[SHIFTED, UNTRAINED])
+def apart(measured: Any) -> Statistic:
+    """Sizes differ."""
+    return pearson(measured.last_step, measured.next_logit, passage=measured.passage)
+
+
+NEGATIVE, PUBLISHED, NONE, INSTRUMENT, APART = map(check, (negative, negative_as_published, none, instrument, apart))
+ALL = (NEGATIVE, PUBLISHED, NONE, INSTRUMENT)
+
+
+@pytest.fixture
+def specs(new_checkpoint: Callable[..., Path]) -> dict[str, ModelSpec]:
+    """A family of two tiny networks."""
+    made = {size: from_directory(new_checkpoint(size, seed)) for seed, size in enumerate(("small", "medium"))}
+    return {size: replace(spec, size=size) for size, spec in made.items()}
+
+
+class Counting(Workbench):
+    """A workbench that counts what it measures for controls."""
+
+    def __init__(self, passages: tuple[Passage, ...]) -> None:
+        super().__init__(passages, seed=0)
+        self.worlds: list[tuple[str, World]] = []
+
+    def control(self, spec: ModelSpec, world: World) -> Any:
+        self.worlds.append((spec.size, world))
+        return super().control(spec, world)
+
+
+def evaluator(
+    specs: dict[str, ModelSpec], bench: Workbench, effort: Any = "quick", kept: Cache | None = None
+) -> Evaluator:
+    return Evaluator(bench, specs.__getitem__, effort=effort, seed=0, kept=kept)
+
+
+def test_one_world_serves_every_claim(specs: dict[str, ModelSpec]) -> None:
+    bench = Counting(TEXTS)
+    made = evaluator(specs, bench)
+    made.register(ALL)
+    found = [made.finding(one, "small", {}) for one in ALL]
+    assert len(bench.worlds) == len(set(bench.worlds)) == 2 + 2 + 5 + 5
+    assert [[tally.control for tally in one.controls] for one in found] == [
+        ["shifted", "shuffled", "untrained"],
+        ["untrained"],
+        ["planted"],
+        ["shifted"],
+    ]
+    assert all(tally.runs == len(tally.values) for one in found for tally in one.controls)
+
+
+def test_where_a_relation_is_planted_there_is_one_and_the_instrument_fails_where_it_is_shifted(
+    specs: dict[str, ModelSpec],
+) -> None:
+    made = evaluator(specs, Workbench(TEXTS, seed=0), effort="full")
+    (planted,) = made.finding(NONE, "small", {}).controls
+    assert planted.supported == 0
+    np.testing.assert_allclose(planted.values, PLANTED_R, atol=0.05)  # a trend is taken out after it was planted
+    exact = made.finding(INSTRUMENT, "small", {})
+    assert exact.verdict is Verdict.SUPPORTED
+    assert [(tally.supported, tally.runs) for tally in exact.controls] == [(0, 20)]
+    assert min(exact.controls[0].values) > 0.1
+
+
+def test_corrections_lead_from_the_published_number_to_the_corrected_one(specs: dict[str, ModelSpec]) -> None:
+    made = evaluator(specs, Workbench(TEXTS, seed=0), effort="none")
+    made.register(ALL)
+    corrected, published = (made.finding(one, "small", {}) for one in (NEGATIVE, PUBLISHED))
+    found = corrected.attribution
+    assert found is not None
+    assert corrected.estimate is not None
+    assert published.estimate is not None
+    assert found.published == pytest.approx(published.estimate.value, abs=1e-12)
+    assert found.corrected == pytest.approx(corrected.estimate.value, abs=1e-12)
+    assert tuple(name for name, _ in found.changes) == CORRECTIONS
+    assert found.published + sum(change for _, change in found.changes) == pytest.approx(found.corrected, abs=1e-12)
+    assert any(abs(change) > 1e-3 for _, change in found.changes)
+    assert published.attribution is None
+
+
+def test_universes_stand_beside_and_agree_with_the_claims_own(specs: dict[str, ModelSpec]) -> None:
+    found = evaluator(specs, Workbench(TEXTS, seed=0), effort="none").finding(NEGATIVE, "small", {})
+    assert found.universes is not None
+    assert found.estimate is not None
+    assert found.universes.values[0] == round(found.estimate.value, 4)
+    assert found.universes.verdict == found.verdict.value
+
+
+def test_a_difference_is_the_largest_between_its_sizes(specs: dict[str, ModelSpec]) -> None:
+    bench = Counting(TEXTS)
+    made = evaluator(specs, bench)
+    found = made.finding(APART, TOGETHER, {})
+    z = []
+    for size in ("small", "medium"):
+        columns: Measurement = bench.columns(specs[size]).measured
+        z.append(np.arctanh(apart(columns).value))
+    assert found.estimate is not None
+    assert found.estimate.value == pytest.approx(abs(z[0] - z[1]))
+    assert {size for size, _ in bench.worlds} == {"small", "medium"}
+    assert [(one.control, one.runs) for one in found.controls] == [("shifted", 5), ("untrained", 2)]
+
+
+def test_what_the_sizes_gave_is_not_measured_again_for_their_difference(specs: dict[str, ModelSpec]) -> None:
+    bench = Counting(TEXTS)
+    made = evaluator(specs, bench)
+    made.register([NEGATIVE, APART])
+    for size in specs:
+        made.finding(NEGATIVE, size, {})
+    before = list(bench.worlds)
+    assert made.finding(APART, TOGETHER, {}).controls
+    assert bench.worlds == before
+
+
+def test_controls_are_not_run_twice(specs: dict[str, ModelSpec], empty_cache: Path) -> None:
+    kept = Cache(empty_cache)
+    found, worlds = [], []
+    for _ in range(2):
+        bench = Counting(TEXTS)
+        made = evaluator(specs, bench, kept=kept)
+        made.register([*ALL, APART])
+        found.append([made.finding(one, "small", {}) for one in ALL] + [made.finding(APART, TOGETHER, {})])
+        worlds.append(bench.worlds)
+    assert worlds[0]
+    assert worlds[1] == []
+    first, second = (
+        [tuple(replace(tally, kept=0) for tally in one.controls) for one in findings] for findings in found
+    )
+    assert first == second
+    assert all(tally.kept == tally.runs for one in found[1] for tally in one.controls)
+
+
+@pytest.mark.parametrize("changed", ["weights", "texts", "seed"])
+def test_controls_are_run_again_when_anything_changed(
+    specs: dict[str, ModelSpec], empty_cache: Path, new_checkpoint: Callable[..., Path], changed: str
+) -> None:
+    kept = Cache(empty_cache)
+    evaluator(specs, Workbench(TEXTS, seed=0), kept=kept).finding(NEGATIVE, "small", {})
+    bench, seed = Counting(TEXTS), 0
+    if changed == "weights":
+        specs = {"small": replace(from_directory(new_checkpoint("other", 7)), size="small")}
+    elif changed == "texts":
+        bench = Counting(TEXTS[1:])
+    else:
+        seed = 1
+    Evaluator(bench, specs.__getitem__, effort="quick", seed=seed, kept=kept).finding(NEGATIVE, "small", {})
+    controls = {world.control for _, world in bench.worlds}
+    # An untrained network does not depend on what was trained.
+    assert controls == ({SHUFFLED, SHIFTED} if changed == "weights" else {UNTRAINED, SHUFFLED, SHIFTED})
+
+
+def test_a_bug_that_only_a_control_meets_is_not_swallowed(specs: dict[str, ModelSpec]) -> None:
+    seen: list[object] = []
+
+    @claim(sizes=SIZES, expect=below(9.0), controls=[SHIFTED])
+    def brittle(measured: Any) -> Statistic:
+        """Breaks the second time."""
+        seen.append(measured)
+        if len(seen) > 1:
+            raise ZeroDivisionError
+        return mean(measured.last_step, passage=measured.passage)
+
+    made = evaluator(specs, Workbench(TEXTS, seed=0))
+    made.register(ALL)
+    with pytest.raises(ZeroDivisionError):
+        made.finding(check(brittle), "small", {})
+    assert made.finding(NEGATIVE, "small", {}).controls
+
+
+def test_a_control_without_a_number_supports_nothing(specs: dict[str, ModelSpec]) -> None:
+    seen: list[object] = []
+
+    @claim(sizes=SIZES, expect=above(0.5), controls=[SHIFTED])
+    def confident(measured: Any) -> Statistic:
+        """About nobody, but for the first time."""
+        seen.append(measured)
+        some = measured.where(measured.token >= (0 if len(seen) == 1 else 10**6))
+        return every(some.path_grows[:, :1] | some.path_grows)
+
+    found = evaluator(specs, Workbench(TEXTS, seed=0)).finding(check(confident), "small", {})
+    assert found.verdict is Verdict.SUPPORTED
+    assert [(one.supported, one.runs, one.values) for one in found.controls] == [(0, 5, ())]
