@@ -37,7 +37,7 @@ class Attribution:
 
     def __post_init__(self) -> None:
         total = self.published + sum(change for _, change in self.changes)
-        if abs(total - self.corrected) > 1e-9 * max(1.0, abs(self.published), abs(self.corrected)):
+        if not abs(total - self.corrected) <= 1e-9 * max(1.0, abs(self.published), abs(self.corrected)):
             raise ValueError(f"changes must add up to {self.corrected}, but they lead to {total}")
 
 

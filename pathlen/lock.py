@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.util
 import inspect
 import json
+import linecache
 import math
 import sys
 import textwrap
@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from pathlen.claims import Claim, declared
+from pathlen.claims import Claim, declared, refuse_duplicates
 from pathlen.errors import InvalidClaim, InvalidLock
 from pathlen.files import write_text
 from pathlen.stats.statistic import Statistic
@@ -105,6 +105,10 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     declaration: Declaration
 
 
+class _Header(msgspec.Struct, frozen=True):
+    lock_version: int
+
+
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lock_version: int
     claims: list[_Entry]
@@ -147,38 +151,43 @@ def lock_of(folder: Path) -> Lock:
     Raises
     ------
     InvalidClaim
-        If a file can't be imported, a claim is wrong, or there is none.
+        If a file can't be imported, a claim is wrong or declared twice, or there is none.
 
     """
+    modules = _modules(folder)
+    refuse_duplicates([(claim, f"{module.__file__}") for module in modules for claim, _ in _claims(module)])
     found: dict[Key, Declaration] = {}
-    for module in _modules(folder):
+    for module in modules:
         found |= declarations(module, folder)
     return Lock(found)
 
 
 def checks_of(folder: Path) -> list[tuple[Claim, Callable[..., Statistic]]]:
     """Return every claim of a folder with its body; errors as in `lock_of`."""
-    functions = [one for module in _modules(folder) for one in vars(module).values()]
-    return [(claim, function) for function in functions if (claim := declared(function)) is not None]
+    return [found for module in _modules(folder) for found in _claims(module)]
 
 
 def _modules(folder: Path) -> list[ModuleType]:
-    found = [imported(path) for path in sorted([*folder.rglob("test_*.py"), *folder.rglob("*_test.py")])]
-    if not any(declared(one) for module in found for one in vars(module).values()):
+    found = [imported(path) for path in sorted({*folder.rglob("test_*.py"), *folder.rglob("*_test.py")})]
+    if not any(_claims(module) for module in found):
         raise InvalidClaim(f"no claim is declared in {str(folder)!r}: a lock needs test_*.py files with @claim in them")
     return found
+
+
+def _claims(module: ModuleType) -> list[tuple[Claim, Callable[..., Statistic]]]:
+    """Return the claims of a module, those in its test classes too."""
+    functions: list[object] = list(vars(module).values())
+    for group in list(functions):
+        if inspect.isclass(group) and group.__module__ == module.__name__ and group.__name__.startswith("Test"):
+            functions += [getattr(group(), name) for name in vars(group) if name.startswith("test")]
+    return [(claim, function) for function in functions if callable(function) and (claim := declared(function))]
 
 
 def declarations(module: ModuleType, folder: Path) -> dict[Key, Declaration]:
     """Return what the claims of a module declare; its file is named from a folder on."""
     file = Path(str(module.__file__)).resolve().relative_to(folder.resolve()).as_posix()
-    found = {}
-    for function in vars(module).values():
-        claim = declared(function)
-        if claim is not None:
-            one = _declaration(claim, function, file)
-            found[one.key] = one
-    return found
+    made = [_declaration(claim, function, file) for claim, function in _claims(module)]
+    return {one.key: one for one in made}
 
 
 def _declaration(claim: Claim, function: Callable[..., object], file: str) -> Declaration:
@@ -194,13 +203,15 @@ def _declaration(claim: Claim, function: Callable[..., object], file: str) -> De
         logic=claim.logic,
         unit=claim.unit or "",
         controls=[control.value for control in claim.controls],
-        choices=[f"{one.name}: {', '.join(option.name for option in one.options)}" for one in choices],
+        choices=[
+            f"{one.name}: {', '.join(f'{option.name} ({option.kind})' for option in one.options)}" for one in choices
+        ],
         negligible="" if claim.negligible is None else _exactly(claim.negligible),
         exploratory=claim.exploratory,
         true_by_construction=claim.true_by_construction,
         not_shown=claim.not_shown,
         needs=list(claim.needs),
-        body=hashlib.sha256("\n".join(_sources(function, set())).encode("utf-8")).hexdigest()[:16],
+        body=hashlib.sha256("\n".join(_sources(function)).encode("utf-8")).hexdigest()[:16],
     )
 
 
@@ -211,35 +222,85 @@ def _exactly(region: Region) -> str:
     return f"below {region.high!r}" if region.low == -math.inf else f"above {region.low!r}"
 
 
-def _sources(function: Callable[..., Any], seen: set[str]) -> Iterator[str]:
-    """Yield what a function computes: its code without docstring and decorators, and what of its file it uses."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
-    assert isinstance(tree, ast.FunctionDef)  # noqa: S101  # a claim is a plain function
-    tree.decorator_list = []
-    if ast.get_docstring(tree) is not None:
-        tree.body = tree.body[1:] or [ast.Pass()]
-    yield ast.unparse(tree)
-    own = function.__globals__
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    for name in sorted(names & own.keys() - seen):
-        seen.add(name)
-        used = own[name]
-        if inspect.isfunction(used) and used.__module__ == function.__module__:
-            yield from _sources(used, seen)
-        elif isinstance(used, (bool, int, float, str, tuple)):
-            yield f"{name} = {used!r}"
+def _sources(function: Callable[..., Any]) -> Iterator[str]:
+    """Yield what a claim computes: the shape of its body, and of all that it uses of its file, however indirectly."""
+    own = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    assert isinstance(own, ast.FunctionDef)  # noqa: S101  # a claim is a plain function
+    own.decorator_list = []  # the declaration itself
+    defined = _definitions(ast.parse(Path(inspect.getfile(function)).read_bytes()))
+    known = function.__globals__
+    waiting: list[ast.stmt] = [own]
+    seen: set[str] = set()
+    while waiting:
+        statement = waiting.pop()
+        for node in ast.walk(statement):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:]
+        yield _shape(statement)
+        used = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)} - seen
+        seen |= used
+        for name in sorted(used):
+            waiting += defined.get(name, [])
+            if name not in defined and (text := _constant(known.get(name))):
+                yield f"{name} = {text}"
+
+
+def _definitions(tree: ast.Module) -> dict[str, list[ast.stmt]]:
+    """Return the statements of a module that give each of its names a meaning; imports are not among them."""
+    found: dict[str, list[ast.stmt]] = {}
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            names = {statement.name}
+        elif isinstance(statement, ast.Import | ast.ImportFrom):
+            names = set()
+        else:
+            names = {
+                node.id
+                for node in ast.walk(statement)
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+            }
+        for name in names:
+            found.setdefault(name, []).append(statement)
+    return found
+
+
+def _shape(node: object) -> str:
+    """Return the structure of a piece of code, the same for every version of Python that reads it."""
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
+        return f"{type(node).__name__}({', '.join(f'{name}={_shape(value)}' for name, value in fields)})"
+    if isinstance(node, list):
+        return f"[{', '.join(map(_shape, node))}]"
+    return repr(node)
+
+
+def _constant(value: object) -> str:
+    """Return in words a constant from another file; empty for what is no plain value."""
+    return repr(value) if isinstance(value, bool | int | float | str | tuple | Region) else ""
 
 
 def imported(path: Path) -> ModuleType:
-    """Import a file of claims on its own, as its tests would find it."""
-    spec = importlib.util.spec_from_file_location(f"_pathlen_lock_{path.stem}", path)
-    assert spec is not None  # noqa: S101  # the file ends in .py
-    assert spec.loader is not None  # noqa: S101
-    module = importlib.util.module_from_spec(spec)
+    """Import a file of claims on its own, as its tests would find it.
+
+    Raises
+    ------
+    InvalidClaim
+        If it can't be imported.
+
+    """
+    name = f"_pathlen_lock_{path.stem}"
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    linecache.checkcache(str(path))
+    sys.modules[name] = module  # where a dataclass looks for its annotations
     with _first_on_path(path.parent):
         try:
-            spec.loader.exec_module(module)
-        except Exception as error:
+            # Compiled anew: bytecode that was kept is told from its source by whole seconds only.
+            exec(compile(path.read_bytes(), str(path), "exec"), vars(module))  # noqa: S102  # as pytest does
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # pytest skips a module by an exception that is no Exception
+            del sys.modules[name]
             raise InvalidClaim(f"{path} can't be imported: {type(error).__name__}: {error}") from error
     return module
 
@@ -273,13 +334,15 @@ def read_lock(path: Path) -> Lock:
 
     """
     try:
-        file = msgspec.json.decode(path.read_bytes(), type=_File)
+        text = path.read_bytes()
+        found = msgspec.json.decode(text, type=_Header).lock_version
+        if found != VERSION:
+            raise InvalidLock(f"lock_version must be {VERSION}, but {path} has {found}")
+        file = msgspec.json.decode(text, type=_File)
     except OSError as error:
         raise InvalidLock(f"lock {str(path)!r} can't be read: {error.strerror}") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidLock(f"{path} is not a lock: {error}") from error
-    if file.lock_version != VERSION:
-        raise InvalidLock(f"lock_version must be {VERSION}, but {path} has {file.lock_version}")
     for entry in file.claims:
         if entry.digest != entry.declaration.digest:
             raise InvalidLock(

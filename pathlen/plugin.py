@@ -179,8 +179,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         claims = _session(session.config)
         claims.prepare(_check(item) for item in items)
         try:
-            for module in dict.fromkeys(item.module for item in items if isinstance(item, pytest.Function)):
-                claims.compare_with_lock(module, _home(session.config))
+            modules = dict.fromkeys(item.module for item in items if isinstance(item, pytest.Function))
+            claims.compare_with_lock(modules, _home(session.config))
             if not hasattr(session.config, "workerinput"):
                 # An error of a worker would not reach the reader; the controlling process reports what it can't write.
                 claims.refuse_unwritable()

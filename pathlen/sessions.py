@@ -24,7 +24,7 @@ from pathlen.controls import EFFORTS, Effort
 from pathlen.errors import ModelNotFound
 from pathlen.evaluation import Check, Evaluator
 from pathlen.files import write_text
-from pathlen.lock import declarations, nearest, read_lock
+from pathlen.lock import Declaration, declarations, nearest, read_lock
 from pathlen.measurements import LEFT_OUT
 from pathlen.models import FAMILIES, ModelSpec, find, from_directory, spec
 from pathlen.passages import Passage, chosen
@@ -232,8 +232,8 @@ class Session:
         self.has_claims = True
         self._evaluator.register(checks)
 
-    def compare_with_lock(self, module: ModuleType, top: Path) -> None:
-        """Note how the claims of a module differ from the nearest lock, up to the project's folder.
+    def compare_with_lock(self, modules: Iterable[ModuleType], top: Path) -> None:
+        """Note how the claims of these modules differ from the nearest lock, up to the project's folder.
 
         Raises
         ------
@@ -241,16 +241,21 @@ class Session:
             If there is a lock, or a table of severity beside it, that can't be read.
 
         """
-        file = Path(str(module.__file__))
-        path = nearest(file.parent, top)
-        if path is None:
-            return
-        lock = read_lock(path)
-        self.severity = severity_beside(path, lock.digest)
-        self.lock = path.relative_to(top).as_posix() if path.is_relative_to(top) else str(path)
-        here = declarations(module, path.parent)
-        self.deviations |= {key: lock.deviation(one) for key, one in here.items()}
-        self.gone += lock.gone(here, {file.resolve().relative_to(path.parent.resolve()).as_posix()})
+        locked: dict[Path, list[ModuleType]] = {}
+        for module in modules:
+            path = nearest(Path(str(module.__file__)).parent, top)
+            if path is not None:
+                locked.setdefault(path, []).append(module)
+        for path, ones in locked.items():
+            lock = read_lock(path)
+            here: dict[tuple[str, str], Declaration] = {}
+            for module in ones:
+                here |= declarations(module, path.parent)
+            files = {Path(str(one.__file__)).resolve().relative_to(path.parent.resolve()).as_posix() for one in ones}
+            self.severity = severity_beside(path, lock.digest)
+            self.lock = path.relative_to(top).as_posix() if path.is_relative_to(top) else str(path)
+            self.deviations |= {key: lock.deviation(one) for key, one in here.items()}
+            self.gone += lock.gone(here, files)
 
     def argument(self, name: str, size: str) -> Any:
         """Return what a claim's body gets that asks for columns by name; errors as in `Workbench.columns`."""

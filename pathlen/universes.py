@@ -35,9 +35,10 @@ from numpy.typing import NDArray
 
 from pathlen.errors import UndefinedEstimate
 from pathlen.stats.correlation import mid_ranks, pearson, pulled_in
+from pathlen.stats.multiplicity import blended
 from pathlen.stats.scales import SCALES
-from pathlen.stats.statistic import Resampled, Smooth
-from pathlen.stats.units import Passages
+from pathlen.stats.statistic import FEWEST_PASSAGES, Resampled, Smooth
+from pathlen.stats.units import By, Passages, is_rounding
 from pathlen.verdicts import Region, Verdict
 
 if TYPE_CHECKING:
@@ -146,7 +147,8 @@ class Curve:
                 f"{count} universes need as many values and verdicts (s, r or i), but {len(self.values)} and "
                 f"{self.verdicts!r:.40} were given"
             )
-        Verdict(self.verdict)
+        if Verdict(self.verdict) not in LETTERS:
+            raise ValueError(f"verdict must be one that an interval gives, but {self.verdict!r} was given")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -271,8 +273,14 @@ def _together(statistics: Sequence[Smooth], seed: int) -> _Universes:
     """Return one model's numbers, the contrast of two, or the largest difference between several."""
     if len(statistics) == 1:
         return _single(statistics[0].resampled(seed=seed, replicates=REPLICATES))
-    pairs = [one.minus(other).resampled(seed=seed, replicates=REPLICATES) for one, other in combinations(statistics, 2)]
-    return _single(pairs[0]) if len(pairs) == 1 else _largest(pairs)
+    pairs = [one.minus(other) for one, other in combinations(statistics, 2)]
+    if len(pairs) == 1:
+        return _single(pairs[0].resampled(seed=seed, replicates=REPLICATES))
+    # Pairs are judged at once, so where passages are too few they have to share their blocks.
+    is_whole = pairs[0].passages.count >= FEWEST_PASSAGES
+    block = None if is_whole else max(pair.block_length() for pair in pairs)
+    by: By = "passages" if is_whole else "blocks"
+    return _largest([pair.resampled(by=by, seed=seed, replicates=REPLICATES, block=block) for pair in pairs])
 
 
 def _single(found: Resampled) -> _Universes:
@@ -292,13 +300,11 @@ def _largest(pairs: Sequence[Resampled]) -> _Universes:
     error = np.stack([one.error for one in pairs])
     which = size.argmax(axis=0)
     at = (which, np.arange(size.shape[1]))
-    scores = [one.scores for one in pairs if one.scores is not None]
-    if len(scores) < len(pairs):
-        raise UndefinedEstimate("several sizes are compared by resampling passages, of which there are too few")
-    largest = np.abs(np.stack(scores)).max(axis=0)
+    scores = blended(pairs).reshape(-1, *size.shape)
+    largest = np.abs(scores).max(axis=1)
 
     def reach(level: float) -> tuple[Array, Array]:
-        far = np.nanquantile(largest, level, axis=0, method="weibull")
+        far = np.quantile(largest, level, axis=0, method="weibull")
         low = (size - far * error).max(axis=0).clip(min=0)
         high = (size + far * error).max(axis=0)
         return (size[at] - low) / error[at], (high - size[at]) / error[at]
@@ -359,20 +365,25 @@ def _last_step(measured: Measurement) -> list[Smooth]:
             kept = measured.token >= least
             passages = Passages.of(measured.passage[kept])
             columns = passages.within(transform, np.concatenate([x, y, others])[:, kept])
-            straight, centred = (passages.detrended(columns, trend) for trend in (1, 0))
+            straight, centred = (_left(columns, passages, trend) for trend in (1, 0))
             for taken in (straight, centred, _without(straight, -2), _without(straight, -1)):
                 one, two = np.repeat(taken[:4], 6, axis=0), np.tile(taken[4:10], (4, 1))
                 found.append(pearson(one, two, passage=measured.passage[kept], trend=0))
     return found
 
 
+def _left(columns: Array, passages: Passages, trend: int) -> Array:
+    """Return what is left of columns without trend and mean; there has to be something."""
+    left = passages.detrended(columns, trend)
+    if is_rounding(np.sqrt(np.mean(left**2, axis=-1)), columns):
+        raise UndefinedEstimate("a column that universes are made of is nothing but a trend within every passage")
+    return left
+
+
 def _without(columns: Array, which: int) -> Array:
     """Return columns without their linear part in one of them."""
     other = columns[which]
-    size = other @ other
-    if not size > 0:
-        raise UndefinedEstimate("a column that should be taken out is constant within every passage")
-    left: Array = columns - (columns @ other / size)[:, None] * other
+    left: Array = columns - (columns @ other / (other @ other))[:, None] * other
     return left
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -202,3 +203,73 @@ def test_the_layout_without_prefix_and_with_masks_loads_the_same_network(new_che
     after = load(from_directory(folder)).network.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+# Untrained networks.
+
+
+def weights_of(folder: Path, untrained: int | None = None) -> dict[str, torch.Tensor]:
+    return load(from_directory(folder), untrained=untrained).network.state_dict()
+
+
+def test_an_untrained_network_has_the_shape_of_its_checkpoint_and_none_of_its_weights(checkpoint: Path) -> None:
+    trained, untrained = weights_of(checkpoint), weights_of(checkpoint, 1)  # the checkpoint itself was drawn with 0
+    assert {name: one.shape for name, one in trained.items()} == {name: one.shape for name, one in untrained.items()}
+    for name, one in trained.items():
+        if "ln_" not in name and "bias" not in name:  # norms and biases start at one and zero whatever the seed
+            assert torch.isclose(one, untrained[name]).float().mean() < 0.01, name
+    assert torch.equal(untrained["transformer.ln_f.weight"], torch.ones(16))
+    assert not torch.equal(trained["transformer.ln_f.weight"], torch.ones(16))
+
+
+def test_an_untrained_network_is_drawn_as_its_configuration_says(new_checkpoint: New) -> None:
+    """Normal, as wide as ``initializer_range``: 65,536 draws pin their spread to a per cent."""
+    for width in (0.02, 0.2):
+        drawn = weights_of(new_checkpoint(f"wide{width}", initializer_range=width), 0)["transformer.wte.weight"]
+        assert drawn.std().item() == pytest.approx(width, rel=0.02)
+        assert drawn.mean().item() == pytest.approx(0, abs=0.02 * width)
+
+
+def test_an_untrained_network_is_its_seeds_bit_for_bit(checkpoint: Path) -> None:
+    one, same, other = (weights_of(checkpoint, seed) for seed in (3, 3, 4))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["transformer.wte.weight"], other["transformer.wte.weight"])
+    assert not torch.equal(one["transformer.h.1.mlp.c_fc.weight"], other["transformer.h.1.mlp.c_fc.weight"])
+
+
+def test_drawing_an_untrained_network_leaves_the_random_state_alone(checkpoint: Path) -> None:
+    torch.manual_seed(11)
+    before = torch.random.get_rng_state()
+    load(from_directory(checkpoint), untrained=5)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    first = weights_of(checkpoint, 5)
+    torch.manual_seed(12)
+    assert torch.equal(weights_of(checkpoint, 5)["lm_head.weight"], first["lm_head.weight"])
+
+
+def test_the_weights_of_a_checkpoint_are_not_read_for_an_untrained_network(new_checkpoint: New) -> None:
+    folder = new_checkpoint()
+    before = weights_of(folder, 1)
+    (folder / "model.safetensors").unlink()
+    model = load(from_directory(folder), untrained=1)
+    assert all(torch.equal(before[name], one) for name, one in model.network.state_dict().items())
+    assert (model.weights_sha256, len(model.tokenizer_sha256)) == ("", 64)
+    with pytest.raises(ModelNotFound, match=r"no model\.safetensors"):
+        load(from_directory(folder))
+
+
+def test_an_untrained_network_is_ready_to_be_measured(checkpoint: Path) -> None:
+    trained, untrained = load(from_directory(checkpoint)), load(from_directory(checkpoint), untrained=0)
+    assert untrained.network.dtype == torch.float32
+    assert not untrained.network.training
+    assert not any(p.requires_grad for p in untrained.network.parameters())
+    assert untrained.token_ids("A word.") == trained.token_ids("A word.")
+    assert (untrained.spec, untrained.context) == (trained.spec, trained.context)
+    assert untrained.network.lm_head.weight is untrained.network.transformer.wte.weight
+
+
+def test_an_untrained_network_is_refused_where_its_checkpoint_is_another_model(new_checkpoint: New) -> None:
+    wanted = from_directory(new_checkpoint("one"))
+    other = new_checkpoint("other", n_layer=3)
+    with pytest.raises(ModelMismatch, match="must have n_layer = 2, but .* says 3"):
+        load(replace(wanted, source=str(other)), untrained=0)

@@ -170,6 +170,26 @@ def test_the_largest_excess_is_over_the_lowest_of_the_others() -> None:
         largest_excess(low, [])
 
 
+def test_the_value_of_an_extreme_is_its_estimates() -> None:
+    parts = [pearson(0.3 * k * Y + NOISE[k], Y, passage=PASSAGE) for k in range(3)]
+    down = pearson(NOISE[3:6] - 0.4 * Y, Y, passage=PASSAGE)
+    for extreme in (largest_difference(parts), largest_excess(parts[0], [parts[1], down]), strongest(down)):
+        assert extreme.value == pytest.approx(extreme.estimate(replicates=199).value, abs=1e-12)
+    assert strongest(down).value == pytest.approx(np.abs(np.tanh(down.values())).max())
+    assert largest_excess(parts[2], [parts[0]]).value < largest_excess(parts[2], [parts[0], down]).value
+
+
+def test_a_size_is_never_negative_and_an_excess_may_be() -> None:
+    one, other = (pearson(NOISE[k], Y, passage=PASSAGE) for k in (0, 1))
+    assert largest_difference([one, other]).ends == (0.0, np.inf)
+    assert largest_excess(one, [other]).ends == (-np.inf, np.inf)
+    assert strongest(one).ends == (0.0, 1.0)
+    factors = [ratio(np.exp(NOISE[k]), np.exp(Y), passage=PASSAGE) for k in (0, 1)]
+    assert largest_difference(factors).ends == (0.0, np.inf)
+    assert strongest(factors[0]).ends == (1.0, np.inf)  # a factor and its inverse are as strong
+    assert strongest(factors[0]).value >= 1.0
+
+
 # Nulls.
 
 

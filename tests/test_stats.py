@@ -31,6 +31,7 @@ from pathlen.stats import (
     variation,
     winsorised,
 )
+from pathlen.stats.census import exact_bounds
 from pathlen.stats.power import smallest_effect, smallest_margin, tokens_for_effect, tokens_for_margin, tokens_to_decide
 from pathlen.stats.scales import SCALES
 from pathlen.stats.serial import lag_one
@@ -171,6 +172,42 @@ def test_heads_that_point_anywhere_neither_offset_nor_join_each_other() -> None:
         head_cancellation(together, norms[:1], passage=PASSAGE)
 
 
+def test_heads_of_several_blocks_are_taken_together() -> None:
+    vectors = DRAW.normal(size=(3, 4, 600, 8)) * np.array([1.0, 5.0, 0.2])[:, None, None, None]
+    vectors[1] -= 0.7 * vectors[1].mean(axis=0)  # one block's heads offset each other
+    norms, together = np.linalg.norm(vectors, axis=-1), np.linalg.norm(vectors.sum(axis=1), axis=-1)
+    unrelated = np.array(
+        [[np.sqrt(sum(norms[b, h, row] ** 2 for h in range(4))) for row in range(600)] for b in range(3)]
+    )
+    found = head_cancellation(together, norms, passage=PASSAGE)
+    assert found.value == pytest.approx(together.sum() / unrelated.sum())
+    assert found.estimate().value == pytest.approx(found.value)
+    assert found.tokens == 600
+    alone = [head_cancellation(together[b], norms[b], passage=PASSAGE).value for b in range(3)]
+    assert min(alone) < found.value < max(alone)
+    one = head_cancellation(together[1:2], norms[1:2], passage=PASSAGE).estimate()
+    assert one == head_cancellation(together[1], norms[1], passage=PASSAGE).estimate()
+
+
+@pytest.mark.parametrize(
+    ("together", "heads", "message"),
+    [
+        ((600,), (1, 600), r"with two heads or more, but has \(1, 600\)"),
+        ((3, 600), (3, 1, 600), r"with two heads or more, but has \(3, 1, 600\)"),
+        ((600,), (600,), r"head_norms must have shape \(heads, rows\) or \(blocks, heads, rows\)"),
+        ((600,), (2, 3, 4, 600), r"but has \(2, 3, 4, 600\)"),
+        ((600,), (3, 4, 600), r"norm_of_sum must have shape \(3, 600\) like head_norms, but has \(600,\)"),
+        ((3, 600), (4, 600), r"norm_of_sum must have shape \(600,\) like head_norms, but has \(3, 600\)"),
+        ((4, 600), (3, 4, 600), r"must have shape \(3, 600\) like head_norms, but has \(4, 600\)"),
+    ],
+)
+def test_heads_and_their_sum_have_to_go_together(
+    together: tuple[int, ...], heads: tuple[int, ...], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        head_cancellation(np.ones(together), np.ones(heads), passage=PASSAGE)
+
+
 def test_variation_is_scipys() -> None:
     values = np.exp(0.3 * X)
     found = variation(values, passage=PASSAGE).estimate()
@@ -234,6 +271,45 @@ def test_a_gradient_is_the_slope_of_its_function(name: str) -> None:
         step[place] = 1e-6 * np.abs(total).max()
         slope = (statistic.function(total + step) - statistic.function(total - step)) / (2 * step[place])
         assert statistic.gradient(total)[place] == pytest.approx(slope, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_a_value_is_the_estimates_and_lies_between_its_ends(name: str) -> None:
+    statistic = STATISTICS[name]
+    assert statistic.value == statistic.estimate(replicates=199).value
+    low, high = statistic.ends
+    assert low < statistic.value < high
+
+
+@pytest.mark.parametrize(
+    ("name", "ends"),
+    [
+        ("pearson", (-1.0, 1.0)),
+        ("cliffs_delta", (-1.0, 1.0)),
+        ("ratio", (0.0, np.inf)),
+        ("variation", (0.0, np.inf)),
+        ("share", (0.0, 1.0)),
+        ("mean", (-np.inf, np.inf)),
+        ("contrast", (-np.inf, np.inf)),
+    ],
+)
+def test_ends_are_the_least_and_the_largest_a_number_can_be(name: str, ends: tuple[float, float]) -> None:
+    assert STATISTICS[name].ends == ends
+
+
+def test_a_value_needs_one_number_and_a_finite_one() -> None:
+    several = pearson(np.stack([X, Y, X - Y]), Y + X**2, passage=PASSAGE)
+    with pytest.raises(ValueError, match="Pearson r .* has 3 numbers side by side, so none is its value"):
+        several.value  # noqa: B018
+    with pytest.raises(UndefinedEstimate, match="as for a perfect relation"):
+        pearson(X, X, passage=PASSAGE).value  # noqa: B018
+
+
+def test_a_value_needs_no_units_to_resample() -> None:
+    few = pearson(X[:20], Y[:20], passage=PASSAGE[:20], trend=0)
+    assert few.value == pytest.approx(scipy.stats.pearsonr(X[:20], Y[:20]).statistic)
+    with pytest.raises(UndefinedEstimate, match="at least 5 passages or 100 tokens"):
+        few.estimate()
 
 
 @pytest.mark.parametrize("name", STATISTICS)
@@ -497,6 +573,28 @@ def test_a_census_has_no_width() -> None:
     found = largest(np.abs(np.stack([X, Y]))).estimate()
     assert (found.low, found.high, found.unit) == (found.value, found.value, "census")
     assert found.value == max(np.abs(X).max(), np.abs(Y).max())
+
+
+def test_a_census_and_a_bound_have_values_and_ends_too() -> None:
+    assert (every(X > 0).value, every(X > 0).ends) == ((X > 0).mean(), (0.0, 1.0))
+    assert (largest(X).value, largest(X).ends) == (X.max(), (-np.inf, np.inf))
+    rare = share(np.arange(600) != 7, passage=PASSAGE)
+    assert not isinstance(rare, Smooth)
+    assert rare.value == pytest.approx(599 / 600)
+    assert rare.ends == (0.0, 1.0)
+
+
+@given(st.integers(1, 60), st.integers(0, 60), st.floats(0.5, 0.999))
+def test_exact_bounds_are_scipys(trials: int, successes: int, level: float) -> None:
+    successes = min(successes, trials)
+    expected = scipy.stats.binomtest(successes, trials).proportion_ci(level, method="exact")
+    assert exact_bounds(successes, trials, level) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_exact_bounds_of_half_a_trial_lie_between_those_of_whole_ones() -> None:
+    lows = [exact_bounds(successes, 10)[0] for successes in (7.0, 7.5, 8.0)]
+    assert lows == sorted(lows)
+    assert len(set(lows)) == 3
 
 
 def test_a_share_without_exception_has_the_exact_bound_of_clopper_and_pearson() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,21 +84,22 @@ def test_what_each_head_adds_equals_an_explicit_product(
 ) -> None:
     """Head by head: attention-weighted values through the head's own rows of the output projection."""
     model = load(from_directory(new_checkpoint(n_head=heads)))
-    for block in model.network.transformer.h:
-        torch.nn.init.normal_(block.attn.c_proj.bias)  # it belongs to no head
+    projections: list[Any] = [block.attn.c_proj for block in model.network.transformer.h]  # type: ignore[union-attr]
+    for projection in projections:
+        torch.nn.init.normal_(projection.bias)  # it belongs to no head
     traced = trace(model, short)
     mixed: list[torch.Tensor] = []
     handles = [
-        block.attn.c_proj.register_forward_pre_hook(lambda module, inputs: mixed.append(inputs[0][0]))
-        for block in model.network.transformer.h
+        projection.register_forward_pre_hook(lambda module, inputs: mixed.append(inputs[0][0]))
+        for projection in projections
     ]
     with torch.no_grad():
         model.network(torch.from_numpy(traced.token_ids)[None])
     for handle in handles:
         handle.remove()
-    for number, block in enumerate(model.network.transformer.h):
+    for number, projection in enumerate(projections):
         width = 16 // heads
-        weight = block.attn.c_proj.weight.double().reshape(heads, width, 16)
+        weight = projection.weight.double().reshape(heads, width, 16)
         added = torch.einsum("thi,hio->hto", mixed[number].double().reshape(-1, heads, width), weight)
         np.testing.assert_allclose(traced.head_norm[number], added.norm(dim=-1), rtol=1e-5)
         np.testing.assert_allclose(traced.heads_norm[number], added.sum(dim=0).norm(dim=-1), rtol=1e-5)

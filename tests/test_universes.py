@@ -35,7 +35,7 @@ SHAPE = tuple(len(choice.options) for choice in LAST_STEP_AND_NEXT_TOKEN.choices
 
 
 def made_up(seed: int, r: float = 0.0, *, passages: int = 12, tokens: int = 120) -> Measurement:
-    """Two blocks, passages of different lengths that drift, and ``r`` between the logarithms of last step and logit's."""
+    """Two blocks, passages of different lengths that drift, and about ``r`` between the last step and the next logit."""
     draw = np.random.default_rng(seed)
     lengths = tokens + 7 * np.arange(passages)
     rows = int(lengths.sum())
@@ -91,7 +91,8 @@ def place_of(**options: str) -> int:
 
 def every(measured: Measurement) -> np.ndarray:
     """The number of every universe, unrounded."""
-    return np.tanh(np.concatenate([one.values() for one in LAST_STEP_AND_NEXT_TOKEN.of(measured)]))
+    found: np.ndarray = np.tanh(np.concatenate([one.values() for one in LAST_STEP_AND_NEXT_TOKEN.of(measured)]))
+    return found
 
 
 def of_one(measured: Measurement, region: Region, verdict: Verdict = Verdict.SUPPORTED, seed: int = 0) -> Curve:
@@ -174,11 +175,11 @@ def pulled_without_frequency(x: np.ndarray, y: np.ndarray, measured: Measurement
 
 
 def last(measured: Measurement) -> np.ndarray:
-    return measured.step_length[-1]
+    return np.asarray(measured.step_length[-1])
 
 
 def relative(measured: Measurement) -> np.ndarray:
-    return measured.step_length[-1] / measured.residual_norm[-2]
+    return np.asarray(measured.step_length[-1] / measured.residual_norm[-2])
 
 
 def through(measured: Measurement) -> np.ndarray:
@@ -186,7 +187,7 @@ def through(measured: Measurement) -> np.ndarray:
 
 
 def relative_through(measured: Measurement) -> np.ndarray:
-    return measured.final_norm_step / measured.residual_norm[-2]
+    return np.asarray(measured.final_norm_step / measured.residual_norm[-2])
 
 
 def logit(measured: Measurement) -> np.ndarray:
@@ -336,7 +337,7 @@ def test_the_opposite_relation_is_refuted_in_every_equivalent_universe() -> None
 
 
 def test_where_there_is_no_relation_the_joint_p_value_is_seldom_small() -> None:
-    """Uniform in the best case: two of ten below 0.05 come once in 11 times, and one below 0.001 once in 100."""
+    """If uniform, three of ten below 0.05 come once in 87 times, and one below 0.001 once in 100."""
     found = [of_one(made_up(seed), below(0.0), seed=seed).p_value for seed in range(20, 30)]
     p_values = [one for one in found if one is not None]
     assert len(p_values) == 10
@@ -355,7 +356,7 @@ def test_the_joint_p_value_is_that_of_the_median_score(measured: Measurement) ->
     observed = np.concatenate([one.value / one.error for one in parts])[same]
     at_least = np.abs(np.median(scores, axis=1)) >= abs(np.median(observed))
     assert found.p_value == pytest.approx((at_least.sum() + 1) / 2000)
-    assert found.p_value > 1 / 2000
+    assert at_least.any()
 
 
 def test_the_same_seed_gives_the_same_curve(measured: Measurement, planted: Curve) -> None:
@@ -444,17 +445,22 @@ def test_fewer_than_five_passages_give_a_curve_and_no_joint_p_value() -> None:
     assert contrast.p_value is None
 
 
-def test_several_models_need_passages_to_resample() -> None:
+def test_several_models_of_few_passages_share_their_blocks() -> None:
     columns = [(one, published(one)) for one in (made_up(seed, passages=3, tokens=200) for seed in range(3))]
-    with pytest.raises(UndefinedEstimate, match="by resampling passages, of which there are too few"):
-        curve(LAST_STEP_AND_NEXT_TOKEN, columns, above(0.1), Verdict.SUPPORTED, seed=0)
+    found = curve(LAST_STEP_AND_NEXT_TOKEN, columns, above(0.1), Verdict.SUPPORTED, seed=0)
+    z = [pearson(one.last_step, one.next_logit, passage=one.passage) for one, _ in columns]
+    assert found.values[0] == round(largest_difference(z).value, 4)
+    assert found.p_value is not None
 
 
 def test_a_universe_without_a_number_is_an_error(measured: Measurement) -> None:
-    with pytest.raises(UndefinedEstimate, match="should be taken out is constant within every passage"):
-        every(replace(measured, token_id=np.zeros_like(measured.token_id)))
-    with pytest.raises(UndefinedEstimate, match="nothing but a trend|constant"):
+    with pytest.raises(UndefinedEstimate, match="constant|nothing but a trend"):
         every(replace(measured, entropy=np.ones_like(measured.entropy)))
+
+
+def test_what_does_not_vary_can_not_be_taken_out(measured: Measurement) -> None:
+    with pytest.raises(UndefinedEstimate, match="is nothing but a trend within every passage"):
+        every(replace(measured, token_id=np.zeros_like(measured.token_id)))
 
 
 def test_columns_are_left_as_they_were(measured: Measurement) -> None:
@@ -494,7 +500,8 @@ def test_a_small_curve_by_hand() -> None:
     assert found.median == pytest.approx(0.3)
     assert found.agreeing == 1.0
     # Pearson to Spearman: 0.4, 0.5 and 0.6; the state: 0.2 and 0.4.
-    assert found.moves == [("correlation", pytest.approx(0.5)), ("state", pytest.approx(0.3))]
+    assert [name for name, _ in found.moves] == ["correlation", "state"]
+    assert [size for _, size in found.moves] == pytest.approx([0.5, 0.3])
 
 
 def test_a_multiverse_counts_its_universes() -> None:

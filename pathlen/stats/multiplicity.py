@@ -28,7 +28,7 @@ from pathlen.stats.scales import SCALES
 from pathlen.stats.statistic import FEWEST_PASSAGES, REPLICATES, Resampled, Smooth, Statistic, cautions
 from pathlen.stats.units import By
 
-__all__ = ["Simultaneous", "holm", "largest_difference", "largest_excess", "simultaneous", "strongest"]
+__all__ = ["Simultaneous", "blended", "holm", "largest_difference", "largest_excess", "simultaneous", "strongest"]
 
 Array = NDArray[np.float64]
 
@@ -140,14 +140,21 @@ def simultaneous(
     return Simultaneous(
         value=np.concatenate([one.value for one in found]),
         error=np.concatenate([one.error for one in found]),
-        scores=_blended(found),
+        scores=blended(found),
         units=found[0].units.count,
         unit=found[0].units.name,
     )
 
 
-def _blended(found: Sequence[Resampled]) -> Array:
-    """Return scores side by side, each column's values replaced by those of its pivot, rank by rank."""
+def blended(found: Sequence[Resampled]) -> Array:
+    """Return all scores side by side, each column's values replaced by those of its pivot, rank by rank.
+
+    Raises
+    ------
+    UndefinedEstimate
+        If more than a tenth of the resamples have no score.
+
+    """
     columns = np.concatenate([one.scores for one in found if one.scores is not None], axis=1)
     usable = columns[np.isfinite(columns).all(axis=1)]
     if len(usable) < 0.9 * len(columns):

@@ -44,8 +44,8 @@ def medians(*contenders: Callable[[], object]) -> list[float]:
 def test_the_measurement_of_a_passage_against_the_published_loop(size: str) -> None:
     torch.set_num_threads(1)
     model, passage = load(spec("mini", size)), shipped("nietzsche")
-    ours = trace(model, passage)
-    assert relative_error(ours, loop_steps(model, ours)).max() < 1e-5
+    measured = trace(model, passage)
+    assert relative_error(measured, loop_steps(model, measured)).max() < 1e-5
     ids = torch.tensor(model.token_ids(passage.text))[None]
 
     def bare() -> None:
