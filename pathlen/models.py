@@ -1,11 +1,12 @@
 """Which models there are, where their weights lie, and the only place that loads them.
 
 Two families have a table of sizes, ``gpt2`` (the four checkpoints of the Hub) and ``mini`` (the four networks
-that ship with this package); any other checkpoint of GPT-2's architecture is named by its directory. All of them
-take one path: `find` says where the weights are without touching the network, `load` checks them and loads them.
+that ship with this package); any other causal language model is named by its directory or by its repository on the Hub. All
+of them take one path: `find` says where the weights are without touching the network, `load` checks them and loads them.
 
 A checkpoint is refused rather than repaired. Its shape must be the table's, every tensor must be there in the
-right shape and finite, and the weights must be safetensors: a pickle runs code when it is opened.
+right shape and finite, and the weights must be safetensors: a pickle runs code when it is opened, and so does a model that
+brings its own code, which is refused as well. There must be room for it in memory.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +22,15 @@ from pathlen import SIZES, mini
 from pathlen.errors import ModelMismatch, ModelNotFound
 
 if TYPE_CHECKING:
-    from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["FAMILIES", "LoadedModel", "ModelSpec", "find", "from_directory", "load", "spec"]
+__all__ = ["FAMILIES", "LoadedModel", "ModelSpec", "find", "from_directory", "from_name", "load", "spec"]
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"))
+TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("tokenizer.model",))
+CAUSAL = ("ForCausalLM", "LMHeadModel")
+WORKING_MEMORY = 10**9
+BOUNDLESS = 2048  # tokens read at once where a model has no longest text, as without position embeddings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +77,7 @@ class ModelSpec:
         """A command that gets the weights from the Hub into its local cache; empty for a directory."""
         if not self.revision:
             return ""
-        return (
-            f"hf download {self.source} config.json model.safetensors tokenizer.json vocab.json merges.txt "
-            f"--revision {self.revision}"
-        )
+        return f"pathlen fetch {self.size}" if self.family == "gpt2" else f"pathlen fetch {self.source}@{self.revision}"
 
 
 def _gpt2(size: str, name: str, revision: str, n_layer: int, n_head: int, d_model: int) -> ModelSpec:
@@ -142,6 +144,35 @@ def spec(family: str, size: str) -> ModelSpec:
     return sizes[size]
 
 
+def from_name(name: str) -> ModelSpec:
+    """Return the spec of a local directory, or of a repository of the Hub whose files are on this machine.
+
+    Parameters
+    ----------
+    name : str
+        A directory; or ``owner/repository``, with ``@revision`` behind it for another than the one that its main branch was
+        at when it was fetched.
+
+    Raises
+    ------
+    ModelNotFound
+        If it is neither.
+    ModelMismatch
+        If the configuration is damaged, or not of a causal language model.
+
+    """
+    if Path(name).is_dir() or name.count("/") != 1 or name.startswith((".", "/", "~")):
+        return from_directory(Path(name))
+    from huggingface_hub import try_to_load_from_cache
+
+    repository, _, revision = name.partition("@")
+    config = try_to_load_from_cache(repository, "config.json", revision=revision or "main")
+    if not isinstance(config, str):
+        raise ModelNotFound(f"{name!r} is neither a directory nor a model on this machine", f"pathlen fetch {name}")
+    folder = Path(config).parent
+    return _spec_of(folder, family=repository.split("/")[1], source=repository, revision=folder.name)
+
+
 def from_directory(directory: Path) -> ModelSpec:
     """Return the spec of a local checkpoint, read from its ``config.json``.
 
@@ -150,21 +181,25 @@ def from_directory(directory: Path) -> ModelSpec:
     ModelNotFound
         If the directory or its ``config.json`` is missing.
     ModelMismatch
-        If the configuration is damaged or not of GPT-2's architecture.
+        If the configuration is damaged, or not of a causal language model.
 
     """
     if not directory.is_dir():
         raise ModelNotFound(f"model must be a directory with a checkpoint, but {str(directory)!r} is not a directory")
-    config = _config(directory)
+    return _spec_of(directory, family=directory.resolve().name, source=str(directory), revision="")
+
+
+def _spec_of(folder: Path, *, family: str, source: str, revision: str) -> ModelSpec:
+    shape = _shape(folder)
     return ModelSpec(
-        family=directory.resolve().name,
+        family=family,
         size="model",
-        title=directory.resolve().name,
-        source=str(directory),
-        revision="",
-        n_layer=config["n_layer"],
-        n_head=config["n_head"],
-        d_model=config["n_embd"],
+        title=family,
+        source=source,
+        revision=revision,
+        n_layer=shape.n_layer,
+        n_head=shape.n_head,
+        d_model=shape.d_model,
     )
 
 
@@ -202,7 +237,7 @@ class LoadedModel:
     ----------
     spec : ModelSpec
         What it is.
-    network : GPT2LMHeadModel
+    network : PreTrainedModel
         The network itself.
     tokenizer : PreTrainedTokenizerBase
         Used without special tokens, as the document did.
@@ -214,7 +249,7 @@ class LoadedModel:
     """
 
     spec: ModelSpec
-    network: GPT2LMHeadModel
+    network: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     context: int
     weights_sha256: str
@@ -248,43 +283,106 @@ def load(spec: ModelSpec, *, untrained: int | None = None) -> LoadedModel:
 
     """
     folder = find(spec)
-    config = _config(folder)
-    declared = {"n_layer": spec.n_layer, "n_head": spec.n_head, "n_embd": spec.d_model}
-    for key, expected in declared.items():
-        if config[key] != expected:
-            raise ModelMismatch(f"{spec.title} must have {key} = {expected}, but {folder} says {config[key]}")
+    shape = _shape(folder)
+    for name in ("n_layer", "n_head", "d_model"):
+        expected, found = getattr(spec, name), getattr(shape, name)
+        if found != expected:
+            raise ModelMismatch(f"{spec.title} must have {name} = {expected}, but {folder} says {found}")
     weights = _weight_files(folder, spec) if untrained is None else []
     tokenizer = _tokenizer_files(folder, spec)
+    _refuse_too_large(spec, weights)
     return LoadedModel(
         spec=spec,
         network=_network(folder, spec) if untrained is None else _untrained(folder, untrained),
         tokenizer=_tokenizer(folder),
-        context=int(config["n_positions"]),
+        context=shape.context,
         weights_sha256=_digest(weights) if weights else "",
         tokenizer_sha256=_digest(tokenizer),
         config_sha256=_digest([folder / "config.json"]),
     )
 
 
-def _config(folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shape:
+    n_layer: int
+    n_head: int
+    d_model: int
+    context: int
+
+
+def _shape(folder: Path) -> _Shape:
+    """Return what a configuration says, whatever names its architecture has for it."""
     path = folder / "config.json"
     if not path.is_file():
         raise ModelNotFound(f"a checkpoint needs a config.json, but {str(folder)!r} has none")
     try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        given: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ModelMismatch(f"{path} is not JSON: {error}") from error
-    kind = config.get("model_type")
-    if kind != "gpt2":
-        raise ModelMismatch(f"model_type must be 'gpt2', but {path} says {kind!r}; other architectures can't be read")
-    for key in ("n_layer", "n_head", "n_embd", "n_positions"):
-        if not isinstance(config.get(key), int):
-            raise ModelMismatch(f"{path} must give {key} as a whole number, but says {config.get(key)!r}")
-    if config["n_head"] < 1 or config["n_embd"] % config["n_head"]:
+    _refuse_other_kinds(given, path)
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).get_text_config()
+    except Exception as error:
+        # Each architecture checks its configuration in its own way, with errors of its own.
+        raise ModelMismatch(f"{path} is no configuration that can be read: {str(error).strip()}") from error
+    found: dict[str, Any] = {
+        "n_layer": getattr(config, "num_hidden_layers", None),
+        "n_head": getattr(config, "num_attention_heads", None),
+        "d_model": getattr(config, "hidden_size", None),
+        "context": getattr(config, "max_position_embeddings", None) or BOUNDLESS,
+    }
+    for key, value in found.items():
+        if not isinstance(value, int) or value < 1:
+            raise ModelMismatch(f"{path} must give {key} as a whole number above 0, but says {value!r}")
+    return _Shape(**found)
+
+
+def _refuse_other_kinds(given: dict[str, Any], path: Path) -> None:
+    """Raise `ModelMismatch` unless a configuration is of a causal language model that brings no code of its own."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    kind, classes = given.get("model_type"), given.get("architectures") or []
+    if given.get("auto_map"):
+        raise ModelMismatch(f"{path} asks for code of its own, which is never run: {', '.join(given['auto_map'])}")
+    if given.get("is_encoder_decoder"):
+        raise ModelMismatch(f"{path} is of an encoder with a decoder ({kind}); path length here is a causal model's")
+    is_causal = any(str(name).endswith(CAUSAL) for name in classes) if classes else True
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or not is_causal:
+        what = ", ".join(map(str, classes)) or "no architecture"
+        raise ModelMismatch(f"model_type must be of a causal language model, but {path} says {kind!r} with {what}")
+
+
+def _refuse_too_large(spec: ModelSpec, weights: list[Path]) -> None:
+    """Raise `ModelMismatch` if there is no room in memory for weights in float32 and a forward pass."""
+    parameters = _parameters(weights) if weights else spec.parameters
+    needed = 4 * parameters + WORKING_MEMORY
+    available = _memory()
+    if available is not None and needed > available:
         raise ModelMismatch(
-            f"n_head must divide n_embd, but {path} says {config['n_head']} heads in a width of {config['n_embd']}"
+            f"{spec.title} needs about {needed / 1e9:.1f} GB of memory ({parameters / 1e6:,.0f} million parameters in float32 and "
+            f"1 GB to work with), but {available / 1e9:.1f} GB are free"
         )
-    return config
+
+
+def _parameters(weights: list[Path]) -> int:
+    from safetensors import safe_open
+
+    count = 0
+    for file in weights:
+        with safe_open(file, framework="np") as tensors:
+            count += sum(prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    return count
+
+
+def _memory() -> int | None:
+    """Return the bytes of memory that are free for a program; None where the system doesn't tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return None
 
 
 def _weight_files(folder: Path, spec: ModelSpec) -> list[Path]:
@@ -321,12 +419,12 @@ def _tokenizer_files(folder: Path, spec: ModelSpec) -> list[Path]:
     raise ModelNotFound(f"{spec.title} has no tokenizer.json, nor vocab.json with merges.txt, in {str(folder)!r}")
 
 
-def _network(folder: Path, spec: ModelSpec) -> GPT2LMHeadModel:
+def _network(folder: Path, spec: ModelSpec) -> PreTrainedModel:
     import torch
-    from transformers import GPT2LMHeadModel
+    from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
-    loader: Any = GPT2LMHeadModel  # its annotations don't know that it returns a report as well
+    loader: Any = AutoModelForCausalLM  # its annotations don't know that it returns a report as well
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
@@ -337,6 +435,7 @@ def _network(folder: Path, spec: ModelSpec) -> GPT2LMHeadModel:
             folder,
             dtype=torch.float32,
             local_files_only=True,
+            trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
         )
@@ -353,25 +452,28 @@ def _network(folder: Path, spec: ModelSpec) -> GPT2LMHeadModel:
     for name, tensor in network.named_parameters():
         if not torch.isfinite(tensor).all():
             raise ModelMismatch(f"tensor {name} in {folder} holds values that are not finite")
-    frozen: GPT2LMHeadModel = network.requires_grad_(False).eval()
+    frozen: PreTrainedModel = network.requires_grad_(False).eval()
     return frozen
 
 
-def _untrained(folder: Path, seed: int) -> GPT2LMHeadModel:
+def _untrained(folder: Path, seed: int) -> PreTrainedModel:
     import torch
-    from transformers import GPT2Config, GPT2LMHeadModel
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = GPT2LMHeadModel(GPT2Config.from_pretrained(folder, local_files_only=True)).float()
-    frozen: GPT2LMHeadModel = network.requires_grad_(False).eval()
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        network = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    frozen: PreTrainedModel = network.requires_grad_(False).eval()
     return frozen
 
 
 def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
     return tokenizer
 
 

@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pathlen.traces import windows
+from pathlen.anatomy import anatomy, state_after
+from pathlen.traces import PROBE_TOKENS, windows
 
 if TYPE_CHECKING:
     from pathlen.models import LoadedModel
@@ -91,9 +92,10 @@ def _loop(model: LoadedModel, ids: torch.Tensor) -> Original:
     kept: list[torch.Tensor] = []
 
     def keep(block: object, inputs: object, output: Any) -> None:
-        kept.append((output[0] if isinstance(output, tuple) else output)[0])
+        kept.append(state_after(output))
 
-    handle = model.network.transformer.h[-1].register_forward_hook(keep)
+    blocks = anatomy(model.network, ids[:PROBE_TOKENS], model.spec.title).blocks
+    handle = blocks[-1].register_forward_hook(keep)
     try:
         with torch.no_grad():
             result = model.network(ids[None], output_hidden_states=True, use_cache=False)

@@ -28,7 +28,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pathlen.errors import InvalidText, ModelMismatch
+from pathlen.anatomy import Anatomy, anatomy, state_after, state_before
+from pathlen.errors import InvalidText
 from pathlen.geometry import distance, length, turning_angle
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ __all__ = ["FEWEST_TOKENS", "Trace", "Tracer", "trace", "windows"]
 
 FEWEST_TOKENS = 4  # position 0 is left out, the last token has no next: two rows are the least to relate anything
 PROBE_TOKENS = 8
-PROBE_TOLERANCE = 1e-4
 VOCABULARY_SLICE = 2048
 
 Array = NDArray[np.float64]
@@ -131,24 +131,21 @@ def trace(model: LoadedModel, passage: Passage) -> Trace:
 class Tracer:
     """Traces texts through one model; what is needed of the model alone is prepared once.
 
-    Before the first text, a few of its tokens are run through the whole model, to check that the captured states are
-    those that it makes its logits of.
+    On the first text's first tokens it is found out where the model's parts are, and checked that the captured states are
+    those that it makes its logits of; see `pathlen.anatomy`.
     """
 
     def __init__(self, model: LoadedModel) -> None:
         self.model = model
-        self._probed = False
-        with torch.inference_mode():
-            self._heads = [_head_factors(block.attn.c_proj.weight, model.spec.n_head) for block in self._base.h]
+        self._parts: Anatomy | None = None
+        self._heads: list[Tensor] = []
 
-    @property
-    def _base(self) -> Any:
-        return self.model.network.transformer
-
-    @property
-    def _head(self) -> Tensor:
-        weight: Tensor = self.model.network.get_output_embeddings().weight
-        return weight
+    def _prepared(self, ids: Tensor) -> Anatomy:
+        if self._parts is None:
+            parts = anatomy(self.model.network, ids[:PROBE_TOKENS], self.model.spec.title)
+            self._heads = [_head_factors(parts.mixing(number), parts.heads) for number in range(len(parts.blocks))]
+            self._parts = parts
+        return self._parts
 
     def trace(self, passage: Passage, *, shuffle: int | None = None) -> Trace:
         """Return the lengths of a text's way through the model; errors as in `trace`.
@@ -161,44 +158,27 @@ class Tracer:
         if shuffle is not None:
             ids = ids[torch.from_numpy(np.random.default_rng(shuffle).permutation(len(ids)))]
         with torch.inference_mode():
-            if not self._probed:
-                self._probe(ids[:PROBE_TOKENS])
-                self._probed = True
+            model = self._prepared(ids)
             parts = [
-                self._window(ids, start, first, end) | {"window": torch.full((end - first,), number)}
+                self._window(model, ids, start, first, end) | {"window": torch.full((end - first,), number)}
                 for number, (start, first, end) in enumerate(windows(len(ids), self.model.context))
             ]
         columns = {name: torch.cat([part[name] for part in parts], dim=-1).numpy() for name in parts[0]}
         return Trace(passage=passage.name, token_ids=ids.numpy(), **columns)
 
-    def _window(self, ids: Tensor, start: int, first: int, end: int) -> dict[str, Tensor]:
+    def _window(self, model: Anatomy, ids: Tensor, start: int, first: int, end: int) -> dict[str, Tensor]:
         collected = _Lengths(slice(max(first - start, 1), None), self._heads)
-        handles = [block.register_forward_hook(collected.after_block) for block in self._base.h]
-        handles += [block.attn.c_proj.register_forward_hook(collected.after_heads) for block in self._base.h]
+        handles = [block.register_forward_hook(collected.after_block, with_kwargs=True) for block in model.blocks]
+        handles += [projection.register_forward_hook(collected.after_heads) for projection in model.projections]
         try:
-            final = self._base(ids[None, start:end], use_cache=False).last_hidden_state[0]
+            final = model.base(ids[None, start:end], use_cache=False).last_hidden_state[0]
         finally:
             for handle in handles:
                 handle.remove()
         columns = collected.columns(final)
         columns["position"] = torch.arange(end - start)
         columns = {name: column[..., first - start :] for name, column in columns.items()}
-        return columns | _predictions(final[first - start :], self._head, ids[first + 1 : end + 1])
-
-    def _probe(self, ids: Tensor) -> None:
-        collected = _Lengths(slice(None), self._heads)
-        handle = self._base.h[-1].register_forward_hook(collected.after_block)
-        try:
-            logits = self.model.network(ids[None], use_cache=False).logits[0]
-        finally:
-            handle.remove()
-        ours = self._base.ln_f(collected.last) @ self._head.T
-        error = (ours - logits).abs().max().item() / max(1.0, logits.abs().max().item())
-        if not error < PROBE_TOLERANCE:
-            raise ModelMismatch(
-                f"the captured states of {self.model.spec.title} must give the model's own logits to "
-                f"{PROBE_TOLERANCE:g}, but differ by {error:.2g}"
-            )
+        return columns | _predictions(final[first - start :], model, ids[first + 1 : end + 1])
 
 
 def windows(tokens: int, context: int) -> Iterator[tuple[int, int, int]]:
@@ -228,10 +208,8 @@ class _Lengths:
         self.step: list[Tensor] = []
         self.displacement: list[Tensor] = []
 
-    def after_block(self, block: object, inputs: tuple[Any, ...], output: Any) -> None:
-        before = inputs[0][0]
-        # Blocks return the state, in a tuple up to transformers 4.
-        after = (output[0] if isinstance(output, tuple) else output)[0]
+    def after_block(self, block: object, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
+        before, after = state_before(inputs, named), state_after(output)
         if not self.norm:
             self.embedding = before
             self._at(before)
@@ -244,7 +222,9 @@ class _Lengths:
         factors = self.heads[len(self.head_norm)]
         mixed = inputs[0][0].unflatten(-1, (len(factors), -1)).transpose(0, 1)
         self.head_norm.append(length(mixed @ factors.mT))
-        self.heads_norm.append(distance(projection.bias, output[0]))
+        together = output[0]
+        # The bias belongs to no head.
+        self.heads_norm.append(length(together) if projection.bias is None else distance(projection.bias, together))
 
     def _at(self, state: Tensor) -> None:
         self.norm.append(length(state))
@@ -267,25 +247,31 @@ class _Lengths:
 
 
 def _head_factors(projection: Tensor, heads: int) -> Tensor:
-    """Return ``R`` of each head, ``(heads, width, width)``, from the output projection ``(heads * width, d_model)``."""
+    """Return ``R`` of each head, ``(heads, rank, width)``, from the output projection ``(heads * width, d_model)``."""
     factors: Tensor = torch.linalg.qr(projection.unflatten(0, (heads, -1)).mT, mode="r").R
     return factors
 
 
-def _predictions(states: Tensor, head: Tensor, targets: Tensor) -> dict[str, Tensor]:
+def _predictions(states: Tensor, model: Anatomy, targets: Tensor) -> dict[str, Tensor]:
     """Return what the model predicts after each state, and of the tokens that came next, from one pass over the vocabulary.
 
     With the running maximum ``m``, ``s = sum exp(z - m)`` and ``t = sum (z - m) exp(z - m)``, the log-sum-exp is
     ``m + log s`` and the entropy ``log s - t / s``.
     """
+    head, offset = model.unembedding, model.offset
     followed = states[: len(targets)]
     logit = (followed * head[targets]).sum(dim=-1)
+    if offset is not None:
+        logit = logit + offset[targets]
     top = torch.full((len(states),), -torch.inf)
     mass = torch.zeros(len(states), dtype=torch.float64)
     moment = torch.zeros(len(states), dtype=torch.float64)
     above = torch.zeros(len(targets), dtype=torch.int64)
     for first in range(0, len(head), VOCABULARY_SLICE):
-        logits = states @ head[first : first + VOCABULARY_SLICE].T
+        part = slice(first, first + VOCABULARY_SLICE)
+        logits = states @ head[part].T
+        if offset is not None:
+            logits = logits + offset[part]
         highest = torch.maximum(top, logits.amax(dim=-1))
         fall = (top - highest).double()
         shrink = fall.exp()

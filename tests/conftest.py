@@ -68,9 +68,14 @@ def random_network(seed: int = 0, **changes: Any) -> GPT2LMHeadModel:
 
 
 def write_checkpoint(folder: Path, network: GPT2LMHeadModel) -> Path:
+    network.save_pretrained(folder)
+    return with_tokenizer(folder)
+
+
+def with_tokenizer(folder: Path) -> Path:
+    """Give a checkpoint the embedded family's tokenizer, of 4,096 tokens."""
     from pathlen import mini
 
-    network.save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(mini.checkpoint("small") / name, folder / name)
     return folder
@@ -84,6 +89,12 @@ def new_checkpoint(tmp_path: Path) -> Callable[..., Path]:
         return write_checkpoint(tmp_path / name, random_network(seed, **changes))
 
     return write
+
+
+@pytest.fixture(scope="session")
+def tokenized() -> Callable[[Path], Path]:
+    """Give a checkpoint a tokenizer."""
+    return with_tokenizer
 
 
 @pytest.fixture(scope="session")

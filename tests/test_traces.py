@@ -177,19 +177,16 @@ def test_a_text_of_too_few_tokens_is_refused(tiny: LoadedModel, text: str) -> No
 
 
 def test_a_capture_that_does_not_give_the_models_logits_is_refused(tiny: LoadedModel, short: Passage) -> None:
-    class Louder(torch.nn.Module):
+    class Louder(torch.nn.Linear):
         """A head whose logits are not the product with its weight."""
 
-        def __init__(self, head: torch.nn.Linear) -> None:
-            super().__init__()
-            self.weight = head.weight
-
         def forward(self, states: torch.Tensor) -> torch.Tensor:
-            return 16 * (states @ self.weight.T)
+            return 16 * super().forward(states)
 
     network = tiny.network
     head = network.lm_head
-    network.lm_head = Louder(head)
+    network.lm_head = Louder(head.in_features, head.out_features, bias=False)
+    network.lm_head.weight = head.weight
     try:
         with pytest.raises(ModelMismatch, match="must give the model's own logits"):
             trace(replace(tiny), short)
