@@ -3,6 +3,7 @@
 ::
 
     pathlen models                        which models there are, and which are on this machine
+    pathlen fetch NAME...                 get weights from the Hugging Face Hub: sizes of GPT-2, or owner/repository
     pathlen texts                         the passages that ship with the package
     pathlen report RECORD -o PAGE         render a record again; no model is needed
     pathlen power RECORD                  what its texts could have shown, and what it would take to decide
@@ -30,6 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("models", help="which models there are, and which are on this machine")
+    fetch = commands.add_parser("fetch", help="get weights from the Hugging Face Hub")
+    fetch.add_argument(
+        "names", metavar="NAME", nargs="+", help="a size, or owner/repository, or owner/repository@revision"
+    )
+    fetch.add_argument("--family", metavar="FAMILY", default="gpt2", help="whose sizes are meant; default: gpt2")
+    fetch.add_argument("--dry-run", action="store_true", help="say what it would take, and download nothing")
     commands.add_parser("texts", help="the passages that ship with the package")
     report = commands.add_parser("report", help="render a record as a page; no model is needed")
     report.add_argument("record", metavar="RECORD", type=Path)
@@ -50,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "models":
             _models()
+        elif options.command == "fetch":
+            _fetch(options.names, options.family, dry_run=options.dry_run)
         elif options.command == "texts":
             _texts()
         elif options.command == "power":
@@ -63,6 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (PathlenError, OSError) as error:
         print(f"pathlen {options.command}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"pathlen {options.command}: stopped", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -77,6 +89,18 @@ def _models() -> None:
             except ModelNotFound as error:
                 place = f"not on this machine; {error.remedy}"
             print(f"{family:5} {size:7} {spec.n_layer:2} blocks {spec.d_model:5} wide  {place}")
+
+
+def _fetch(names: Sequence[str], family: str, *, dry_run: bool) -> None:
+    from pathlen.fetch import describe, fetch, named, plan, require_space
+
+    plans = [plan(named(name, family)) for name in dict.fromkeys(names)]
+    print("\n".join(describe(plans)), flush=True)
+    if dry_run:
+        return
+    require_space(plans)
+    for one in plans:
+        print(fetch(one), flush=True)
 
 
 def _texts() -> None:

@@ -9,7 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["distance", "length", "step_length", "turning_angle"]
+__all__ = ["distance", "length", "step_length", "turning_angle", "widest"]
+
+
+def widest(tensor: Tensor) -> torch.dtype:
+    """Return the widest floating type that a tensor's device can compute in: float64, but for Apple's."""
+    return torch.float32 if tensor.device.type == "mps" else torch.float64
 
 
 def length(vectors: Tensor) -> Tensor:
@@ -18,7 +23,7 @@ def length(vectors: Tensor) -> Tensor:
     Parameters
     ----------
     vectors : Tensor, shape (..., d_model)
-        In any floating type; lengths are summed in float64.
+        In any floating type; lengths are summed in float64, where the device has it.
 
     Returns
     -------
@@ -30,12 +35,17 @@ def length(vectors: Tensor) -> Tensor:
     tensor(5., dtype=torch.float64)
 
     """
-    result: Tensor = torch.linalg.vector_norm(vectors, dim=-1, dtype=torch.float64)
+    result: Tensor = torch.linalg.vector_norm(vectors, dim=-1, dtype=widest(vectors))
     return result
 
 
 def distance(start: Tensor, end: Tensor) -> Tensor:
-    """Return the Euclidean distance ``||end - start||`` of each pair of vectors, shape ``(...)``, in float64."""
+    """Return the Euclidean distance ``||end - start||`` of each pair of vectors, shape ``(...)``, in float64.
+
+    Vectors of half precision are widened before one is taken from the other; else the difference would be rounded again.
+    """
+    if end.dtype in (torch.bfloat16, torch.float16):
+        start, end = start.float(), end.float()
     return length(end - start)
 
 

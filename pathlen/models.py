@@ -24,10 +24,11 @@ from pathlen.errors import ModelMismatch, ModelNotFound
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["FAMILIES", "LoadedModel", "ModelSpec", "find", "from_directory", "from_name", "load", "spec"]
+__all__ = ["DTYPES", "FAMILIES", "LoadedModel", "ModelSpec", "find", "from_directory", "from_name", "load", "refuse_device", "spec"]
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("tokenizer.model",))
+DTYPES = ("float64", "float32", "bfloat16", "float16")
 CAUSAL = ("ForCausalLM", "LMHeadModel")
 WORKING_MEMORY = 10**9
 BOUNDLESS = 2048  # tokens read at once where a model has no longest text, as without position embeddings
@@ -231,7 +232,7 @@ def find(spec: ModelSpec) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
-    """A model ready to be measured, in float32 and evaluation mode, gradients off.
+    """A model ready to be measured, in evaluation mode, gradients off.
 
     Attributes
     ----------
@@ -262,7 +263,9 @@ class LoadedModel:
         return ids
 
 
-def load(spec: ModelSpec, *, untrained: int | None = None) -> LoadedModel:
+def load(
+    spec: ModelSpec, *, untrained: int | None = None, device: str = "cpu", dtype: str = "float32"
+) -> LoadedModel:
     """Load a model from this machine, after checking that it is what its spec says.
 
     Parameters
@@ -272,9 +275,16 @@ def load(spec: ModelSpec, *, untrained: int | None = None) -> LoadedModel:
     untrained : int, optional
         Seed of a network with the same configuration and tokenizer whose weights are drawn as its architecture draws them
         before training; the checkpoint's own are not read.
+    device : str
+        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``: where it runs.
+    dtype : str
+        One of `DTYPES`. Lengths are summed in float64 in any case; what half precision costs is in
+        ``tests/benchmarks/PRECISION.md``.
 
     Raises
     ------
+    ValueError
+        If the device is not there, or the type is unknown.
     ModelNotFound
         If the checkpoint or its tokenizer is not there.
     ModelMismatch
@@ -282,6 +292,7 @@ def load(spec: ModelSpec, *, untrained: int | None = None) -> LoadedModel:
         damaged or not safetensors.
 
     """
+    refuse_device(device, dtype)
     folder = find(spec)
     shape = _shape(folder)
     for name in ("n_layer", "n_head", "d_model"):
@@ -290,16 +301,35 @@ def load(spec: ModelSpec, *, untrained: int | None = None) -> LoadedModel:
             raise ModelMismatch(f"{spec.title} must have {name} = {expected}, but {folder} says {found}")
     weights = _weight_files(folder, spec) if untrained is None else []
     tokenizer = _tokenizer_files(folder, spec)
-    _refuse_too_large(spec, weights)
-    return LoadedModel(
+    if device == "cpu":
+        _refuse_too_large(spec, weights, dtype)
+    model = LoadedModel(
         spec=spec,
-        network=_network(folder, spec) if untrained is None else _untrained(folder, untrained),
+        network=_network(folder, spec, dtype) if untrained is None else _untrained(folder, untrained, dtype),
         tokenizer=_tokenizer(folder),
         context=shape.context,
         weights_sha256=_digest(weights) if weights else "",
         tokenizer_sha256=_digest(tokenizer),
         config_sha256=_digest([folder / "config.json"]),
     )
+    model.network.to(device)  # type: ignore[arg-type]  # a name is a device, whatever the annotations say
+    return model
+
+
+def refuse_device(device: str, dtype: str) -> None:
+    """Raise `ValueError` unless a device is there and a type is one of `DTYPES`."""
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, but {dtype!r} was given")
+    if device == "cpu":
+        return
+    import torch
+
+    kind = device.partition(":")[0]
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if kind not in there:
+        raise ValueError(f"device must be cpu, cuda or mps, but {device!r} was given")
+    if not there[kind]:
+        raise ValueError(f"device {device!r} is not on this machine, or torch was built without it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,14 +384,15 @@ def _refuse_other_kinds(given: dict[str, Any], path: Path) -> None:
         raise ModelMismatch(f"model_type must be of a causal language model, but {path} says {kind!r} with {what}")
 
 
-def _refuse_too_large(spec: ModelSpec, weights: list[Path]) -> None:
-    """Raise `ModelMismatch` if there is no room in memory for weights in float32 and a forward pass."""
+def _refuse_too_large(spec: ModelSpec, weights: list[Path], dtype: str) -> None:
+    """Raise `ModelMismatch` if there is no room in memory for the weights and a forward pass."""
     parameters = _parameters(weights) if weights else spec.parameters
-    needed = 4 * parameters + WORKING_MEMORY
+    size = {"float64": 8, "float32": 4}.get(dtype, 2)
+    needed = size * parameters + WORKING_MEMORY
     available = _memory()
     if available is not None and needed > available:
         raise ModelMismatch(
-            f"{spec.title} needs about {needed / 1e9:.1f} GB of memory ({parameters / 1e6:,.0f} million parameters in float32 and "
+            f"{spec.title} needs about {needed / 1e9:.1f} GB of memory ({parameters / 1e6:,.0f} million parameters in {dtype} and "
             f"1 GB to work with), but {available / 1e9:.1f} GB are free"
         )
 
@@ -419,7 +450,7 @@ def _tokenizer_files(folder: Path, spec: ModelSpec) -> list[Path]:
     raise ModelNotFound(f"{spec.title} has no tokenizer.json, nor vocab.json with merges.txt, in {str(folder)!r}")
 
 
-def _network(folder: Path, spec: ModelSpec) -> PreTrainedModel:
+def _network(folder: Path, spec: ModelSpec, dtype: str) -> PreTrainedModel:
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -430,10 +461,10 @@ def _network(folder: Path, spec: ModelSpec) -> PreTrainedModel:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        # float32 by name: the default takes the checkpoint's own type, and half precision moves correlations.
+        # By name: the default takes the checkpoint's own type, and half precision moves correlations.
         network, report = loader.from_pretrained(
             folder,
-            dtype=torch.float32,
+            dtype=getattr(torch, dtype),
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
@@ -456,15 +487,15 @@ def _network(folder: Path, spec: ModelSpec) -> PreTrainedModel:
     return frozen
 
 
-def _untrained(folder: Path, seed: int) -> PreTrainedModel:
+def _untrained(folder: Path, seed: int, dtype: str) -> PreTrainedModel:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        network = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    frozen: PreTrainedModel = network.requires_grad_(False).eval()
+        network = AutoModelForCausalLM.from_config(config, dtype=torch.float32)  # drawn alike for every type
+    frozen: PreTrainedModel = network.to(getattr(torch, dtype)).requires_grad_(False).eval()
     return frozen
 
 

@@ -89,6 +89,7 @@ def relative_error(trace: Trace, loop: Array) -> Array:
 
 
 def _loop(model: LoadedModel, ids: torch.Tensor) -> Original:
+    ids = ids.to(model.network.device)
     kept: list[torch.Tensor] = []
 
     def keep(block: object, inputs: object, output: Any) -> None:
@@ -101,9 +102,9 @@ def _loop(model: LoadedModel, ids: torch.Tensor) -> Original:
             result = model.network(ids[None], output_hidden_states=True, use_cache=False)
     finally:
         handle.remove()
-    states = [state[0].double().numpy() for state in result.hidden_states]
-    before_norm = kept[0].double().numpy()
-    logits = result.logits[0]
+    states = [state[0].cpu().double().numpy() for state in result.hidden_states]
+    before_norm = kept[0].cpu().double().numpy()
+    logits = result.logits[0].cpu()
 
     steps = np.zeros((len(states) - 1, len(ids)))
     last = np.zeros(len(ids))

@@ -1,8 +1,12 @@
-"""The texts that are measured: the passages that ship with the package, and a reader's own files.
+"""The texts that are measured: passages that ship with the package, a reader's own files, and leads of Wikipedia articles.
 
 The shipped passages are short encyclopaedic summaries of 317 to 345 GPT-2 tokens, written for this project, one
 of the kind that the document measured and thirteen more on other people and subjects, so that whole passages can
 be resampled. ``nietzsche`` comes first: where a procedure uses one text, it is that one.
+
+The document measured the lead section of an article of Wikipedia, which has authors and a licence of its own and does not
+ship with the package; ``wikipedia:TITLE@REVISION`` gets it (see `pathlen.wikipedia`). A file whose name opens like that is
+reached by a path, ``./wikipedia:...``.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from pathlib import Path
 
 from pathlen.errors import InvalidText
 
-__all__ = ["NAMES", "Passage", "from_file", "shipped"]
+__all__ = ["NAMES", "Passage", "chosen", "from_file", "from_wikipedia", "shipped"]
 
 FOLDER = Path(__file__).resolve().parent / "texts"
 NAMES = (
@@ -32,7 +36,8 @@ NAMES = (
     "tea",
     "bridges",
 )
-SHIPPED = "written for pathlen, MIT"
+SHIPPED = "shipped with pathlen"
+WIKIPEDIA = "wikipedia:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +51,11 @@ class Passage:
     text : str
         The text itself, without white space at its ends; lines end in a line feed.
     origin : str
-        Where it comes from, with its licence if known.
+        Where it comes from.
+    licence : str
+        What it may be used under; empty if unknown, as for a reader's own file.
+    attribution : str
+        Who wrote it, in the words that the licence asks for; empty if unknown.
 
     Raises
     ------
@@ -58,6 +67,8 @@ class Passage:
     name: str
     text: str
     origin: str
+    licence: str = ""
+    attribution: str = ""
 
     def __post_init__(self) -> None:
         if not self.text.strip():
@@ -80,7 +91,13 @@ def shipped(name: str) -> Passage:
     """
     if name not in NAMES:
         raise InvalidText(f"text must be a file or one of {', '.join(NAMES)}, but {name!r} was given")
-    return Passage(name=name, text=_read(FOLDER / f"{name}.txt"), origin=SHIPPED)
+    return Passage(
+        name=name,
+        text=_read(FOLDER / f"{name}.txt"),
+        origin=SHIPPED,
+        licence="MIT",
+        attribution="written for pathlen",
+    )
 
 
 def from_file(path: Path) -> Passage:
@@ -95,8 +112,33 @@ def from_file(path: Path) -> Passage:
     return Passage(name=path.stem, text=_read(path), origin=f"file {path.name}")
 
 
+def from_wikipedia(reference: str) -> Passage:
+    """Return the lead section of an article of Wikipedia at a revision, as in ``wikipedia:Friedrich_Nietzsche@1234567890``.
+
+    What was read once is kept in the cache folder and needs no network again.
+
+    Raises
+    ------
+    InvalidText
+        As `pathlen.wikipedia.lead` does: no reference, no revision, not to be had, or not what it names.
+
+    """
+    from pathlen.wikipedia import lead  # what speaks HTTP is loaded by those who need it
+
+    found = lead(reference)
+    return Passage(
+        name=found.name,
+        text=found.text,
+        origin=found.origin,
+        licence=found.licence,
+        attribution=found.attribution,
+    )
+
+
 def chosen(names: list[str]) -> list[Passage]:
-    """Return the passages of a command line: names of shipped ones or paths, or all shipped ones if there are none.
+    """Return the passages of a command line, or all shipped ones if it names none.
+
+    Each is the name of a shipped one, a path, or a reference as `from_wikipedia` takes.
 
     Raises
     ------
@@ -106,7 +148,7 @@ def chosen(names: list[str]) -> list[Passage]:
     """
     if not names:
         return [shipped(name) for name in NAMES]
-    passages = [shipped(name) if name in NAMES else _file_or_name(name) for name in names]
+    passages = [_one(name) for name in names]
     names_seen: set[str] = set()
     texts_seen: dict[str, str] = {}
     for passage in passages:
@@ -120,7 +162,11 @@ def chosen(names: list[str]) -> list[Passage]:
     return passages
 
 
-def _file_or_name(name: str) -> Passage:
+def _one(name: str) -> Passage:
+    if name in NAMES:
+        return shipped(name)
+    if name.startswith(WIKIPEDIA):
+        return from_wikipedia(name)
     path = Path(name)
     # A bare word that is no file was probably meant as the name of a passage.
     if not path.exists() and path.suffix == "" and path.parent == Path("."):

@@ -24,6 +24,7 @@ its report, as JSON in ``user_properties``, so that a run spread over processes 
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ DEFAULT_CONTROLS = "full"
 CLAIM: pytest.StashKey[Claim] = pytest.StashKey()
 FINDING: pytest.StashKey[Finding] = pytest.StashKey()
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
+DOWNLOADED: pytest.StashKey[bool] = pytest.StashKey()
 SIZE = "pathlen_size"
 PROPERTY = "pathlen"
 VERDICT = "pathlen_verdict"
@@ -51,7 +53,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add = parser.getgroup("pathlen", "claims about language models").addoption
     add("--family", metavar="NAME", help="gpt2 or mini (default: gpt2 if any of it is on this machine, else mini)")
     add("--size", metavar="SIZES", help="comma-separated: small,medium,large,xl (default: all of the family)")
-    add("--model", metavar="DIR", help="a local checkpoint of GPT-2's architecture; with --size, instead of that size")
+    add("--model", metavar="MODEL", help="a directory, or owner/name on the Hub; with --size, instead of that size")
+    add("--device", metavar="DEVICE", default="cpu", help="cpu, cuda or mps (default: cpu)")
+    add("--dtype", metavar="TYPE", default="float32", help="float64, float32, bfloat16 or float16 (default: float32)")
     add(
         "--text",
         metavar="TEXT",
@@ -74,6 +78,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=DEFAULT_CONTROLS,
         help=f"runs of each claim's negative controls: none, quick or full (default: {DEFAULT_CONTROLS})",
     )
+    add(
+        "--download",
+        action="store_true",
+        help="first fetch the weights of these sizes that are not on this machine (default: never download)",
+    )
     add("--expect", metavar="RECORD", type=Path, help="pass exactly where the verdict equals this record's")
 
 
@@ -82,8 +91,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "claim: an item that checks a claim; set by pathlen")
     config.pluginmanager.register(_Reporter(config), "pathlen-reporter")
     given = config.option
-    changed = given.fail_on != DEFAULT_FAIL_ON or given.controls != DEFAULT_CONTROLS
-    if changed or any((given.family, given.size, given.model, given.text, given.expect)):
+    defaults = (DEFAULT_FAIL_ON, DEFAULT_CONTROLS, "cpu", "float32")
+    changed = (given.fail_on, given.controls, given.device, given.dtype) != defaults
+    if changed or any((given.family, given.size, given.model, given.text, given.expect, given.download)):
         _session(config)
 
 
@@ -105,6 +115,8 @@ def _session(config: pytest.Config) -> Session:
                 fail_on=given.fail_on,
                 expect=given.expect,
                 controls=given.controls,
+                device=given.device,
+                dtype=given.dtype,
             )
         except (PathlenError, ValueError) as error:
             raise pytest.UsageError(str(error)) from error
@@ -184,8 +196,34 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             if not hasattr(session.config, "workerinput"):
                 # An error of a worker would not reach the reader; the controlling process reports what it can't write.
                 claims.refuse_unwritable()
+                if session.config.option.download:
+                    _download(session.config)
         except (OSError, PathlenError) as error:
             raise pytest.UsageError(str(error)) from error
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any) -> None:
+    """Fetch what is missing on a run spread over processes: once, here, before any of them starts on an item."""
+    config: pytest.Config = node.config
+    if config.option.download and DOWNLOADED not in config.stash:
+        from pathlen.errors import PathlenError
+
+        try:
+            _download(config)
+        except (OSError, PathlenError) as error:
+            raise pytest.UsageError(str(error)) from error
+
+
+def _download(config: pytest.Config) -> None:
+    """Fetch missing weights where the reader sees it; the process that controls a run does this, no other."""
+    config.stash[DOWNLOADED] = True
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    with capture.global_and_fixture_disabled() if capture else nullcontext():
+        if terminal:
+            terminal.ensure_newline()
+        _session(config).download(terminal.write_line if terminal else lambda line: None)
 
 
 def _check(item: pytest.Item) -> Check:

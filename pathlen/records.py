@@ -178,10 +178,12 @@ class FindingRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextRecord:
-    """A text: its name, where it comes from, and the digest of its UTF-8 bytes."""
+    """A text: its name, where it comes from, its licence and authors where known, and the digest of its UTF-8 bytes."""
 
     name: str
     origin: str
+    licence: str
+    attribution: str
     sha256: str
 
 
@@ -214,6 +216,7 @@ class ModelRecord:
     context: int
     weights_sha256: str
     tokenizer_sha256: str
+    device: str
     dtype: str
     tokens: int
     rows: int

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,10 +23,11 @@ from pathlen.claims import TOGETHER, Finding
 from pathlen.controls import EFFORTS, Effort
 from pathlen.errors import ModelNotFound
 from pathlen.evaluation import Check, Evaluator
+from pathlen.fetch import describe, fetch, plan, require_space
 from pathlen.files import write_text
 from pathlen.lock import Declaration, declarations, nearest, read_lock
 from pathlen.measurements import LEFT_OUT
-from pathlen.models import FAMILIES, ModelSpec, find, from_directory, spec
+from pathlen.models import FAMILIES, ModelSpec, find, from_name, refuse_device, spec
 from pathlen.passages import Passage, chosen
 from pathlen.records import (
     SCHEMA_VERSION,
@@ -72,6 +73,8 @@ class Settings:
         Verdicts that fail.
     controls : str
         How many runs of each control: ``"none"``, ``"quick"`` or ``"full"``.
+    device, dtype : str
+        Where and in which type networks run.
     expected : dict or None
         The verdict of every (claim, reading, size) in the record that this session must equal.
 
@@ -86,6 +89,8 @@ class Settings:
     report: Path
     fail_on: frozenset[str]
     controls: Effort
+    device: str
+    dtype: str
     expected: dict[Key, str] | None
 
     @property
@@ -124,6 +129,8 @@ def settings_of(
     fail_on: str,
     expect: Path | None,
     controls: str,
+    device: str = "cpu",
+    dtype: str = "float32",
 ) -> Settings:
     """Return the settings that options of a command line stand for, all of them checked.
 
@@ -144,6 +151,7 @@ def settings_of(
     effort = next((one for one in EFFORTS if one == controls), None)
     if effort is None:
         raise ValueError(f"--controls must be {', '.join(EFFORTS[:-1])} or {EFFORTS[-1]}, but {controls!r} was given")
+    refuse_device(device, dtype)
     return Settings(
         family=name,
         specs=specs,
@@ -156,6 +164,8 @@ def settings_of(
         report=report,
         fail_on=_verdict_names(fail_on),
         controls=effort,
+        device=device,
+        dtype=dtype,
         expected=read(expect).verdicts if expect else None,
     )
 
@@ -174,7 +184,7 @@ def _models(family: str | None, sizes: str | None, directory: str | None) -> tup
     if directory is not None and sizes is None:
         if family is not None:
             raise ValueError(f"--model stands for a family of its own, but --family {family} was given without --size")
-        found = from_directory(Path(directory))
+        found = from_name(directory)
         return found.family, {found.size: found}, f"--model {directory}"
     why = ""
     if family is None:
@@ -186,20 +196,24 @@ def _models(family: str | None, sizes: str | None, directory: str | None) -> tup
         return family, specs, why
     if len(asked) != 1:
         raise ValueError(f"--model takes one --size, but {len(asked)} were given: {sizes}")
-    from_directory(Path(directory))
+    from_name(directory)
     size = asked[0]
     stand_in = replace(specs[size], source=directory, revision="", title=f"{specs[size].title} from {directory}")
     return family, {size: stand_in}, f"--model {directory} as {size}"
 
 
 def _family_on_this_machine() -> tuple[str, str]:
-    for candidate in FAMILIES["gpt2"].values():
-        try:
-            find(candidate)
-        except ModelNotFound:
-            continue
+    if any(_is_here(candidate) for candidate in FAMILIES["gpt2"].values()):
         return "gpt2", "weights found on this machine"
     return "mini", "no GPT-2 weights on this machine, so the embedded demonstration family runs"
+
+
+def _is_here(wanted: ModelSpec) -> bool:
+    try:
+        find(wanted)
+    except ModelNotFound:
+        return False
+    return True
 
 
 class Session:
@@ -222,7 +236,7 @@ class Session:
         self._started = datetime.now(UTC)
         self._clock = time.monotonic()
         self._sent: set[str] = set()
-        self._bench = Workbench(settings.passages, seed=settings.seed)
+        self._bench = Workbench(settings.passages, seed=settings.seed, device=settings.device, dtype=settings.dtype)
         self._evaluator = Evaluator(
             self._bench, settings.spec, effort=settings.controls, seed=settings.seed, kept=Cache(folder())
         )
@@ -231,6 +245,22 @@ class Session:
         """Take note of all claims that will be run."""
         self.has_claims = True
         self._evaluator.register(checks)
+
+    def download(self, say: Callable[[str], None]) -> None:
+        """Fetch the weights of this session's sizes that are not on this machine, and say so line by line.
+
+        Raises
+        ------
+        DownloadFailed, ModelMismatch, ModelNotFound
+            As `pathlen.fetch.fetch` does.
+
+        """
+        plans = [plan(one) for one in self.settings.specs.values() if not _is_here(one)]
+        for line in describe(plans) or ["the weights of every size are on this machine: nothing to download"]:
+            say(f"pathlen: {line}")
+        require_space(plans)
+        for one in plans:
+            say(f"pathlen: {fetch(one)}")
 
     def compare_with_lock(self, modules: Iterable[ModuleType], top: Path) -> None:
         """Note how the claims of these modules differ from the nearest lock, up to the project's folder.
@@ -320,7 +350,16 @@ class Session:
     def run(self) -> Run:
         """Return the record of this session."""
         settings = self.settings
-        texts = (TextRecord(name=one.name, origin=one.origin, sha256=one.sha256) for one in settings.passages)
+        texts = (
+            TextRecord(
+                name=one.name,
+                origin=one.origin,
+                licence=one.licence,
+                attribution=one.attribution,
+                sha256=one.sha256,
+            )
+            for one in settings.passages
+        )
         known = [*SIZES, *(size for size in self._models if size not in SIZES)]
         return Run(
             schema_version=SCHEMA_VERSION,

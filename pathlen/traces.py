@@ -30,7 +30,7 @@ from torch import Tensor
 
 from pathlen.anatomy import Anatomy, anatomy, state_after, state_before
 from pathlen.errors import InvalidText
-from pathlen.geometry import distance, length, turning_angle
+from pathlen.geometry import distance, length, turning_angle, widest
 
 if TYPE_CHECKING:
     from pathlen.models import LoadedModel
@@ -157,14 +157,16 @@ class Tracer:
             raise InvalidText(f"a text needs at least {FEWEST_TOKENS} tokens, but {passage.name!r} has {len(ids)}")
         if shuffle is not None:
             ids = ids[torch.from_numpy(np.random.default_rng(shuffle).permutation(len(ids)))]
+        ids = ids.to(self.model.network.device)
         with torch.inference_mode():
             model = self._prepared(ids)
             parts = [
                 self._window(model, ids, start, first, end) | {"window": torch.full((end - first,), number)}
                 for number, (start, first, end) in enumerate(windows(len(ids), self.model.context))
             ]
-        columns = {name: torch.cat([part[name] for part in parts], dim=-1).numpy() for name in parts[0]}
-        return Trace(passage=passage.name, token_ids=ids.numpy(), **columns)
+        columns = {name: torch.cat([part[name].cpu() for part in parts], dim=-1) for name in parts[0]}
+        numbers = {name: (one.double() if one.is_floating_point() else one).numpy() for name, one in columns.items()}
+        return Trace(passage=passage.name, token_ids=ids.cpu().numpy(), **numbers)
 
     def _window(self, model: Anatomy, ids: Tensor, start: int, first: int, end: int) -> dict[str, Tensor]:
         collected = _Lengths(slice(max(first - start, 1), None), self._heads)
@@ -221,7 +223,7 @@ class _Lengths:
     def after_heads(self, projection: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         factors = self.heads[len(self.head_norm)]
         mixed = inputs[0][0].unflatten(-1, (len(factors), -1)).transpose(0, 1)
-        self.head_norm.append(length(mixed @ factors.mT))
+        self.head_norm.append(length(mixed.to(factors.dtype) @ factors.mT))
         together = output[0]
         # The bias belongs to no head.
         self.heads_norm.append(length(together) if projection.bias is None else distance(projection.bias, together))
@@ -248,7 +250,8 @@ class _Lengths:
 
 def _head_factors(projection: Tensor, heads: int) -> Tensor:
     """Return ``R`` of each head, ``(heads, rank, width)``, from the output projection ``(heads * width, d_model)``."""
-    factors: Tensor = torch.linalg.qr(projection.unflatten(0, (heads, -1)).mT, mode="r").R
+    whole = projection.unflatten(0, (heads, -1)).mT
+    factors: Tensor = torch.linalg.qr(whole if whole.dtype == torch.float64 else whole.float(), mode="r").R
     return factors
 
 
@@ -258,36 +261,38 @@ def _predictions(states: Tensor, model: Anatomy, targets: Tensor) -> dict[str, T
     With the running maximum ``m``, ``s = sum exp(z - m)`` and ``t = sum (z - m) exp(z - m)``, the log-sum-exp is
     ``m + log s`` and the entropy ``log s - t / s``.
     """
+    wide = widest(states)
+    # A product of half precision would be rounded to three digits; widened slice by slice it costs no memory.
+    states = states.float() if states.dtype != torch.float64 else states
     head, offset = model.unembedding, model.offset
-    followed = states[: len(targets)]
-    logit = (followed * head[targets]).sum(dim=-1)
+    logit = (states[: len(targets)] * head[targets].to(states.dtype)).sum(dim=-1)
     if offset is not None:
         logit = logit + offset[targets]
-    top = torch.full((len(states),), -torch.inf)
-    mass = torch.zeros(len(states), dtype=torch.float64)
-    moment = torch.zeros(len(states), dtype=torch.float64)
-    above = torch.zeros(len(targets), dtype=torch.int64)
+    top = torch.full_like(states[:, 0], -torch.inf)
+    mass = torch.zeros_like(top, dtype=wide)
+    moment = torch.zeros_like(mass)
+    above = torch.zeros_like(targets)
     for first in range(0, len(head), VOCABULARY_SLICE):
         part = slice(first, first + VOCABULARY_SLICE)
-        logits = states @ head[part].T
+        logits = states @ head[part].to(states.dtype).T
         if offset is not None:
             logits = logits + offset[part]
         highest = torch.maximum(top, logits.amax(dim=-1))
-        fall = (top - highest).double()
+        fall = (top - highest).to(wide)
         shrink = fall.exp()
         below = logits - highest[:, None]
         weight = below.exp()
-        moment = shrink * (moment + torch.where(mass > 0, fall * mass, 0.0)) + (below * weight).sum(dim=-1).double()
-        mass = shrink * mass + weight.sum(dim=-1).double()
+        moment = shrink * (moment + torch.where(mass > 0, fall * mass, 0.0)) + (below * weight).sum(dim=-1).to(wide)
+        mass = shrink * mass + weight.sum(dim=-1).to(wide)
         top = highest
         is_above = logits[: len(targets)] > logit[:, None]
         own = torch.nonzero((targets >= first) & (targets < first + logits.shape[1]))[:, 0]
         is_above[own, targets[own] - first] = False  # its own logit may round the other way here
         above += is_above.sum(dim=-1)
     return {
-        "next_logit": logit.double(),
-        "next_log_probability": logit.double() - (top.double() + mass.log())[: len(targets)],
+        "next_logit": logit,
+        "next_log_probability": logit.to(wide) - (top.to(wide) + mass.log())[: len(targets)],
         "next_rank": above + 1,
-        "top_logit": top.double(),
+        "top_logit": top,
         "entropy": mass.log() - moment / mass,
     }

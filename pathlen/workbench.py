@@ -89,10 +89,15 @@ class Workbench:
         The texts, in order.
     seed : int
         Decides which points a scatter shows.
+    device, dtype : str
+        As in `pathlen.models.load`.
 
     """
 
-    def __init__(self, passages: Sequence[Passage], *, seed: int) -> None:
+    def __init__(
+        self, passages: Sequence[Passage], *, seed: int, device: str = "cpu", dtype: str = "float32"
+    ) -> None:
+        self._where = {"device": device, "dtype": dtype}
         self._passages = passages
         self._seed = seed
         self._done: dict[ModelSpec, Columns | PathlenError] = {}
@@ -144,7 +149,7 @@ class Workbench:
     def _model(self, spec: ModelSpec, untrained: int | None = None) -> LoadedModel:
         if self._held is None or self._held[0] != (spec, untrained):
             self._held = None  # before another is loaded: two XL are twice 6 GB
-            self._held = (spec, untrained), load(spec, untrained=untrained)
+            self._held = (spec, untrained), load(spec, untrained=untrained, **self._where)
         return self._held[1]
 
     def _traced(self, spec: ModelSpec, *, untrained: int | None = None, shuffle: int | None = None) -> Columns:
@@ -162,7 +167,7 @@ class Workbench:
         seconds = time.monotonic() - start
         model = self._model(spec)
         texts = [text.sha256 for text in self._passages]
-        shape = digest(spec.size, model.config_sha256, model.tokenizer_sha256, *texts)
+        shape = digest(spec.size, model.config_sha256, model.tokenizer_sha256, *self._where.values(), *texts)
         self._identities[spec] = shape, digest(shape, model.weights_sha256)
         self._records[spec] = self._record(model, found, seconds)
         return found
@@ -188,7 +193,7 @@ class Workbench:
             context=model.context,
             weights_sha256=model.weights_sha256,
             tokenizer_sha256=model.tokenizer_sha256,
-            dtype="float32",
+            **self._where,
             tokens=sum(len(one.token_ids) for one in columns.traces),
             rows=len(measured.passage),
             windows=sum(int(one.window[-1]) + 1 for one in columns.traces),

@@ -20,7 +20,7 @@ from pathlen.traces import trace
 
 Tokenized = Callable[[Path], Path]
 
-SHAPE = {
+SHAPE: dict[str, Any] = {
     "vocab_size": 4096,
     "hidden_size": 32,
     "num_hidden_layers": 3,
@@ -28,67 +28,66 @@ SHAPE = {
     "intermediate_size": 64,
     "max_position_embeddings": 64,
 }
-GROUPED = {**SHAPE, "num_key_value_heads": 2}
-GPT = {"vocab_size": 4096, "n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 64}
-OPT = {
+GROUPED = SHAPE | {"num_key_value_heads": 2}
+GPT: dict[str, Any] = {"vocab_size": 4096, "n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 64}
+OPT: dict[str, Any] = {"ffn_dim": 64, "word_embed_proj_dim": 32} | {
+    name: value for name, value in SHAPE.items() if name != "intermediate_size"
+}
+NEO = {
+    "num_layers": 4,
+    "num_heads": 4,
+    "attention_types": [[["global", "local"], 2]],
+    "max_position_embeddings": 64,
     "vocab_size": 4096,
     "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "ffn_dim": 64,
-    "max_position_embeddings": 64,
 }
+FALCON = {name: value for name, value in SHAPE.items() if name != "intermediate_size"}
 
-CONFIGURATIONS: dict[str, Callable[[], Any]] = {
-    "gpt2": lambda: hf.GPT2Config(**GPT),
-    "gpt_neo": lambda: hf.GPTNeoConfig(
-        vocab_size=4096,
-        hidden_size=32,
-        num_layers=4,
-        num_heads=4,
-        attention_types=[[["global", "local"], 2]],
-        max_position_embeddings=64,
-    ),
-    "gpt_neox": lambda: hf.GPTNeoXConfig(**SHAPE),
-    "gpt_neox, one after the other": lambda: hf.GPTNeoXConfig(**SHAPE, use_parallel_residual=False),
-    "gptj, a bias on its head": lambda: hf.GPTJConfig(**GPT, rotary_dim=4),
-    "opt": lambda: hf.OPTConfig(**OPT, word_embed_proj_dim=32),
-    "opt, no final norm": lambda: hf.OPTConfig(**OPT, word_embed_proj_dim=32, do_layer_norm_before=False),
-    "llama": lambda: hf.LlamaConfig(**GROUPED),
-    "mistral": lambda: hf.MistralConfig(**GROUPED),
-    "mixtral": lambda: hf.MixtralConfig(**GROUPED, num_local_experts=2),
-    "qwen2": lambda: hf.Qwen2Config(**GROUPED),
-    "qwen3, heads wider than the model": lambda: hf.Qwen3Config(**GROUPED, head_dim=16),
-    "gemma, scaled embedding": lambda: hf.GemmaConfig(**GROUPED, head_dim=8),
-    "gemma3": lambda: hf.Gemma3TextConfig(**GROUPED, head_dim=8),
-    "phi": lambda: hf.PhiConfig(**SHAPE),
-    "phi3": lambda: hf.Phi3Config(**SHAPE, pad_token_id=0),
-    "stablelm": lambda: hf.StableLmConfig(**GROUPED),
-    "falcon": lambda: hf.FalconConfig(
-        vocab_size=4096, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, max_position_embeddings=64
-    ),
-    "bloom, no positions": lambda: hf.BloomConfig(vocab_size=4096, hidden_size=32, n_layer=3, n_head=4),
-    "mpt": lambda: hf.MptConfig(vocab_size=4096, d_model=32, n_layers=3, n_heads=4, max_seq_len=64),
-    "olmo2": lambda: hf.Olmo2Config(**SHAPE),
-}
+# What is odd about it, its model type, and its configuration.
+CONFIGURATIONS: list[tuple[str, str, dict[str, Any]]] = [
+    ("", "gpt2", GPT),
+    ("", "gpt_neo", NEO),
+    ("attention and MLP side by side", "gpt_neox", SHAPE),
+    ("one after the other", "gpt_neox", SHAPE | {"use_parallel_residual": False}),
+    ("a bias on its head", "gptj", GPT | {"rotary_dim": 4}),
+    ("", "opt", OPT),
+    ("no final norm", "opt", OPT | {"do_layer_norm_before": False}),
+    ("", "llama", GROUPED),
+    ("", "mistral", GROUPED),
+    ("experts", "mixtral", GROUPED | {"num_local_experts": 2}),
+    ("", "qwen2", GROUPED),
+    ("heads wider than the model", "qwen3", GROUPED | {"head_dim": 16}),
+    ("scaled embedding", "gemma", GROUPED | {"head_dim": 8}),
+    ("norms behind the attention", "gemma3_text", GROUPED | {"head_dim": 8}),
+    ("", "phi", SHAPE),
+    ("", "phi3", SHAPE | {"pad_token_id": 0}),
+    ("", "stablelm", GROUPED),
+    ("", "falcon", FALCON),
+    ("no positions", "bloom", {"vocab_size": 4096, "hidden_size": 32, "n_layer": 3, "n_head": 4}),
+    ("", "mpt", {"vocab_size": 4096, "d_model": 32, "n_layers": 3, "n_heads": 4, "max_seq_len": 64}),
+    ("", "olmo2", SHAPE),
+]
 
-REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
-    "a projection to another width": (
-        lambda: hf.OPTConfig(**OPT, word_embed_proj_dim=16, do_layer_norm_before=False),
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    (
+        "opt",
+        OPT | {"word_embed_proj_dim": 16, "do_layer_norm_before": False},
         "unembedding of .* must be a matrix from the width of its blocks, 32",
     ),
-    "capped logits": (lambda: hf.Gemma2Config(**GROUPED, head_dim=8), "must give the model's own logits to 0.0001"),
-    "scaled logits": (lambda: hf.CohereConfig(**SHAPE), "must give the model's own logits to 0.0001"),
-    "no attention": (
-        lambda: hf.MambaConfig(vocab_size=4096, hidden_size=32, num_hidden_layers=3, num_attention_heads=4),
+    ("gemma2", GROUPED | {"head_dim": 8}, "must give the model's own logits to 0.0001"),
+    ("cohere", SHAPE, "must give the model's own logits to 0.0001"),
+    (
+        "mamba",
+        {"vocab_size": 4096, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4},
         "must have an attention, but one has none: MambaBlock",
     ),
-}
+]
 
 
-def save(folder: Path, config: Any) -> Path:
+def save(folder: Path, kind: str, shape: dict[str, Any]) -> Path:
     """Write a random network whose norms have gains, so that no norm can pass for another."""
     torch.manual_seed(3)
+    config = hf.AutoConfig.for_model(kind, **shape)
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         setattr(config, name, 0)
     network = hf.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
@@ -101,9 +100,10 @@ def save(folder: Path, config: Any) -> Path:
     return folder
 
 
-@pytest.fixture(params=CONFIGURATIONS)
+@pytest.fixture(params=CONFIGURATIONS, ids=lambda one: ", ".join(filter(None, (one[1], one[0]))))
 def model(request: pytest.FixtureRequest, tmp_path: Path, tokenized: Tokenized) -> LoadedModel:
-    return load(from_directory(tokenized(save(tmp_path / "net", CONFIGURATIONS[request.param]()))))
+    _, kind, shape = request.param
+    return load(from_directory(tokenized(save(tmp_path / "net", kind, shape))))
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
@@ -129,12 +129,11 @@ def test_a_trace_is_of_the_models_own_states_and_logits(model: LoadedModel, shor
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize(("kind", "shape", "message"), REFUSED)
 def test_a_model_whose_logits_are_something_else_is_refused(
-    name: str, tmp_path: Path, short: Passage, tokenized: Tokenized
+    kind: str, shape: dict[str, Any], message: str, tmp_path: Path, short: Passage, tokenized: Tokenized
 ) -> None:
-    configuration, message = REFUSED[name]
-    loaded = load(from_directory(tokenized(save(tmp_path / "net", configuration()))))
+    loaded = load(from_directory(tokenized(save(tmp_path / "net", kind, shape))))
     with pytest.raises(ModelMismatch, match=message):
         trace(loaded, short)
 

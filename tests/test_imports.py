@@ -17,15 +17,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": set(),
     "verdicts": set(),
     "geometry": set(),
+    "anatomy": {"errors"},
     "mini": {"files"},
-    "passages": {"errors"},
+    "cache": {"files"},
+    "wikipedia": {"cache", "errors"},
+    "passages": {"errors", "wikipedia"},
     "stats": {"errors", "files"},
     "models": {"errors", "mini"},
-    "traces": {"errors", "geometry", "models", "passages"},
-    "original": {"models", "passages", "traces"},
+    "fetch": {"errors", "files", "models"},
+    "traces": {"anatomy", "errors", "geometry", "models", "passages"},
+    "original": {"anatomy", "models", "passages", "traces"},
     "measurements": {"errors", "models", "passages", "traces"},
     "attribution": set(),
-    "cache": {"files"},
     "controls": {"stats", "traces"},
     "universes": {"errors", "measurements", "stats", "verdicts"},
     "claims": {"attribution", "controls", "errors", "stats", "universes", "verdicts"},
@@ -77,6 +80,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "controls",
         "errors",
         "evaluation",
+        "fetch",
         "lock",
         "measurements",
         "models",
@@ -87,9 +91,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "workbench",
     },
     "plugin": {"claims", "errors", "evaluation", "report", "sessions", "verdicts"},
-    "cli": {"cache", "errors", "files", "lock", "models", "passages", "records", "report"},
+    "cli": {"cache", "errors", "fetch", "files", "lock", "models", "passages", "records", "report"},
 }
-KNOW_TORCH = {"geometry", "mini", "models", "original", "traces"}
+KNOW_TORCH = {"anatomy", "geometry", "mini", "models", "original", "traces"}
 HEAVY = ("torch", "transformers", "scipy", "numpy", "huggingface_hub", "jinja2")
 
 

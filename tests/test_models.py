@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from pathlen import SIZES, mini
 from pathlen.errors import ModelMismatch, ModelNotFound
-from pathlen.models import FAMILIES, find, from_directory, load, spec
+from pathlen import models
+from pathlen.models import FAMILIES, find, from_directory, from_name, load, spec
 
 New = Callable[..., Path]
 
@@ -274,3 +275,66 @@ def test_an_untrained_network_is_refused_where_its_checkpoint_is_another_model(n
     other = new_checkpoint("other", n_layer=3)
     with pytest.raises(ModelMismatch, match="must have n_layer = 2, but .* says 3"):
         load(replace(wanted, source=str(other)), untrained=0)
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "message"),
+    [
+        ("tpu", "float32", "device must be cpu, cuda or mps, but 'tpu' was given"),
+        ("mps", "float32", "device 'mps' is not on this machine, or torch was built without it"),
+        ("cpu", "int8", "dtype must be one of float64, float32, bfloat16, float16, but 'int8' was given"),
+    ],
+)
+def test_a_device_or_type_that_is_not_there_is_refused(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, device: str, dtype: str, message: str
+) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=message):
+        load(from_directory(checkpoint), device=device, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
+def test_a_type_is_taken_by_request_only(checkpoint: Path, dtype: str) -> None:
+    assert load(from_directory(checkpoint)).network.dtype == torch.float32
+    assert load(from_directory(checkpoint), dtype=dtype).network.dtype == getattr(torch, dtype)
+    assert load(from_directory(checkpoint), dtype=dtype, untrained=1).network.dtype == getattr(torch, dtype)
+
+
+def test_what_does_not_fit_into_memory_is_refused_with_numbers(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "_memory", lambda: 900_000_000)
+    with pytest.raises(
+        ModelMismatch,
+        match=r"tiny needs about 1\.0 GB of memory \(0 million parameters in float32 and 1 GB to work with\), but 0\.9 GB are free",
+    ):
+        load(from_directory(checkpoint))
+    monkeypatch.setattr(models, "_memory", lambda: None)
+    assert load(from_directory(checkpoint)).context == 64
+
+
+def test_heads_have_to_divide_the_width(new_checkpoint: New) -> None:
+    folder = new_checkpoint()
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps(config | {"n_head": 3}), encoding="utf-8")
+    with pytest.raises(ModelMismatch, match="don't fit tiny: .*divisible"):
+        load(from_directory(folder))
+
+
+def test_a_repository_on_this_machine_is_named_like_on_the_hub(
+    new_checkpoint: New, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    home = "models--someone--net"
+    new_checkpoint(f"{home}/snapshots/{'a' * 40}")
+    (tmp_path / home / "refs").mkdir()
+    (tmp_path / home / "refs" / "main").write_text("a" * 40, encoding="utf-8")
+    found = from_name("someone/net")
+    assert (found.family, found.source, found.revision) == ("net", "someone/net", "a" * 40)
+    assert load(found).context == 64
+    assert from_name(f"someone/net@{'a' * 40}") == found
+    with pytest.raises(ModelNotFound, match="'someone/other' is neither a directory nor a model on this machine") as caught:
+        from_name("someone/other")
+    assert caught.value.remedy == "pathlen fetch someone/other"

@@ -52,6 +52,25 @@ def test_every_length_equals_the_explicit_one(tiny: LoadedModel, traced: Trace) 
     np.testing.assert_allclose(traced.final_norm_length, norm(final, dim=-1), rtol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_lengths_are_those_of_the_states_however_long_the_first_tokens_are(
+    checkpoint: Path, short: Passage, dtype: str
+) -> None:
+    """GPT-2's first token has a norm of thousands; steps and angles beside it must keep their digits."""
+    model = load(from_directory(checkpoint), dtype=dtype)
+    with torch.no_grad():
+        model.network.transformer.wpe.weight[0] *= 300
+    traced = trace(model, short)
+    states, final, _ = stored_states(model, traced.token_ids)
+    assert traced.residual_norm[0, 0] > 100 * traced.residual_norm[0, 1:].max()
+    for block in range(1, len(states)):
+        before, after = states[block - 1], states[block]
+        np.testing.assert_allclose(traced.step_length[block - 1], (after - before).norm(dim=-1), rtol=1e-5)
+        sine = (after / after.norm(dim=-1, keepdim=True) - before / before.norm(dim=-1, keepdim=True)).norm(dim=-1) / 2
+        np.testing.assert_allclose(traced.turning_angle[block - 1], 2 * torch.asin(sine), rtol=1e-4)
+    np.testing.assert_allclose(traced.final_norm_step, (final - states[-2]).norm(dim=-1), rtol=1e-5)
+
+
 def test_states_before_and_after_the_final_norm_are_told_apart(traced: Trace) -> None:
     assert not np.allclose(traced.final_norm_step, traced.step_length[-1], rtol=0.05)
 
