@@ -46,6 +46,7 @@ __all__ = [
     "declared",
     "detectable",
     "evaluate",
+    "flags",
     "is_negligible",
     "needed",
     "refuse_duplicates",
@@ -54,6 +55,7 @@ __all__ = [
 
 AS_PUBLISHED = "_as_published"
 FRAGILE = "fragile"
+UNCONTROLLED = "uncontrolled"
 TOGETHER = "together"  # the size of a finding about all sizes at once
 NEGLIGIBLE = "negligible"
 Reading = Literal["corrected", "as published"]
@@ -219,8 +221,7 @@ class Finding:
     @property
     def flags(self) -> tuple[str, ...]:
         """What a reader must know beside the verdict."""
-        is_fragile = self.universes is not None and self.universes.is_fragile
-        return tuple(name for name, holds in ((NEGLIGIBLE, self.negligible), (FRAGILE, is_fragile)) if holds)
+        return flags(self.negligible, self.universes, self.controls)
 
     def __str__(self) -> str:
         flag = f" ({', '.join(self.flags)})" if self.flags else ""
@@ -238,6 +239,16 @@ class Finding:
         if self.reason:
             lines.append(f"  because   {self.reason}")
         return "\n".join(lines)
+
+
+def flags(negligible: bool, universes: Curve | None, controls: Sequence[Tally]) -> tuple[str, ...]:
+    """Return what a reader must know beside a verdict: a small number, a choice it hangs on, controls that told nothing."""
+    found = {
+        NEGLIGIBLE: negligible,
+        FRAGILE: universes is not None and universes.is_fragile,
+        UNCONTROLLED: bool(controls) and not any(tally.defined for tally in controls),
+    }
+    return tuple(name for name, holds in found.items() if holds)
 
 
 def claim(
@@ -354,9 +365,11 @@ def decided(finding: Finding, controls: Sequence[Tally]) -> Finding:
     """Return a finding with its controls: support that they give as well, or that nothing could refute, is vacuous."""
     verdict = vacuous_if(finding.verdict, finding.claim.true_by_construction, controls)
     reason = finding.reason
+    damning = "; ".join(str(tally) for tally in controls if tally.is_damning)
     if verdict is not finding.verdict:
-        damning = "; ".join(str(tally) for tally in controls if tally.is_damning)
         reason = finding.claim.true_by_construction or f"its controls give it as well: {damning}"
+    elif verdict is Verdict.INCONCLUSIVE and damning:
+        reason += f"; but support would be vacuous: {damning}"
     return replace(finding, verdict=verdict, reason=reason, controls=tuple(controls))
 
 

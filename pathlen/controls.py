@@ -40,6 +40,7 @@ __all__ = [
     "EFFORTS",
     "PLANTED",
     "PLANTED_R",
+    "PLANTED_WITHIN",
     "SHIFTED",
     "SHUFFLED",
     "UNTRAINED",
@@ -74,6 +75,7 @@ class Control(StrEnum):
 
 
 UNTRAINED, SHUFFLED, SHIFTED, PLANTED = Control
+PLANTED_WITHIN = 0.05  # what taking out a trend afterwards may change
 PLANTED_R = -0.2  # twice the margin of "about zero", in the direction that the document reports of Small
 
 Effort = Literal["none", "quick", "full"]
@@ -116,7 +118,10 @@ class Tally:
     runs, supported : int
         Runs, and those in which the claim came out supported.
     values : tuple of float
-        The number in each run that had one; a run without a usable interval supports nothing.
+        The number in each run that had one.
+    undefined : int
+        Runs without a usable interval, which can neither support a claim nor fail to; and, where a relation should be planted,
+        those where the claim's number is of something else.
     seconds : float
         What it cost: the claim's own share of measuring, and its estimates.
     kept : int
@@ -129,20 +134,26 @@ class Tally:
     supported: int
     values: tuple[float, ...]
     seconds: float
+    undefined: int = 0
     kept: int = 0
 
     def __post_init__(self) -> None:
         Control(self.control)  # a hand-edited word is a ValueError
-        if not 0 <= self.supported <= self.runs or len(self.values) > self.runs or self.runs < 1:
+        if self.runs < 1 or not 0 <= self.supported <= self.defined <= self.runs or len(self.values) > self.defined:
             raise ValueError(
-                f"a control has from 0 to {self.runs} supported runs and as many values at most, but "
+                f"a control has from 0 to {self.defined} supported runs and as many values at most, but "
                 f"{self.supported} and {len(self.values)} were given"
             )
 
     @property
+    def defined(self) -> int:
+        """Runs that could have come out supported."""
+        return self.runs - self.undefined
+
+    @property
     def bounds(self) -> tuple[float, float]:
         """The least and the largest rate of support that these runs leave possible, each with 95 %."""
-        return exact_bounds(self.supported, self.runs, level=0.9)
+        return exact_bounds(self.supported, self.defined, level=0.9) if self.defined else (0.0, 1.0)
 
     @property
     def is_damning(self) -> bool:
@@ -151,9 +162,12 @@ class Tally:
 
     def __str__(self) -> str:
         where = Control(self.control).where
+        if not self.defined:
+            return f"no number in any of {self.runs} {where}"
         low, high = self.bounds
         rate = f"at least {low:.0%} of the time" if self.is_damning else f"at most {high:.0%} of the time"
-        return f"supported in {self.supported} of {self.runs} {where} ({rate})"
+        without = f", no number in {self.undefined} more" if self.undefined else ""
+        return f"supported in {self.supported} of {self.defined} {where} ({rate}{without})"
 
 
 def shifted(trace: Trace, seed: int) -> Trace:
@@ -179,7 +193,8 @@ def planted(trace: Trace, seed: int, *, step: str = "step_length") -> Trace:
     Notes
     -----
     With both columns standardised over the tokens that will have a row, ``r x + sqrt(1 - r^2) y`` is what the logit
-    becomes, ``y`` being the shifted logit without its own relation to ``x``; mean and spread are kept.
+    becomes, ``y`` being the shifted logit without its own relation to ``x``; mean and spread are kept. Nothing else is
+    planted: a claim about another column meets no relation here, and its runs don't count.
 
     """
     made = _predicting(trace, moved(trace, seed))
@@ -190,12 +205,7 @@ def planted(trace: Trace, seed: int, *, step: str = "step_length") -> Trace:
     rest = _standard(logit)
     rest = _standard(rest - np.mean(x * rest) * x)
     mixed = logit.mean() + logit.std() * (PLANTED_R * x + np.sqrt(1 - PLANTED_R**2) * rest)
-    changed = np.concatenate([made.next_logit[:1], mixed])
-    return replace(
-        made,
-        next_logit=changed,
-        next_log_probability=made.next_log_probability + changed - made.next_logit,
-    )
+    return replace(made, next_logit=np.concatenate([made.next_logit[:1], mixed]))
 
 
 def _standard(column: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,6 +8,8 @@ holds one world at a time.
 from __future__ import annotations
 
 import inspect
+import sys
+import sysconfig
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,10 +22,12 @@ import msgspec
 from pathlen.attribution import Attribution, attribution
 from pathlen.cache import Cache, digest, engine
 from pathlen.claims import TOGETHER, Claim, Finding, decided, evaluate
-from pathlen.controls import Control, Effort, Tally, World, worlds
+from pathlen.controls import PLANTED, PLANTED_R, PLANTED_WITHIN, Control, Effort, Tally, World, worlds
 from pathlen.errors import PathlenError, UndefinedEstimate
+from pathlen.lock import LOCK
 from pathlen.measurements import Measurement, Published
 from pathlen.models import ModelSpec
+from pathlen.records import SEVERITY
 from pathlen.stats.multiplicity import largest_difference
 from pathlen.stats.statistic import Statistic
 from pathlen.universes import Curve, curve
@@ -86,12 +90,12 @@ class Check:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the body asks for nothing but columns, so that it can be run without its test's fixtures."""
-        return set(self.claim.needs) <= COLUMNS.keys()
+        """Whether the body asks for nothing but columns, so that it can be run without its test's fixtures or set-up."""
+        return set(self.claim.needs) <= COLUMNS.keys() and not inspect.ismethod(self.body)
 
     @property
     def source(self) -> str:
-        """A digest of all that the body may be made of: the Python files beside its own and below."""
+        """A digest of all that the body may be made of: the files beside its own and below, and modules of one's own."""
         return _sources(Path(inspect.getfile(self.body)))
 
     @property
@@ -110,8 +114,20 @@ class _Outcome:
 
 @cache
 def _sources(file: Path) -> str:
-    beside = sorted(file.parent.rglob("*.py"))
-    return digest(*(part for path in beside for part in (path.relative_to(file.parent), path.read_bytes())))
+    beside = [path for path in sorted(file.parent.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+    # Data may be large, so it is known by its size and the time of its last change.
+    data = [path for path in beside if path.suffix != ".py" and path.name not in (LOCK, SEVERITY)]
+    states = [(path.relative_to(file.parent), path.stat().st_size, path.stat().st_mtime_ns) for path in data]
+    code = {path.resolve() for path in beside if path.suffix == ".py"} | _own_modules()
+    return digest(*(part for path in sorted(code) for part in (path.name, path.read_bytes())), *states)
+
+
+def _own_modules() -> set[Path]:
+    """Return the files of imported modules that are neither Python's own nor installed: a project's helpers."""
+    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    paths = {Path(file).resolve() for file in files if file and file.endswith(".py")}
+    installed = {Path(place).resolve() for place in sysconfig.get_paths().values()} | {Path(__file__).parent}
+    return {path for path in paths if path.is_file() and not any(path.is_relative_to(place) for place in installed)}
 
 
 class Evaluator:
@@ -147,6 +163,7 @@ class Evaluator:
         self._effort = effort
         self._seed = seed
         self._checks: dict[Key, Check] = {}
+        self._others: dict[Key, Check] = {}
         self._outcomes: dict[tuple[Key, str, World], _Outcome | Exception] = {}
         self._statistics: dict[tuple[Key, str, World], Statistic | Exception] = {}
         self._small: dict[World, Columns] = {}
@@ -154,6 +171,10 @@ class Evaluator:
     def register(self, checks: Iterable[Check]) -> None:
         """Make checks known before they are run, so that a control's world serves all of them at once."""
         self._checks |= {check.key: check for check in checks}
+
+    def know(self, others: Iterable[Check]) -> None:
+        """Make claims known that are not run themselves, for the published reading of one that is."""
+        self._others |= {check.key: check for check in others}
 
     def argument(self, name: str, size: str) -> Any:
         """Return what a body that asks for columns by name gets; errors as in `Workbench.columns`."""
@@ -192,7 +213,7 @@ class Evaluator:
         return replace(
             decided(found, self._tallies(check, size, given)),
             attribution=self._attribution(check, size),
-            universes=self._universes(check, size, found.verdict),
+            universes=self._universes(check, size, found),
         )
 
     def _statistic(
@@ -228,6 +249,7 @@ class Evaluator:
                     runs=len(found),
                     supported=sum(one.is_supported for one in found),
                     values=tuple(one.value for one in found if one.value is not None),
+                    undefined=sum(one.value is None for one in found),
                     seconds=sum(one.seconds for one in found),
                     kept=sum(one.is_kept for one in found),
                 )
@@ -339,9 +361,12 @@ class Evaluator:
             found = evaluate(check.claim, size, body, seed=self._seed, replicates=CONTROL_REPLICATES)
         except Exception as error:  # noqa: BLE001  # of one claim's body; the others' controls go on
             return error
+        value = found.estimate.value if found.estimate else None
+        if world.control is PLANTED and value is not None and abs(value - PLANTED_R) > PLANTED_WITHIN:
+            value = None  # the claim's number is not of what was related
         return _Outcome(
-            value=found.estimate.value if found.estimate else None,
-            is_supported=found.verdict is Verdict.SUPPORTED,
+            value=value,
+            is_supported=value is not None and found.verdict is Verdict.SUPPORTED,
             seconds=share + time.perf_counter() - start,
         )
 
@@ -366,7 +391,7 @@ class Evaluator:
 
     def _attribution(self, check: Check, size: str) -> Attribution | None:
         """Return what each correction changes, where both readings of a claim are there and need columns only."""
-        twin = self._checks.get((check.claim.id, "as published"))
+        twin = (self._others | self._checks).get((check.claim.id, "as published"))
         if check.claim.reading != "corrected" or twin is None or not (check.is_plain and twin.is_plain):
             return None
 
@@ -385,18 +410,22 @@ class Evaluator:
             return attribution(CORRECTIONS, value)
         except UndefinedEstimate:
             return None  # on the way from one to the other there is no number
+        except AttributeError as error:
+            if isinstance(error.obj, Published):
+                return None  # the corrected body asks for what the published procedure did not have
+            raise
 
     # Universes.
 
-    def _universes(self, check: Check, size: str, verdict: Verdict) -> Curve | None:
-        multiverse = check.claim.universes
-        if multiverse is None or verdict not in (Verdict.SUPPORTED, Verdict.REFUTED, Verdict.INCONCLUSIVE):
+    def _universes(self, check: Check, size: str, found: Finding) -> Curve | None:
+        multiverse, estimate = check.claim.universes, found.estimate
+        if multiverse is None or estimate is None or found.verdict is Verdict.VACUOUS:
             return None
         sizes = check.claim.sizes if size == TOGETHER else (SMALL, size) if check.needs_small else (size,)
         columns: list[tuple[Measurement, Published]] = [
-            (found.measured, found.published) for found in map(self._real, sizes)
+            (columns.measured, columns.published) for columns in map(self._real, sizes)
         ]
         try:
-            return curve(multiverse, columns, check.claim.expect, verdict, seed=self._seed)
+            return curve(multiverse, columns, check.claim.expect, found.verdict, seed=self._seed, own=estimate.value)
         except UndefinedEstimate:
             return None

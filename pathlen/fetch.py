@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -273,7 +275,7 @@ def fetch(
     if found.unasked:
         return found.folder
     require_space([found])
-    with _bars(progress):
+    with _bars(progress), _one_error():
         for file in found.files:
             _get(file, found)
             if file.name == INDEX:
@@ -367,12 +369,12 @@ def _has(folder: Path, file: File) -> bool:
 
 def _unasked(repository: str, revision: str, cache: Path, address: str, error: DownloadFailed) -> Plan:
     """Return the plan of a model that is here anyway; raise the error if it is not."""
-    commit, branch, names = revision, "", _names(repository)
+    commit, branch = revision, ""
     if not COMMIT.fullmatch(revision):
-        # Without an owner a branch could be another's; a commit can't.
+        # Under the short name a branch could be another owner's; a commit can't.
         note = _home(cache, repository) / "refs" / revision
-        commit, branch, names = note.read_text("utf-8").strip() if note.is_file() else "", revision, (repository,)
-    for name in names if commit else ():
+        commit, branch = note.read_text("utf-8").strip() if note.is_file() else "", revision
+    for name in _names(repository) if commit else ():
         folder = _folder(cache, name, commit)
         files = tuple(File(name=one, size=(folder / one).stat().st_size, here=True) for one in _whole(folder))
         if files:
@@ -488,6 +490,19 @@ def _bars(shown: bool) -> Iterator[None]:
 
 
 # What went wrong.
+
+
+@contextmanager
+def _one_error() -> Iterator[None]:
+    """Keep the library from telling of every try what the error at the end tells; ``HF_HUB_VERBOSITY`` has it tell."""
+    log = logging.getLogger("huggingface_hub")
+    before = log.level
+    if not {"HF_HUB_VERBOSITY", "HF_DEBUG"} & set(os.environ):
+        log.setLevel(max(before, logging.ERROR))
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 @contextmanager

@@ -35,6 +35,7 @@ __all__ = [
     "Declaration",
     "Lock",
     "checks_of",
+    "claims_in",
     "declarations",
     "imported",
     "lock_of",
@@ -139,6 +140,10 @@ class Lock:
             if one.file in files and key not in here
         ]
 
+    def missing_files(self, folder: Path) -> set[str]:
+        """Return the files in which claims are locked that are not in a folder any more."""
+        return {one.file for one in self.declarations.values() if not (folder / one.file).is_file()}
+
     def deviations(self, here: Mapping[Key, Declaration]) -> list[str]:
         """Return everything that differs between a folder's claims and the lock, in words."""
         changed = [f"{one.id} ({one.reading}): {text}" for one in here.values() if (text := self.deviation(one))]
@@ -155,7 +160,7 @@ def lock_of(folder: Path) -> Lock:
 
     """
     modules = _modules(folder)
-    refuse_duplicates([(claim, f"{module.__file__}") for module in modules for claim, _ in _claims(module)])
+    refuse_duplicates([(claim, f"{module.__file__}") for module in modules for claim, _ in claims_in(module)])
     found: dict[Key, Declaration] = {}
     for module in modules:
         found |= declarations(module, folder)
@@ -164,18 +169,18 @@ def lock_of(folder: Path) -> Lock:
 
 def checks_of(folder: Path) -> list[tuple[Claim, Callable[..., Statistic]]]:
     """Return every claim of a folder with its body; errors as in `lock_of`."""
-    return [found for module in _modules(folder) for found in _claims(module)]
+    return [found for module in _modules(folder) for found in claims_in(module)]
 
 
 def _modules(folder: Path) -> list[ModuleType]:
     found = [imported(path) for path in sorted({*folder.rglob("test_*.py"), *folder.rglob("*_test.py")})]
-    if not any(_claims(module) for module in found):
+    if not any(claims_in(module) for module in found):
         raise InvalidClaim(f"no claim is declared in {str(folder)!r}: a lock needs test_*.py files with @claim in them")
     return found
 
 
-def _claims(module: ModuleType) -> list[tuple[Claim, Callable[..., Statistic]]]:
-    """Return the claims of a module, those in its test classes too."""
+def claims_in(module: ModuleType) -> list[tuple[Claim, Callable[..., Statistic]]]:
+    """Return the claims of a module with their bodies, those in its test classes too."""
     functions: list[object] = list(vars(module).values())
     for group in list(functions):
         if inspect.isclass(group) and group.__module__ == module.__name__ and group.__name__.startswith("Test"):
@@ -186,7 +191,7 @@ def _claims(module: ModuleType) -> list[tuple[Claim, Callable[..., Statistic]]]:
 def declarations(module: ModuleType, folder: Path) -> dict[Key, Declaration]:
     """Return what the claims of a module declare; its file is named from a folder on."""
     file = Path(str(module.__file__)).resolve().relative_to(folder.resolve()).as_posix()
-    made = [_declaration(claim, function, file) for claim, function in _claims(module)]
+    made = [_declaration(claim, function, file) for claim, function in claims_in(module)]
     return {one.key: one for one in made}
 
 
@@ -229,7 +234,13 @@ def _sources(function: Callable[..., Any]) -> Iterator[str]:
     own.decorator_list = []  # the declaration itself
     defined = _definitions(ast.parse(Path(inspect.getfile(function)).read_bytes()))
     known = function.__globals__
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        yield f"{name} = {_constant(cell.cell_contents)}"
     waiting: list[ast.stmt] = [own]
+    if inspect.ismethod(function):  # what its class sets is its own, too
+        group = ast.parse(textwrap.dedent(inspect.getsource(type(function.__self__)))).body[0]
+        assert isinstance(group, ast.ClassDef)  # noqa: S101
+        waiting += [one for one in group.body if not (isinstance(one, ast.FunctionDef) and one.name.startswith("test"))]
     seen: set[str] = set()
     while waiting:
         statement = waiting.pop()

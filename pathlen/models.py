@@ -14,17 +14,33 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pathlen import SIZES, mini
+from pathlen.cache import Cache, digest
+from pathlen.cache import folder as folder_of_cache
 from pathlen.errors import ModelMismatch, ModelNotFound
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["DTYPES", "FAMILIES", "LoadedModel", "ModelSpec", "find", "from_directory", "from_name", "load", "refuse_device", "spec"]
+__all__ = [
+    "DTYPES",
+    "FAMILIES",
+    "Identity",
+    "LoadedModel",
+    "ModelSpec",
+    "find",
+    "from_directory",
+    "from_name",
+    "identify",
+    "load",
+    "refuse_device",
+    "spec",
+]
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("tokenizer.model",))
@@ -231,6 +247,35 @@ def find(spec: ModelSpec) -> Path:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What makes a checkpoint this one: the longest text it reads, and digests of its files."""
+
+    context: int
+    weights_sha256: str
+    tokenizer_sha256: str
+    config_sha256: str
+
+
+def identify(spec: ModelSpec, *, trained: bool = True) -> Identity:
+    """Return the identity of a model on this machine, without loading it; errors as in `load`.
+
+    Of what is not ``trained``, the weights are no file, and none is read.
+    """
+    folder = find(spec)
+    shape = _shape(folder)
+    for name in ("n_layer", "n_head", "d_model"):
+        expected, found = getattr(spec, name), getattr(shape, name)
+        if found != expected:
+            raise ModelMismatch(f"{spec.title} must have {name} = {expected}, but {folder} says {found}")
+    return Identity(
+        context=shape.context,
+        weights_sha256=_digest(_weight_files(folder, spec)) if trained else "",
+        tokenizer_sha256=_digest(_tokenizer_files(folder, spec)),
+        config_sha256=_digest([folder / "config.json"]),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
     """A model ready to be measured, in evaluation mode, gradients off.
 
@@ -263,9 +308,7 @@ class LoadedModel:
         return ids
 
 
-def load(
-    spec: ModelSpec, *, untrained: int | None = None, device: str = "cpu", dtype: str = "float32"
-) -> LoadedModel:
+def load(spec: ModelSpec, *, untrained: int | None = None, device: str = "cpu", dtype: str = "float32") -> LoadedModel:
     """Load a model from this machine, after checking that it is what its spec says.
 
     Parameters
@@ -294,23 +337,17 @@ def load(
     """
     refuse_device(device, dtype)
     folder = find(spec)
-    shape = _shape(folder)
-    for name in ("n_layer", "n_head", "d_model"):
-        expected, found = getattr(spec, name), getattr(shape, name)
-        if found != expected:
-            raise ModelMismatch(f"{spec.title} must have {name} = {expected}, but {folder} says {found}")
-    weights = _weight_files(folder, spec) if untrained is None else []
-    tokenizer = _tokenizer_files(folder, spec)
+    own = identify(spec, trained=untrained is None)
     if device == "cpu":
-        _refuse_too_large(spec, weights, dtype)
+        _refuse_too_large(spec, _weight_files(folder, spec) if untrained is None else [], dtype)
     model = LoadedModel(
         spec=spec,
         network=_network(folder, spec, dtype) if untrained is None else _untrained(folder, untrained, dtype),
         tokenizer=_tokenizer(folder),
-        context=shape.context,
-        weights_sha256=_digest(weights) if weights else "",
-        tokenizer_sha256=_digest(tokenizer),
-        config_sha256=_digest([folder / "config.json"]),
+        context=own.context,
+        weights_sha256=own.weights_sha256,
+        tokenizer_sha256=own.tokenizer_sha256,
+        config_sha256=own.config_sha256,
     )
     model.network.to(device)  # type: ignore[arg-type]  # a name is a device, whatever the annotations say
     return model
@@ -509,9 +546,22 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def _digest(files: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            while part := stream.read(1 << 20):
-                digest.update(part)
-    return digest.hexdigest()
+    """Return a digest of files, as one after the other; kept while size and time of change say they are the same."""
+    states = [(path.resolve(), path.stat()) for path in files]
+    return _read_digest(tuple((path, state.st_size, state.st_mtime_ns) for path, state in states))
+
+
+@lru_cache(maxsize=64)
+def _read_digest(files: tuple[tuple[Path, int, int], ...]) -> str:
+    # Some take seconds to read, so what was read is kept between runs, too.
+    kept, name = Cache(folder_of_cache()), digest("files", *files)
+    found = kept.get(name)
+    if found is None:
+        whole = hashlib.sha256()
+        for path, *_ in files:
+            with path.open("rb") as stream:
+                while part := stream.read(1 << 20):
+                    whole.update(part)
+        found = whole.hexdigest()
+        kept.put(name, found)
+    return found

@@ -187,11 +187,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     items = [item for item in session.items if CLAIM in item.stash]
     if items and not session.config.option.collectonly:
         from pathlen.errors import PathlenError
+        from pathlen.evaluation import Check
+        from pathlen.lock import claims_in
 
         claims = _session(session.config)
-        claims.prepare(_check(item) for item in items)
+        modules = dict.fromkeys(item.module for item in items if isinstance(item, pytest.Function))
+        claims.prepare(map(_check, items), (Check(*found) for module in modules for found in claims_in(module)))
         try:
-            modules = dict.fromkeys(item.module for item in items if isinstance(item, pytest.Function))
             claims.compare_with_lock(modules, _home(session.config))
             if not hasattr(session.config, "workerinput"):
                 # An error of a worker would not reach the reader; the controlling process reports what it can't write.

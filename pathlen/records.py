@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from pathlen.attribution import Attribution
-from pathlen.claims import FRAGILE, NEGLIGIBLE, Claim, Finding, is_negligible, vacuous_if
+from pathlen.claims import Claim, Finding, flags, is_negligible, vacuous_if
 from pathlen.controls import Effort, Tally
 from pathlen.errors import InvalidRecord, UndefinedEstimate
 from pathlen.files import write_text
@@ -172,8 +172,7 @@ class FindingRecord:
     @property
     def flags(self) -> tuple[str, ...]:
         """What a reader must know beside the verdict."""
-        is_fragile = self.universes is not None and self.universes.is_fragile
-        return tuple(name for name, holds in ((NEGLIGIBLE, self.negligible), (FRAGILE, is_fragile)) if holds)
+        return flags(self.negligible, self.universes, self.controls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +195,9 @@ class ModelRecord:
     tokens, rows, windows : int
         Tokens read, rows measured, and windows needed, over all texts.
     seconds : float
-        Loading and measuring.
+        Loading and measuring, or finding what was kept.
+    is_kept : bool
+        Whether an earlier run had measured it, and nothing was run again.
     step_autocorrelation, logit_autocorrelation : float or None
         Lag-one autocorrelation within passages of the last step and of the next-token logit: how strongly
         neighbouring tokens depend on each other. None if a column is constant.
@@ -222,6 +223,7 @@ class ModelRecord:
     rows: int
     windows: int
     seconds: float
+    is_kept: bool
     step_autocorrelation: float | None
     logit_autocorrelation: float | None
     points: tuple[Point, ...]
@@ -251,8 +253,9 @@ class SeverityLine:
     verdicts: dict[str, int]
 
     def __post_init__(self) -> None:
-        for word in self.verdicts:
-            Verdict(word)
+        for word, times in self.verdicts.items():
+            if Verdict(word) and times < 1:
+                raise ValueError(f"a verdict that was found was found at least once, but {times} was given for {word}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,10 +285,14 @@ class Severity:
         """How many checks could have been a false alarm."""
         return sum(sum(one.verdicts.values()) for one in self.lines if one.counts)
 
+    def came_to(self, verdict: Verdict) -> int:
+        """Return how many of them came to a verdict."""
+        return sum(one.verdicts.get(verdict.value, 0) for one in self.lines if one.counts)
+
     @property
     def alarms(self) -> int:
         """How many of them were supported, and not called vacuous."""
-        return sum(one.verdicts.get(Verdict.SUPPORTED.value, 0) for one in self.lines if one.counts)
+        return self.came_to(Verdict.SUPPORTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -236,15 +236,17 @@ class Session:
         self._started = datetime.now(UTC)
         self._clock = time.monotonic()
         self._sent: set[str] = set()
-        self._bench = Workbench(settings.passages, seed=settings.seed, device=settings.device, dtype=settings.dtype)
-        self._evaluator = Evaluator(
-            self._bench, settings.spec, effort=settings.controls, seed=settings.seed, kept=Cache(folder())
+        kept = Cache(folder())
+        self._bench = Workbench(
+            settings.passages, seed=settings.seed, device=settings.device, dtype=settings.dtype, kept=kept
         )
+        self._evaluator = Evaluator(self._bench, settings.spec, effort=settings.controls, seed=settings.seed, kept=kept)
 
-    def prepare(self, checks: Iterable[Check]) -> None:
-        """Take note of all claims that will be run."""
+    def prepare(self, checks: Iterable[Check], others: Iterable[Check] = ()) -> None:
+        """Take note of all claims that will be run, and of others whose published reading they are compared with."""
         self.has_claims = True
         self._evaluator.register(checks)
+        self._evaluator.know(others)
 
     def download(self, say: Callable[[str], None]) -> None:
         """Fetch the weights of this session's sizes that are not on this machine, and say so line by line.
@@ -285,7 +287,7 @@ class Session:
             self.severity = severity_beside(path, lock.digest)
             self.lock = path.relative_to(top).as_posix() if path.is_relative_to(top) else str(path)
             self.deviations |= {key: lock.deviation(one) for key, one in here.items()}
-            self.gone += lock.gone(here, files)
+            self.gone += lock.gone(here, files | lock.missing_files(path.parent))
 
     def argument(self, name: str, size: str) -> Any:
         """Return what a claim's body gets that asks for columns by name; errors as in `Workbench.columns`."""

@@ -29,7 +29,7 @@ from pathlen.errors import PathlenError
 from pathlen.evaluation import Check, Evaluator
 from pathlen.files import write_text
 from pathlen.lock import LOCK, checks_of, read_lock
-from pathlen.models import ModelSpec, load
+from pathlen.models import ModelSpec, identify, load
 from pathlen.models import spec as known
 from pathlen.passages import chosen
 from pathlen.records import SEVERITY, Severity, SeverityLine
@@ -57,10 +57,11 @@ def measure_severity(checks: Sequence[Check], sizes: Sequence[str], families: in
     """Return how often each claim came to each verdict, over so many random families."""
     counts: dict[tuple[str, str, str], Counter[str]] = {}
     kept = Cache(folder())
+    depends = [part for check in checks for part in (*check.key, check.source)]
+    depends += [str(identify(known("mini", size), trained=False)) for size in sizes]
+    depends += [text.sha256 for text in chosen([])]
     for number in range(families):
-        name = digest(
-            engine(), "severity", *sizes, number, *(part for check in checks for part in (*check.key, check.source))
-        )
+        name = digest(engine(), "severity", number, *depends)
         known_verdicts = kept.get(name)
         if known_verdicts is None:
             verdicts = _verdicts(checks, sizes, FIRST_SEED + number, kept)
@@ -105,7 +106,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--families", metavar="N", type=int, default=20, help="random families (default: 20)")
     parser.add_argument("--out", metavar="FILE", type=Path, help=f"default: {SEVERITY} in the folder")
     options = parser.parse_args(arguments)
-    checks = [Check(claim, body) for claim, body in checks_of(options.folder)]
+    if options.families < 1:
+        parser.error(f"--families must be at least 1, but {options.families} was given")
+    found = [Check(claim, body) for claim, body in checks_of(options.folder)]
+    checks = [check for check in found if check.is_plain]
+    if not any(map(_counts, checks)):
+        parser.error(f"no claim in {options.folder} counts: a corrected one with UNTRAINED among its controls")
+    for check in found:
+        if not check.is_plain:
+            print(f"left out, for it needs more than columns: {check.claim.id}", file=sys.stderr)
     lock = read_lock(options.folder / LOCK)
     sizes = tuple(dict.fromkeys(size for check in checks for size in check.claim.sizes))
     table = Severity(

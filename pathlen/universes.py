@@ -9,7 +9,8 @@ which tokens. Each choice is declared with its options, and each option with wha
 `EXTENSION`      a neighbouring question, whose answer may differ
 ================ ===================================================================================================
 
-A universe is one option of each choice; it is equivalent if all its options are. All universes come from one forward pass,
+A universe is one option of each choice; it is equivalent if all its options are. (Six of the 72 equivalent ones here count twice:
+ranks can't tell a probability from its logarithm.) All universes come from one forward pass,
 and share their resamples. A verdict is *fragile* if fewer than 80 % of the equivalent universes come to it.
 
 The joint test asks whether the equivalent universes show any relation at all: the median of their scores (value over
@@ -33,7 +34,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pathlen.errors import UndefinedEstimate
+from pathlen.errors import InvalidClaim, UndefinedEstimate
 from pathlen.stats.correlation import mid_ranks, pearson, pulled_in
 from pathlen.stats.multiplicity import blended
 from pathlen.stats.scales import SCALES
@@ -62,6 +63,7 @@ SLIP: Kind = "slip"
 EXTENSION: Kind = "extension"
 
 REPLICATES = 1999
+SAME = 1e-9  # two ways to one number differ by rounding only
 FRAGILE_BELOW = 0.8
 LETTERS = {Verdict.SUPPORTED: "s", Verdict.REFUTED: "r", Verdict.INCONCLUSIVE: "i"}
 
@@ -70,7 +72,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One way to make a choice; the first option of a choice is the one that the claim itself takes."""
+    """One way to make a choice; the first option of a choice is the usual one here."""
 
     name: str
     kind: Kind = EQUIVALENT
@@ -196,6 +198,7 @@ def curve(
     verdict: Verdict,
     *,
     seed: int,
+    own: float | None = None,
 ) -> Curve:
     """Return what a claim comes to in every universe.
 
@@ -212,9 +215,13 @@ def curve(
         What the claim's own analysis came to.
     seed : int
         Of the resamples.
+    own : float, optional
+        The claim's own number, which one of the universes has to give: else they are of something else.
 
     Raises
     ------
+    InvalidClaim
+        If none does.
     UndefinedEstimate
         If a universe has no number or no interval, for example because a text has no tokens left.
 
@@ -225,6 +232,12 @@ def curve(
     found = [_together(side_by_side, seed) for side_by_side in zip(*parts, strict=True)]
     published = _together(originals, seed).value[0]
     value, error = (np.concatenate([getattr(one, name) for one in found]) for name in ("value", "error"))
+    numbers = [back(one) for one in value]
+    if own is not None and min(abs(number - own) for number in numbers) > SAME:
+        raise InvalidClaim(
+            f"a claim declares the universes of {multiverse.name}, but its number {own:.6f} is none of theirs, so they are "
+            "of something else"
+        )
     ends = np.concatenate([one.ends(region.level) for one in found], axis=1)
     letters = [LETTERS[region.judge(back(low), back(high))] for low, high in ends.T]
     scores = [one.scores for one in found if one.scores is not None]
@@ -232,7 +245,7 @@ def curve(
     is_resampled = len(scores) == len(found)
     return Curve(
         choices=multiverse.choices,
-        values=tuple(round(back(one), 4) for one in value),
+        values=tuple(round(number, 4) for number in numbers),
         verdicts="".join(letters),
         verdict=verdict.value,
         published=round(back(float(published)), 4),

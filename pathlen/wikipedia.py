@@ -73,7 +73,7 @@ LONGEST_TITLE = 255  # bytes
 WHY = {
     "nosuchrevid": "there is no such revision, or its page was deleted",
     "missingtitle": "there is no such page",
-    "missingcontent-revid": "the text of this revision is missing",
+    "missingcontent-revid": "the text of this revision is missing, or hidden from the public",
     "permissiondenied": "the text of this revision is hidden from the public",
 }
 

@@ -1,23 +1,26 @@
 """Measures models when their columns are first asked for; one network at a time is in memory.
 
-What was really measured is kept, the network is not. The worlds of `pathlen.controls` are measured on request and belong
-to whoever asked.
+What was really measured is kept, the network is not: in memory for this run, and in the user's cache for the next, under a
+digest of the weights, the tokenizer, the configuration, the texts, the type and device, and of this package's own source. The
+worlds of `pathlen.controls` are measured on request and belong to whoever asked.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pathlen.cache import digest
+from pathlen.cache import Cache, digest, engine
 from pathlen.controls import PLANTED, SHIFTED, SHUFFLED, UNTRAINED, Control, World, moved, planted, shifted
 from pathlen.errors import PathlenError
 from pathlen.measurements import Measurement, Published, as_published, from_traces
-from pathlen.models import LoadedModel, ModelSpec, load
+from pathlen.models import Identity, LoadedModel, ModelSpec, identify, load
 from pathlen.original import loop_steps, relative_error
 from pathlen.passages import Passage
 from pathlen.records import ModelRecord, Point
@@ -74,6 +77,21 @@ class Columns:
         """The published double loop's steps of each text, ``(steps + 1, tokens)``."""
         return self._loops()
 
+    def keep_loops(self, kept: Cache | None, name: str) -> None:
+        """Take the loop's steps from a cache, and put them there when they are first computed."""
+        if kept is None:
+            return
+        compute = self._loops
+
+        def earlier() -> list[Array]:
+            found = kept.get_arrays(name)
+            if found is None:
+                found = {f"{place:06}": one for place, one in enumerate(compute())}
+                kept.put_arrays(name, found)
+            return [found[key] for key in sorted(found)]
+
+        self._loops = earlier
+
     @cached_property
     def relative_error(self) -> Array:
         """How far every step is from the published double loop, ``(steps + 1, tokens)``."""
@@ -91,18 +109,27 @@ class Workbench:
         Decides which points a scatter shows.
     device, dtype : str
         As in `pathlen.models.load`.
+    kept : Cache, optional
+        Keeps traces for the next run.
 
     """
 
     def __init__(
-        self, passages: Sequence[Passage], *, seed: int, device: str = "cpu", dtype: str = "float32"
+        self,
+        passages: Sequence[Passage],
+        *,
+        seed: int,
+        device: str = "cpu",
+        dtype: str = "float32",
+        kept: Cache | None = None,
     ) -> None:
+        self._kept = kept
         self._where = {"device": device, "dtype": dtype}
         self._passages = passages
         self._seed = seed
         self._done: dict[ModelSpec, Columns | PathlenError] = {}
         self._records: dict[ModelSpec, ModelRecord] = {}
-        self._identities: dict[ModelSpec, tuple[str, str]] = {}
+        self.earlier: list[str] = []  # sizes whose traces an earlier run had kept
         self._held: tuple[tuple[ModelSpec, int | None], LoadedModel] | None = None
 
     @property
@@ -163,25 +190,44 @@ class Workbench:
 
     def _measured(self, spec: ModelSpec) -> Columns:
         start = time.monotonic()
-        found = self._traced(spec)
-        seconds = time.monotonic() - start
-        model = self._model(spec)
-        texts = [text.sha256 for text in self._passages]
-        shape = digest(spec.size, model.config_sha256, model.tokenizer_sha256, *self._where.values(), *texts)
-        self._identities[spec] = shape, digest(shape, model.weights_sha256)
-        self._records[spec] = self._record(model, found, seconds)
+        own = identify(spec)
+        name = self._name("traces", self._identity(own, trained=True))
+        found = self._earlier(spec, name)
+        if found is None:
+            found = self._traced(spec)
+            if self._kept:
+                self._kept.put_arrays(name, _packed(found.traces))
+        else:
+            self.earlier.append(spec.size)
+        found.keep_loops(self._kept, self._name("loops", self._identity(own, trained=True)))
+        self._records[spec] = self._record(spec, own, found, time.monotonic() - start)
         return found
+
+    def _earlier(self, spec: ModelSpec, name: str) -> Columns | None:
+        """Return the columns that an earlier run kept."""
+        arrays = self._kept.get_arrays(name) if self._kept else None
+        if arrays is None:
+            return None
+        traces = _unpacked(arrays, [one.name for one in self._passages])
+        return Columns(traces, partial(self._loops, spec, None, traces))
 
     def identity(self, spec: ModelSpec, control: Control) -> str:
         """Return a digest of all that a control's columns depend on: of an untrained network, no trained weights."""
-        self.columns(spec)
-        return self._identities[spec][control is not UNTRAINED]
+        return self._identity(identify(spec), trained=control is not UNTRAINED)
 
-    def _record(self, model: LoadedModel, columns: Columns, seconds: float) -> ModelRecord:
+    def _identity(self, own: Identity, *, trained: bool) -> str:
+        texts = [text.sha256 for text in self._passages]
+        weights = own.weights_sha256 if trained else "untrained"
+        device = self._where["device"].partition(":")[0]
+        return digest(own.config_sha256, own.tokenizer_sha256, weights, self._where["dtype"], device, *texts)
+
+    def _name(self, what: str, identity: str) -> str:
+        return digest(engine(), what, identity)
+
+    def _record(self, spec: ModelSpec, own: Identity, columns: Columns, seconds: float) -> ModelRecord:
         draw = np.random.default_rng(self._seed)
         measured, published = columns.measured, columns.published
         is_last = np.diff(published.passage, append=-1) != 0
-        spec = model.spec
         return ModelRecord(
             size=spec.size,
             title=spec.title,
@@ -190,20 +236,36 @@ class Workbench:
             n_layer=spec.n_layer,
             n_head=spec.n_head,
             d_model=spec.d_model,
-            context=model.context,
-            weights_sha256=model.weights_sha256,
-            tokenizer_sha256=model.tokenizer_sha256,
+            context=own.context,
+            weights_sha256=own.weights_sha256,
+            tokenizer_sha256=own.tokenizer_sha256,
             **self._where,
             tokens=sum(len(one.token_ids) for one in columns.traces),
             rows=len(measured.passage),
             windows=sum(int(one.window[-1]) + 1 for one in columns.traces),
             seconds=seconds,
+            is_kept=spec.size in self.earlier,
             step_autocorrelation=lag_one(measured.last_step, passage=measured.passage),
             logit_autocorrelation=lag_one(measured.next_logit, passage=measured.passage),
             points=_points(measured, _some(draw, np.arange(len(measured.passage)))),
             published_points=_points(published, _some(draw, np.flatnonzero(~is_last))),
             spurious_points=_points(published, np.flatnonzero(is_last)),
         )
+
+
+def _packed(traces: Sequence[Trace]) -> dict[str, NDArray[Any]]:
+    """Return the columns of traces as arrays by name."""
+    names = [field.name for field in fields(Trace) if field.name != "passage"]
+    return {f"{place:06}.{name}": getattr(one, name) for place, one in enumerate(traces) for name in names}
+
+
+def _unpacked(arrays: Mapping[str, NDArray[Any]], passages: Sequence[str]) -> list[Trace]:
+    """Return the traces of these passages from their columns."""
+    columns: list[dict[str, NDArray[Any]]] = [{} for _ in passages]
+    for key, array in arrays.items():
+        place, _, name = key.partition(".")
+        columns[int(place)][name] = array
+    return [Trace(passage=name, **own) for name, own in zip(passages, columns, strict=True)]
 
 
 def _rolled(loop: Array, order: NDArray[np.intp]) -> Array:

@@ -109,7 +109,7 @@ def tiny(checkpoint: Path) -> LoadedModel:
     from pathlen.models import from_directory, load
 
     model = load(from_directory(checkpoint))
-    assert len(model.network.transformer.h) == BLOCKS
+    assert model.network.config.num_hidden_layers == BLOCKS
     assert sum(p.numel() for p in model.network.parameters()) < 100_000
     assert model.context == CONTEXT
     return model
@@ -220,6 +220,7 @@ def run() -> Run:
         rows=480,
         windows=8,
         seconds=0.5,
+        is_kept=False,
         step_autocorrelation=0.25,
         logit_autocorrelation=None,
         points=tuple(zip(x[:40].tolist(), noise[:40].tolist(), strict=True)),

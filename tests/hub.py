@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 LARGE = (".safetensors", ".bin")
@@ -85,10 +85,10 @@ class Hub:
     slow: float = 0.0
     requests: list[Request] = field(default_factory=list)
 
-    def __enter__(self) -> Hub:
+    def __enter__(self) -> Self:
         self._servers = [ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, cdn=cdn)) for cdn in (False, True)]
         for server in self._servers:
-            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         return self
 
     def __exit__(
@@ -155,10 +155,10 @@ def _handler(hub: Hub, *, cdn: bool) -> type[BaseHTTPRequestHandler]:
         def log_message(self, format: str, *values: Any) -> None:
             pass
 
-        def do_GET(self) -> None:  # noqa: N802  # the name is the library's
+        def do_GET(self) -> None:
             self._answer()
 
-        def do_HEAD(self) -> None:  # noqa: N802
+        def do_HEAD(self) -> None:
             self._answer()
 
         def _answer(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pathlen import cache
@@ -56,6 +57,34 @@ def test_only_a_cache_is_cleared(kept: Cache, tmp_path: Path) -> None:
     (other / "aa" / "thesis.json").write_text("{}", encoding="utf-8")
     assert Cache(other).clear() == 0
     assert (other / "aa" / "thesis.json").exists()
+
+
+def test_what_else_lies_in_the_folder_is_left_alone(kept: Cache) -> None:
+    own = kept.home / "project"
+    own.mkdir(parents=True)
+    (own / "data.json").write_text("{}", encoding="utf-8")
+    kept.put(digest("a"), "x")
+    (entry,) = kept.entries()
+    (entry.parent / "mine.txt").write_text("mine", encoding="utf-8")
+    assert kept.clear() == 1
+    assert (own / "data.json").exists()
+    assert (entry.parent / "mine.txt").exists()
+
+
+def test_arrays_are_kept_whole_or_not_at_all(kept: Cache) -> None:
+    arrays = {"a": np.arange(6.0).reshape(2, 3)[:, ::2], "b": np.array([1, 2])}
+    assert kept.get_arrays(digest("x")) is None
+    kept.put_arrays(digest("x"), arrays)
+    found = kept.get_arrays(digest("x"))
+    assert found is not None
+    assert all(np.array_equal(found[name], arrays[name]) and found[name].dtype == arrays[name].dtype for name in arrays)
+    path = next(one for one in kept.entries() if one.suffix == ".safetensors")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+    assert kept.get_arrays(digest("x")) is None
+    path.unlink()
+    assert kept.get_arrays(digest("x")) is None
 
 
 def test_another_source_is_another_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

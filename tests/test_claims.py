@@ -204,7 +204,9 @@ def test_support_that_its_controls_give_as_well_is_vacuous_and_says_so() -> None
 def test_controls_change_nothing_but_support(rho: float) -> None:
     found = evaluate(make(), "small", planted(rho), seed=0)
     after = decided(found, [tally(10, 10)])
-    assert (after.verdict, after.reason) == (found.verdict, found.reason)
+    assert after.verdict is found.verdict
+    assert after.reason.startswith(found.reason)
+    assert ("support would be vacuous" in after.reason) == (after.verdict is Verdict.INCONCLUSIVE)
     assert "supported in 10 of 10 untrained networks" in str(after)
 
 
@@ -243,3 +245,13 @@ def test_who_compares_sizes_says_so() -> None:
     assert make(logic="all").compares_sizes
     assert make(needs=("measured_small", "measured")).compares_sizes
     assert not make(needs=("measured",)).compares_sizes
+
+
+def test_controls_that_gave_no_number_tell_nothing_and_say_so() -> None:
+    found = evaluate(make(), "small", planted(-0.5), seed=0)
+    silent = Tally(control="untrained", runs=10, supported=0, values=(), seconds=0.0, undefined=10)
+    after = decided(found, [silent])
+    assert (after.verdict, after.flags) == (Verdict.SUPPORTED, ("uncontrolled",))
+    assert silent.bounds == (0.0, 1.0)
+    assert "no number in any of 10 untrained networks of the same shape" in str(after)
+    assert decided(found, [silent, tally(0, 20, "shifted")]).flags == ()

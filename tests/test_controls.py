@@ -182,12 +182,12 @@ def test_the_planted_rows_are_those_that_a_claim_sees(traced: Trace, brief: Trac
         assert np.corrcoef(measured.last_step[rows], measured.next_logit[rows])[0, 1] == pytest.approx(-0.2, abs=1e-9)
 
 
-def test_a_plant_moves_the_log_probability_with_the_logit_and_nothing_else(traced: Trace) -> None:
+def test_a_plant_moves_the_logit_and_nothing_else(traced: Trace) -> None:
     made, base = columns(planted(traced, 2)), columns(shifted(traced, 2))
     change = made["next_logit"] - base["next_logit"]
-    np.testing.assert_allclose(made["next_log_probability"] - base["next_log_probability"], change, atol=1e-12)
     assert change[0] == 0.0  # the first token has no row
-    for name in base.keys() - {"next_logit", "next_log_probability"}:
+    assert np.abs(change[1:]).min() > 0
+    for name in base.keys() - {"next_logit"}:
         assert np.array_equal(made[name], base[name]), name
 
 

@@ -29,6 +29,7 @@ from pathlen import (
 from pathlen.cache import Cache
 from pathlen.claims import TOGETHER, declared
 from pathlen.controls import PLANTED_R, World
+from pathlen.errors import InvalidClaim
 from pathlen.evaluation import CORRECTIONS, Check, Evaluator
 from pathlen.measurements import Measurement
 from pathlen.models import ModelSpec, from_directory
@@ -249,4 +250,130 @@ def test_a_control_without_a_number_supports_nothing(specs: dict[str, ModelSpec]
 
     found = evaluator(specs, Workbench(TEXTS, seed=0)).finding(check(confident), "small", {})
     assert found.verdict is Verdict.SUPPORTED
-    assert [(one.supported, one.runs, one.values) for one in found.controls] == [(0, 5, ())]
+    assert [(one.supported, one.defined, one.runs, one.values) for one in found.controls] == [(0, 0, 5, ())]
+    assert found.flags == ("uncontrolled",)
+
+
+def test_a_plant_counts_only_where_the_claim_meets_it(specs: dict[str, ModelSpec]) -> None:
+    @claim(sizes=SIZES, expect=within(-0.1, 0.1), controls=[PLANTED])
+    def elsewhere(measured: Any) -> Statistic:
+        """Nothing is planted into the first step."""
+        return pearson(measured.step_length[0], measured.next_logit, passage=measured.passage)
+
+    found = evaluator(specs, Workbench(TEXTS, seed=0)).finding(check(elsewhere), "small", {})
+    assert [(one.supported, one.defined) for one in found.controls] == [(0, 0)]
+
+
+def test_a_corrected_body_may_ask_for_what_the_published_procedure_had_not(specs: dict[str, ModelSpec]) -> None:
+    @claim(sizes=SIZES, expect=below(0.0), controls=[SHIFTED])
+    def negative(measured: Any) -> Statistic:
+        """A relation of another column."""
+        return pearson(measured.last_step, measured.next_log_probability, passage=measured.passage)
+
+    made = evaluator(specs, Workbench(TEXTS, seed=0), effort="none")
+    made.register([PUBLISHED])
+    found = made.finding(check(negative), "small", {})
+    assert found.estimate is not None
+    assert found.attribution is None
+
+
+def test_a_published_reading_that_is_not_run_is_compared_with_all_the_same(specs: dict[str, ModelSpec]) -> None:
+    made = evaluator(specs, Workbench(TEXTS, seed=0), effort="none")
+    assert made.finding(NEGATIVE, "small", {}).attribution is None
+    made.know([PUBLISHED])
+    assert made.finding(NEGATIVE, "small", {}).attribution is not None
+
+
+def test_universes_of_something_else_are_refused(specs: dict[str, ModelSpec]) -> None:
+    @claim(sizes=SIZES, expect=below(0.0), controls=[SHIFTED], universes=LAST_STEP_AND_NEXT_TOKEN)
+    def other(measured: Any) -> Statistic:
+        """Not about the last step."""
+        return pearson(measured.step_length[0], measured.next_logit, passage=measured.passage)
+
+    with pytest.raises(
+        InvalidClaim, match="declares the universes of last step and next token, but its number .* is none"
+    ):
+        evaluator(specs, Workbench(TEXTS, seed=0), effort="none").finding(check(other), "small", {})
+
+
+class Grouped:
+    """Claims of a test class, which need its set-up."""
+
+    @claim(sizes=SIZES, expect=below(9.0), controls=[SHIFTED])
+    def test_grouped(self, measured: Any) -> Statistic:
+        """Uses what was set up."""
+        return mean(measured.last_step * self.scale, passage=measured.passage)  # type: ignore[attr-defined]
+
+
+def test_a_claim_of_a_class_is_left_to_its_own_turn(specs: dict[str, ModelSpec]) -> None:
+    bare, ready = Grouped(), Grouped()
+    ready.scale = 1.0  # type: ignore[attr-defined]
+    made = evaluator(specs, Workbench(TEXTS, seed=0))
+    made.register([NEGATIVE, check(bare.test_grouped)])
+    assert made.finding(NEGATIVE, "small", {}).controls
+    assert made.finding(check(ready.test_grouped), "small", {}).controls[0].runs == 5
+
+
+def test_controls_are_run_again_when_anything_beside_the_claim_changed(
+    specs: dict[str, ModelSpec], empty_cache: Path, tmp_path: Path
+) -> None:
+    from pathlen import evaluation
+    from pathlen.lock import imported
+
+    home = tmp_path / "mine"
+    home.mkdir()
+    (home / "sign.txt").write_text("1", encoding="utf-8")
+    (home / ".#test_x.py").symlink_to("nobody@nowhere.1")  # an editor's lock is no file
+    (home / "test_x.py").write_text(
+        "from pathlib import Path\nfrom pathlen import SHIFTED, SIZES, below, claim, mean\n\n"
+        "@claim(sizes=SIZES, expect=below(0.0), controls=[SHIFTED])\ndef test_sign(measured):\n"
+        '    """Reads its sign."""\n    sign = float((Path(__file__).parent / "sign.txt").read_text())\n'
+        "    return mean(sign * measured.last_step, passage=measured.passage)\n",
+        encoding="utf-8",
+    )
+    kept, supported = Cache(empty_cache), []
+    for sign in ("1", "-1"):
+        (home / "sign.txt").write_text(sign, encoding="utf-8")
+        evaluation._sources.cache_clear()
+        body = imported(home / "test_x.py").test_sign
+        found = evaluator(specs, Workbench(TEXTS, seed=0), kept=kept).finding(check(body), "small", {})
+        supported.append(found.controls[0].supported)
+    assert supported == [0, 5]
+
+
+def test_what_was_measured_is_kept_for_the_next_run(specs: dict[str, ModelSpec], empty_cache: Path) -> None:
+    kept = Cache(empty_cache)
+    found = []
+    for _ in range(2):
+        bench = Workbench(TEXTS, seed=0, kept=kept)
+        found.append((bench.columns(specs["small"]), bench))
+    (first, fresh), (second, again) = found
+    assert (fresh.earlier, again.earlier) == ([], ["small"])
+    assert again._held is None  # no network was loaded
+    for name in Measurement.__dataclass_fields__:
+        assert np.array_equal(getattr(first.measured, name), getattr(second.measured, name)), name
+    assert np.array_equal(first.relative_error, second.relative_error)
+    assert np.array_equal(
+        Workbench(TEXTS, seed=0, kept=kept).columns(specs["small"]).relative_error, first.relative_error
+    )
+
+
+@pytest.mark.parametrize("changed", ["weights", "texts", "type", "damage"])
+def test_what_was_measured_is_measured_again_when_anything_changed(
+    specs: dict[str, ModelSpec], empty_cache: Path, new_checkpoint: Callable[..., Path], changed: str
+) -> None:
+    kept = Cache(empty_cache)
+    Workbench(TEXTS, seed=0, kept=kept).columns(specs["small"])
+    spec, texts, dtype = specs["small"], TEXTS, "float32"
+    if changed == "weights":
+        spec = replace(from_directory(new_checkpoint("other", 7)), size="small")
+    elif changed == "texts":
+        texts = TEXTS[1:]
+    elif changed == "type":
+        dtype = "float64"
+    else:
+        for path in empty_cache.glob("*/*.safetensors"):
+            path.write_bytes(path.read_bytes()[:-8])
+    bench = Workbench(texts, seed=0, kept=kept, dtype=dtype)
+    assert len(bench.columns(spec).traces) == len(texts)
+    assert bench.earlier == []

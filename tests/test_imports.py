@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "wikipedia": {"cache", "errors"},
     "passages": {"errors", "wikipedia"},
     "stats": {"errors", "files"},
-    "models": {"errors", "mini"},
+    "models": {"cache", "errors", "mini"},
     "fetch": {"errors", "files", "models"},
     "traces": {"anatomy", "errors", "geometry", "models", "passages"},
     "original": {"anatomy", "models", "passages", "traces"},
@@ -53,8 +53,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "claims",
         "controls",
         "errors",
+        "lock",
         "measurements",
         "models",
+        "records",
         "stats",
         "universes",
         "verdicts",
@@ -90,7 +92,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "verdicts",
         "workbench",
     },
-    "plugin": {"claims", "errors", "evaluation", "report", "sessions", "verdicts"},
+    "plugin": {"claims", "errors", "evaluation", "lock", "report", "sessions", "verdicts"},
     "cli": {"cache", "errors", "fetch", "files", "lock", "models", "passages", "records", "report"},
 }
 KNOW_TORCH = {"anatomy", "geometry", "mini", "models", "original", "traces"}

@@ -510,3 +510,30 @@ def test_every_claim_of_the_repository_is_locked_and_no_other(tmp_path: Path) ->
     assert read_lock(CLAIMS / LOCK).declarations == found.declarations
     write_lock(found, tmp_path / LOCK)
     assert (tmp_path / LOCK).read_bytes() == (CLAIMS / LOCK).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            "class TestGroup:\n    EDGE = 5\n\n    @claim(sizes=SIZES, expect=below(0.0), controls=[SHIFTED])\n"
+            '    def test_grouped(self, measured):\n        """A claim of a class."""\n        return self.EDGE\n',
+            ("EDGE = 5", "EDGE = 7"),
+        ),
+        (
+            "def make(edge):\n    @claim(sizes=SIZES, expect=below(0.0), controls=[SHIFTED])\n    def test_made(measured):\n"
+            '        """A claim that was made."""\n        return edge\n\n    return test_made\n\n\ntest_made = make(5)\n',
+            ("make(5)", "make(6)"),
+        ),
+    ],
+    ids=["what its class sets", "what it encloses"],
+)
+def test_what_a_claim_has_from_around_it_belongs_to_it(tmp_path: Path, before: str, after: tuple[str, str]) -> None:
+    found = []
+    for number, text in enumerate((before, before.replace(*after))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        head = "from pathlen import SHIFTED, SIZES, below, claim\n\n\n"
+        (folder / "test_x.py").write_text(head + text, encoding="utf-8")
+        found.append(lock_of(folder))
+    assert found[0].digest != found[1].digest

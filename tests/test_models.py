@@ -11,9 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pathlen import SIZES, mini
+from pathlen import SIZES, mini, models
 from pathlen.errors import ModelMismatch, ModelNotFound
-from pathlen import models
 from pathlen.models import FAMILIES, find, from_directory, from_name, load, spec
 
 New = Callable[..., Path]
@@ -267,7 +266,9 @@ def test_an_untrained_network_is_ready_to_be_measured(checkpoint: Path) -> None:
     assert not any(p.requires_grad for p in untrained.network.parameters())
     assert untrained.token_ids("A word.") == trained.token_ids("A word.")
     assert (untrained.spec, untrained.context) == (trained.spec, trained.context)
-    assert untrained.network.lm_head.weight is untrained.network.transformer.wte.weight
+    network = untrained.network
+    head, embedding = network.get_output_embeddings(), network.get_input_embeddings()
+    assert head.weight is embedding.weight
 
 
 def test_an_untrained_network_is_refused_where_its_checkpoint_is_another_model(new_checkpoint: New) -> None:
@@ -335,6 +336,8 @@ def test_a_repository_on_this_machine_is_named_like_on_the_hub(
     assert (found.family, found.source, found.revision) == ("net", "someone/net", "a" * 40)
     assert load(found).context == 64
     assert from_name(f"someone/net@{'a' * 40}") == found
-    with pytest.raises(ModelNotFound, match="'someone/other' is neither a directory nor a model on this machine") as caught:
+    with pytest.raises(
+        ModelNotFound, match="'someone/other' is neither a directory nor a model on this machine"
+    ) as caught:
         from_name("someone/other")
     assert caught.value.remedy == "pathlen fetch someone/other"

@@ -22,6 +22,7 @@ def test_a_shipped_passage_is_one_paragraph_of_the_declared_length(name: str) ->
     assert "\n" not in text
     assert 1400 < len(text) < 1700  # 317 to 345 GPT-2 tokens, counted with GPT-2's tokenizer
     assert len(shipped(name).sha256) == 64
+    assert (shipped(name).licence, shipped(name).attribution) == ("MIT", "written for pathlen")
 
 
 def test_without_names_all_shipped_passages_are_chosen() -> None:
@@ -33,6 +34,7 @@ def test_a_file_is_named_after_itself_and_a_byte_order_mark_is_no_text(tmp_path:
     path.write_bytes("\ufeffGrüße an alle.\n".encode())
     assert from_file(path) == Passage(name="mine", text="Grüße an alle.", origin="file mine.txt")
     assert [one.name for one in chosen(["tides", str(path)])] == ["tides", "mine"]
+    assert from_file(path).licence == from_file(path).attribution == ""
 
 
 @pytest.mark.parametrize(

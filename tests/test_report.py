@@ -66,6 +66,12 @@ def test_every_reason_and_every_command_is_on_the_page(run: Run, reader: Reader)
         assert f'pytest "{claim.node}"' in reader.text
 
 
+def test_each_text_stands_on_the_page_with_its_licence_where_known(run: Run, reader: Reader) -> None:
+    assert "test; nobody; licence CC0; sha256" in reader.text
+    unknown = tuple(replace(text, licence="", attribution="") for text in run.texts)
+    assert "test; sha256" in Reader(page(replace(run, texts=unknown))).text
+
+
 def test_the_page_loads_nothing(reader: Reader) -> None:
     for tag, target in reader.loads:
         assert target.startswith("#") or (tag, target) == ("link", "data:,")

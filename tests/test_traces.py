@@ -22,11 +22,19 @@ def traced(tiny: LoadedModel, short: Passage) -> Trace:
     return trace(tiny, short)
 
 
+def base_of(model: LoadedModel) -> Any:
+    return model.network.base_model
+
+
 def stored_states(model: LoadedModel, ids: np.ndarray) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
     """States before the final norm, the state after it, and all logits, in float64 from an untouched forward pass."""
     kept: list[torch.Tensor] = []
-    handle = model.network.transformer.h[-1].register_forward_hook(
-        lambda block, inputs, output: kept.append(output if isinstance(output, torch.Tensor) else output[0])
+    handle = (
+        base_of(model)
+        .h[-1]
+        .register_forward_hook(
+            lambda block, inputs, output: kept.append(output if isinstance(output, torch.Tensor) else output[0])
+        )
     )
     with torch.no_grad():
         result = model.network(torch.from_numpy(ids)[None], output_hidden_states=True)
@@ -59,7 +67,7 @@ def test_lengths_are_those_of_the_states_however_long_the_first_tokens_are(
     """GPT-2's first token has a norm of thousands; steps and angles beside it must keep their digits."""
     model = load(from_directory(checkpoint), dtype=dtype)
     with torch.no_grad():
-        model.network.transformer.wpe.weight[0] *= 300
+        base_of(model).wpe.weight[0] *= 300
     traced = trace(model, short)
     states, final, _ = stored_states(model, traced.token_ids)
     assert traced.residual_norm[0, 0] > 100 * traced.residual_norm[0, 1:].max()
@@ -103,7 +111,7 @@ def test_what_each_head_adds_equals_an_explicit_product(
 ) -> None:
     """Head by head: attention-weighted values through the head's own rows of the output projection."""
     model = load(from_directory(new_checkpoint(n_head=heads)))
-    projections: list[Any] = [block.attn.c_proj for block in model.network.transformer.h]  # type: ignore[union-attr]
+    projections = [block.attn.c_proj for block in base_of(model).h]
     for projection in projections:
         torch.nn.init.normal_(projection.bias)  # it belongs to no head
     traced = trace(model, short)
@@ -140,7 +148,7 @@ def test_there_is_one_next_token_less_than_tokens(traced: Trace) -> None:
 
 def test_no_hook_stays_on_the_network(tiny: LoadedModel, short: Passage) -> None:
     def hooks() -> list[int]:
-        return [len(block._forward_hooks) for block in tiny.network.transformer.h]
+        return [len(block._forward_hooks) for block in base_of(tiny).h]
 
     before = hooks()
     trace(tiny, short)

@@ -321,7 +321,7 @@ def test_a_title_that_leads_to_the_article_is_as_good(wiki: Wiki) -> None:
         ),
         ("missingtitle", "there is no such page"),
         ("permissiondenied", "the text of this revision is hidden from the public"),
-        ("missingcontent-revid", "the text of this revision is missing"),
+        ("missingcontent-revid", "the text of this revision is missing, or hidden from the public"),
         ("internal_api_error", r"internal_api_error \(No\.\)"),
     ],
 )
@@ -494,6 +494,9 @@ def test_titles_of_any_script_are_quoted_and_named(
         ("<p>a<!-- </p><p> -->b</p>", "ab"),
         ("<table><tr><td><p>a<table><tr><td></p>b</table><p>c</td></tr></table></p><p>d</p>", "d"),
         ("<table><tr><td><p>a</div></p></table></section><p>b</p>", "b"),
+        ("<div><table><tr><td></div><p>a</p></td></tr></table><p>b</p></div>", "b"),
+        ("<table><tr><td><table></td></tr></table><p>a</p></table><p>b</p>", "b"),
+        ("<i><p>a</i>b</p>", "ab"),
         ("<p>a<span hidden>b</span><span style='Display : NONE'>c</span><i style='color:red'>d</i></p>", "ad"),
         ("<p>a<span style='display:none'>b</p><p>c</p>", "a\nc"),
         ("<p>a<span><p>b</span>c</p>", "a\nbc"),

@@ -17,6 +17,7 @@ from pathlen.report.scrutiny import specification, waterfall
 from pathlen.report.svg import Interval, forest, scatter
 from pathlen.stats.calibration import table
 from pathlen.universes import Curve
+from pathlen.verdicts import Verdict
 
 __all__ = ["page"]
 
@@ -67,6 +68,8 @@ def page(run: Run) -> str:
         calibration=lines(table()),
         severity=severity_rows(run.severity),
         severity_words=SEVERITY_WORDS,
+        vacuous=Verdict.VACUOUS,
+        invalid=Verdict.INVALID,
         style=Markup(style),  # noqa: S704  # our own file
         style_digest=b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii"),
         package=run.environment.get("pathlen", "unknown"),

@@ -30,7 +30,7 @@ def terminal_lines(run: Run) -> list[str]:
     ]
     for claim, found in vacuous_for(run):
         where = "; ".join(
-            f"{size}: " + ", ".join(f"{one.control} {one.supported} of {one.runs}" for one in damning)
+            f"{size}: " + ", ".join(f"{one.control} {one.supported} of {one.defined}" for one in damning)
             for size, damning in found
         )
         about.append(f"vacuous: {claim.id}, {claim.reading}, is supported where it should not be ({where})")
@@ -38,6 +38,9 @@ def terminal_lines(run: Run) -> list[str]:
         if one.universes and one.universes.is_fragile:
             share = f"{one.universes.agreeing:.0%} of equivalent analyses"
             about.append(f"fragile: {one.claim}, {one.reading}, {one.size}: only {share} come to the same verdict")
+    kept = [model.size for model in run.models if model.is_kept]
+    if kept:
+        about.append(f"measured by an earlier session, so nothing was run through the network: {', '.join(kept)}")
     about.append(_controls(run))
     about += [f"DEVIATED from {run.lock}: {text}" for text in run.deviations]
     if speaks_of_its_texts_only(run):
