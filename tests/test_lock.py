@@ -516,13 +516,17 @@ def test_every_claim_of_the_repository_is_locked_and_no_other(tmp_path: Path) ->
     ("before", "after"),
     [
         (
-            "class TestGroup:\n    EDGE = 5\n\n    @claim(sizes=SIZES, expect=below(0.0), controls=[SHIFTED])\n"
-            '    def test_grouped(self, measured):\n        """A claim of a class."""\n        return self.EDGE\n',
+            (
+                "class TestGroup:\n    EDGE = 5\n\n    @claim(sizes=SIZES, expect=below(0.0), controls=[SHIFTED])\n"
+                '    def test_grouped(self, measured):\n        """A claim of a class."""\n        return self.EDGE\n'
+            ),
             ("EDGE = 5", "EDGE = 7"),
         ),
         (
-            "def make(edge):\n    @claim(sizes=SIZES, expect=below(0.0), controls=[SHIFTED])\n    def test_made(measured):\n"
-            '        """A claim that was made."""\n        return edge\n\n    return test_made\n\n\ntest_made = make(5)\n',
+            (
+                "def make(edge):\n    @claim(sizes=SIZES, expect=below(0.0), controls=[SHIFTED])\n    def test_made(measured):\n"
+                '        """A claim that was made."""\n        return edge\n\n    return test_made\n\n\ntest_made = make(5)\n'
+            ),
             ("make(5)", "make(6)"),
         ),
     ],

@@ -23,7 +23,8 @@ from pathlen.models import spec
 HEADER = """# GPT-2's true shapes, random weights
 
 One thread. *Ratio* is the median time of a trace with every column (steps, angles, heads, entropy, rank) over that of a
-bare `model(ids)`, in one process. *Memory* is the most that the process held beyond the weights while a text was traced. Made by
+bare `model(ids)`, in one process. *Memory* is the most that the process held beyond the weights
+while a text was traced, Python and torch themselves (0.37 GB) included. Made by
 `PATHLEN_SHAPES_TABLE=tests/benchmarks/SHAPES.md pytest tests/benchmarks/test_true_shapes.py`.
 
 | size | million parameters | weights, GB | loading, s | tokens | bare, s | trace, s | ratio | memory, GB |
@@ -92,7 +93,7 @@ def test_true_shapes(tmp_path: Path, tokenized: Callable[[Path], Path], capsys: 
         parameters, weights, loading, found = json.loads(result.stdout.splitlines()[-1])
         (folder / "model.safetensors").unlink()
         for tokens, bare, ours, above in found:
-            assert above < 1e9, (size, tokens, above)
+            assert above < 2e9, (size, tokens, above)
             lines.append(
                 f"| {size} | {parameters / 1e6:,.0f} | {weights / 1e9:.2f} | {loading:.1f} | {tokens:,} | {bare:.2f} | {ours:.2f} "
                 f"| {ours / bare:.2f} | {above / 1e9:.2f} |"
