@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlen.controls import SHUFFLED as SHUFFLED
     from pathlen.controls import UNTRAINED as UNTRAINED
     from pathlen.controls import Control as Control
+    from pathlen.errors import DownloadFailed as DownloadFailed
     from pathlen.errors import InvalidClaim as InvalidClaim
     from pathlen.errors import InvalidLock as InvalidLock
     from pathlen.errors import InvalidRecord as InvalidRecord
@@ -71,6 +72,7 @@ _HOME = {
     "claims": ("Claim", "Finding", "claim"),
     "controls": ("PLANTED", "SHIFTED", "SHUFFLED", "UNTRAINED", "Control"),
     "errors": (
+        "DownloadFailed",
         "InvalidClaim",
         "InvalidLock",
         "InvalidRecord",

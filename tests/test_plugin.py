@@ -185,7 +185,7 @@ def test_a_model_that_is_not_here_is_not_tested_and_the_command_is_named(
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
     result.stdout.fnmatch_lines(
         [
-            "not tested: *GPT-2 Small are not on this machine; get them with: hf download openai-community/gpt2 *",
+            "not tested: *GPT-2 Small are not on this machine; get them with: pathlen fetch small",
             "nothing was tested, so nothing is verified",
         ]
     )

@@ -10,6 +10,7 @@ PUBLIC = [
     "Choice",
     "Claim",
     "Control",
+    "DownloadFailed",
     "Estimate",
     "Finding",
     "InvalidClaim",
