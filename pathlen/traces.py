@@ -252,7 +252,7 @@ def _head_factors(projection: Tensor, heads: int) -> Tensor:
     """Return ``R`` of each head, ``(heads, rank, width)``, from the output projection ``(heads * width, d_model)``."""
     whole = projection.unflatten(0, (heads, -1)).mT
     factors: Tensor = torch.linalg.qr(whole if whole.dtype == torch.float64 else whole.float(), mode="r").R
-    return factors
+    return factors.contiguous().clone()  # a copy of its own lets what was factored be given back
 
 
 def _predictions(states: Tensor, model: Anatomy, targets: Tensor) -> dict[str, Tensor]:
