@@ -5,7 +5,7 @@
     pathlen models                        which models there are, and which are on this machine
     pathlen fetch NAME...                 get weights from the Hugging Face Hub: sizes of GPT-2, or owner/repository
     pathlen texts                         the passages that ship with the package
-    pathlen report RECORD -o PAGE         render a record again; no model is needed
+    pathlen report RECORD... -o PAGE      render a record again, or several as one; no model is needed
     pathlen power RECORD                  what its texts could have shown, and what it would take to decide
     pathlen lock FOLDER                   write down what its claims declare; a run that differs is flagged
     pathlen lock FOLDER --check           say what differs from what was written down
@@ -38,9 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fetch.add_argument("--family", metavar="FAMILY", default="gpt2", help="whose sizes are meant; default: gpt2")
     fetch.add_argument("--dry-run", action="store_true", help="say what it would take, and download nothing")
     commands.add_parser("texts", help="the passages that ship with the package")
-    report = commands.add_parser("report", help="render a record as a page; no model is needed")
-    report.add_argument("record", metavar="RECORD", type=Path)
-    report.add_argument("-o", "--output", metavar="PAGE", type=Path, help="default: beside the record, .html")
+    report = commands.add_parser("report", help="render a record as a page, or several as one; no model is needed")
+    report.add_argument("records", metavar="RECORD", type=Path, nargs="+")
+    report.add_argument("-o", "--output", metavar="PAGE", type=Path, help="default: beside a single record, .html")
     power = commands.add_parser(
         "power", help="what a record's texts could have shown, and what it would take to decide"
     )
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif options.command == "lock":
             return _lock(options.folder, check=options.check)
         else:
-            _report(options.record, options.output or options.record.with_suffix(".html"))
+            _report(options.records, options.output)
     except (PathlenError, OSError) as error:
         print(f"pathlen {options.command}: {error}", file=sys.stderr)
         return 1
@@ -142,13 +142,21 @@ def _lock(folder: Path, *, check: bool) -> int:
     return 1 if differences else 0
 
 
-def _report(record: Path, output: Path) -> None:
+def _report(records: Sequence[Path], output: Path | None) -> None:
     from pathlen.errors import InvalidRecord
     from pathlen.files import write_text
+    from pathlen.merge import merged
     from pathlen.records import read
     from pathlen.report import page
 
-    if output.resolve() == record.resolve():
-        raise InvalidRecord(f"the page must not replace its record, but both are {str(record)!r}; name another with -o")
-    write_text(output, page(read(record)))
-    print(output)
+    if output is None and len(records) > 1:
+        raise InvalidRecord(f"{len(records)} records become one page, so say where it goes with -o")
+    target = output or records[0].with_suffix(".html")
+    for record in records:
+        if target.resolve() == record.resolve():
+            raise InvalidRecord(
+                f"the page must not replace its record, but both are {str(record)!r}; name another with -o"
+            )
+    run = merged([read(record) for record in records], [str(record) for record in records])
+    write_text(target, page(run))
+    print(target)

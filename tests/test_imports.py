@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "claims": {"attribution", "controls", "errors", "stats", "universes", "verdicts"},
     "lock": {"claims", "errors", "files", "stats", "verdicts"},
     "records": {"attribution", "claims", "controls", "errors", "files", "stats", "universes", "verdicts"},
+    "merge": {"errors", "records", "verdicts"},
     "report": {"attribution", "claims", "controls", "records", "stats", "universes", "verdicts"},
     "workbench": {
         "cache",
@@ -93,7 +94,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "workbench",
     },
     "plugin": {"claims", "errors", "evaluation", "lock", "report", "sessions", "verdicts"},
-    "cli": {"cache", "errors", "fetch", "files", "lock", "models", "passages", "records", "report"},
+    "cli": {"cache", "errors", "fetch", "files", "lock", "merge", "models", "passages", "records", "report"},
 }
 KNOW_TORCH = {"anatomy", "geometry", "mini", "models", "original", "traces"}
 HEAVY = ("torch", "transformers", "scipy", "numpy", "huggingface_hub", "jinja2")
