@@ -6,6 +6,7 @@
     pathlen fetch NAME...                 get weights from the Hugging Face Hub: sizes of GPT-2, or owner/repository
     pathlen texts                         the passages that ship with the package
     pathlen report RECORD... -o PAGE      render a record again, or several as one; no model is needed
+    pathlen diff BEFORE AFTER             which verdicts changed between two records
     pathlen power RECORD                  what its texts could have shown, and what it would take to decide
     pathlen lock FOLDER                   write down what its claims declare; a run that differs is flagged
     pathlen lock FOLDER --check           say what differs from what was written down
@@ -45,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "power", help="what a record's texts could have shown, and what it would take to decide"
     )
     power.add_argument("record", metavar="RECORD", type=Path)
+    diff = commands.add_parser("diff", help="which verdicts changed between two records; exits with 1 if any did")
+    diff.add_argument("before", metavar="BEFORE", type=Path)
+    diff.add_argument("after", metavar="AFTER", type=Path)
+    diff.add_argument("--markdown", action="store_true", help="as a table for a pull request")
     lock = commands.add_parser("lock", help="write down what a folder's claims declare; a run that differs is flagged")
     lock.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", default=Path("claims"), help="default: claims")
     lock.add_argument("--check", action="store_true", help="write nothing, and say what differs from the lock")
@@ -65,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _power(options.record)
         elif options.command == "cache":
             _cache(clear=options.action == "clear")
+        elif options.command == "diff":
+            return _diff(options.before, options.after, markdown=options.markdown)
         elif options.command == "lock":
             return _lock(options.folder, check=options.check)
         else:
@@ -127,6 +134,15 @@ def _cache(*, clear: bool) -> None:
         return
     entries = cache.entries()
     print(f"{cache.home}: {len(entries):,} entries, {sum(path.stat().st_size for path in entries) / 1e6:.1f} MB")
+
+
+def _diff(before: Path, after: Path, *, markdown: bool) -> int:
+    from pathlen.records import read
+    from pathlen.report import diff_lines, diff_markdown, difference
+
+    found = difference(read(before), read(after))
+    print("\n".join((diff_markdown if markdown else diff_lines)(found)))
+    return 0 if found.is_empty else 1
 
 
 def _lock(folder: Path, *, check: bool) -> int:

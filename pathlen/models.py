@@ -289,7 +289,7 @@ class LoadedModel:
         Used without special tokens, as the document did.
     context : int
         The longest run of tokens it can read.
-    weights_sha256, tokenizer_sha256, config_sha256 : str
+    weights_sha256, tokenizer_sha256 : str
         Digests of the files that were loaded; an untrained network's weights are no file.
 
     """
@@ -300,7 +300,6 @@ class LoadedModel:
     context: int
     weights_sha256: str
     tokenizer_sha256: str
-    config_sha256: str = ""
 
     def token_ids(self, text: str) -> list[int]:
         """Return the token ids of a text; no special token is added anywhere."""
@@ -347,7 +346,6 @@ def load(spec: ModelSpec, *, untrained: int | None = None, device: str = "cpu", 
         context=own.context,
         weights_sha256=own.weights_sha256,
         tokenizer_sha256=own.tokenizer_sha256,
-        config_sha256=own.config_sha256,
     )
     model.network.to(device)  # type: ignore[arg-type]  # a name is a device, whatever the annotations say
     return model

@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lock": {"claims", "errors", "files", "stats", "verdicts"},
     "records": {"attribution", "claims", "controls", "errors", "files", "stats", "universes", "verdicts"},
     "merge": {"errors", "records", "verdicts"},
-    "report": {"attribution", "claims", "controls", "records", "stats", "universes", "verdicts"},
+    "report": {"attribution", "claims", "controls", "merge", "records", "stats", "universes", "verdicts"},
     "workbench": {
         "cache",
         "controls",

@@ -6,8 +6,9 @@ is derived from the record; nothing is written by hand beside the numbers.
 
 from __future__ import annotations
 
+from pathlen.report.diff import diff_lines, diff_markdown, difference
 from pathlen.report.page import page
 from pathlen.report.power import power_lines
 from pathlen.report.terminal import terminal_lines
 
-__all__ = ["page", "power_lines", "terminal_lines"]
+__all__ = ["diff_lines", "diff_markdown", "difference", "page", "power_lines", "terminal_lines"]
