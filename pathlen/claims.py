@@ -234,6 +234,8 @@ class Finding:
         if self.estimate and self.estimate.caution:
             lines.append(f"  caution   {self.estimate.caution}")
         lines += [f"  control   {tally}" for tally in self.controls]
+        if self.claim.compares_sizes:
+            lines.append("  beware    there is one network of each size, so nothing here is about size as such")
         if self.universes:
             lines.append(f"  universes {self.universes.agreeing:.0%} of equivalent analyses come to the same verdict")
         if self.reason:

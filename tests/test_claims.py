@@ -245,6 +245,9 @@ def test_who_compares_sizes_says_so() -> None:
     assert make(logic="all").compares_sizes
     assert make(needs=("measured_small", "measured")).compares_sizes
     assert not make(needs=("measured",)).compares_sizes
+    compared, alone = (str(evaluate(make(logic=logic), "small", planted(-0.5), seed=0)) for logic in ("all", "each"))
+    assert "there is one network of each size" in compared
+    assert "there is one network" not in alone
 
 
 def test_controls_that_gave_no_number_tell_nothing_and_say_so() -> None:
