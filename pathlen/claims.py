@@ -278,6 +278,10 @@ def claim(
 
     def declare(function: Function) -> Function:
         name = function.__name__.removeprefix("test_")
+        if isinstance(sizes, str):
+            raise InvalidClaim(
+                f"claim {name!r}: sizes must be a list of sizes, but {sizes!r} was given: write [{sizes!r}]"
+            )
         published = name.endswith(AS_PUBLISHED)
         sentence = " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
         declaration = Claim(
@@ -400,7 +404,8 @@ def detectable(estimate: Estimate, region: Region) -> str:
     found = (smallest_margin if region.is_equivalence else smallest_effect)(estimate)
     if found is None:
         return ""
-    name = {"fisher z": "an r", "identity": "a value", "log": "a ratio", "logit": "odds"}[estimate.scale]
+    correlation = "a delta" if estimate.statistic.startswith("Cliff") else "an r"
+    name = {"fisher z": correlation, "identity": "a value", "log": "a ratio", "logit": "odds"}[estimate.scale]
     factor = estimate.scale in ("log", "logit")
     size = math.exp(found) if factor else SCALES[estimate.scale].back(found)
     if region.is_equivalence:

@@ -149,11 +149,11 @@ def _lock(folder: Path, *, check: bool) -> int:
     from pathlen.lock import LOCK, lock_of, read_lock, write_lock
 
     found, path = lock_of(folder), folder / LOCK
+    differences = read_lock(path).deviations(found.declarations) if check or path.exists() else []
     if not check:
         write_lock(found, path)
-        print(f"{path}: {len(found.declarations)} declarations")
+        print("\n".join([*differences, f"{path}: {len(found.declarations)} declarations"]))
         return 0
-    differences = read_lock(path).deviations(found.declarations)
     print("\n".join(differences) or f"{path}: {len(found.declarations)} declarations, all as locked")
     return 1 if differences else 0
 

@@ -532,7 +532,10 @@ def _reason(error: Exception, doing: str, repository: str, revision: str, endpoi
     if isinstance(cause, OfflineModeIsEnabled):
         return DownloadFailed(f"{doing} is not possible while HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set")
     if not isinstance(cause, HfHubHTTPError):
-        return DownloadFailed(f"{doing} from {endpoint} failed: {type(cause).__name__}: {_line(cause)}")
+        return DownloadFailed(
+            f"{doing} from {endpoint} failed: {type(cause).__name__}: {_line(cause)}; "
+            "without a connection, a checkpoint on this machine is taken with --model DIR"
+        )
     status = cause.response.status_code
     if isinstance(cause, RevisionNotFoundError):
         return ModelNotFound(f"{repository} has no revision {revision!r} on {endpoint} ({status})")

@@ -124,7 +124,7 @@ def test_a_claim_about_all_sizes_has_a_verdict_on_all(run: Run) -> None:
 
 
 def test_the_sentence_is_counted_from_the_matrix(run: Run) -> None:
-    assert sentence(run) == "3 claims on 2 sizes, 3 checks after correction: 1 supported, 1 refuted and 1 inconclusive."
+    assert sentence(run) == "3 claims on 2 sizes, 3 checks, slips corrected: 1 supported, 1 refuted and 1 inconclusive."
 
 
 verdicts = st.sampled_from([word for word in SYMBOLS if word not in (NOT_CLAIMED, NOT_RUN)])
@@ -197,7 +197,7 @@ def test_a_claim_that_did_not_run_is_neither_tested_nor_counted(run: Run) -> Non
     only = tuple(one for one in run.findings if one.claim == "falls")
     words = {cell.word for row in rows(replace(run, findings=only)) for cell in row.cells if row.claim.id == "sums"}
     assert words == {"not run"}
-    assert sentence(replace(run, findings=only)).startswith("3 claims on 2 sizes, 2 checks after correction:")
+    assert sentence(replace(run, findings=only)).startswith("3 claims on 2 sizes, 2 checks, slips corrected:")
 
 
 def test_all_together_is_undecided_while_a_size_was_not_run(run: Run) -> None:
@@ -279,7 +279,7 @@ def test_universes_that_disagree_make_a_verdict_fragile(run: Run, reader: Reader
     assert run.findings[0].universes is not None
     assert run.findings[0].universes.agreeing == 0.5
     assert run.findings[0].flags == ("fragile",)
-    assert "50% of 2 equivalent analyses come to “supported”" in reader.text
+    assert "50% of 2 equivalent analyses come to “supported”, controls apart" in reader.text
     assert (
         "fragile: falls, corrected, small: only 50% of equivalent analyses come to the same verdict"
         in terminal_lines(run)
@@ -346,4 +346,4 @@ def test_a_difference_between_sizes_has_one_cell_across_them(run: Run) -> None:
     assert first.across is not None
     assert (first.across.word, first.together) == ("supported", "supported")
     assert 'colspan="2"' in page(across)
-    assert sentence(across).startswith("3 claims on 2 sizes, 2 checks after correction: 1 supported and 1 inconclusive")
+    assert sentence(across).startswith("3 claims on 2 sizes, 2 checks, slips corrected: 1 supported and 1 inconclusive")

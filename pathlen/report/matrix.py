@@ -78,6 +78,10 @@ class Row:
         """Every cell that can hold a finding."""
         return self.cells if self.across is None else (self.across,)
 
+    def has(self, verdict: Verdict) -> bool:
+        """Whether any of its cells came to a verdict."""
+        return any(cell.word == verdict.value for cell in self.all_cells)
+
     @property
     def limits(self) -> tuple[str, ...]:
         """What support would not show: what the claim itself says, and what holds for every claim of its kind."""
@@ -196,4 +200,4 @@ def sentence(run: Run) -> str:
     sizes = "one size" if len(run.sizes) == 1 else f"{len(run.sizes)} sizes"
     claims = len({claim.id for claim in run.claims})
     listed = ", ".join(counts[:-1]) + f" and {counts[-1]}" if len(counts) > 1 else "".join(counts) or "none made"
-    return f"{claims} claims on {sizes}, {len(checks)} checks after correction: {listed}."
+    return f"{claims} claims on {sizes}, {len(checks)} checks, slips corrected: {listed}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlen.records import Run
 from pathlen.report.matrix import OF_ITS_TEXTS_ONLY, Cell, Row, rows, sentence, speaks_of_its_texts_only, vacuous_for
+from pathlen.verdicts import Verdict
 
 __all__ = ["terminal_lines"]
 
@@ -41,7 +42,10 @@ def terminal_lines(run: Run) -> list[str]:
     kept = [model.size for model in run.models if model.is_kept]
     if kept:
         about.append(f"measured by an earlier session, so nothing was run through the network: {', '.join(kept)}")
-    about.append(_controls(run))
+    built = [row.claim.id for row in rows(run) if row.claim.true_by_construction and row.has(Verdict.VACUOUS)]
+    if built:
+        about.append(f"vacuous: {', '.join(dict.fromkeys(built))} could not have come out otherwise, by construction")
+    about += _controls(run)
     about += [f"DEVIATED from {run.lock}: {text}" for text in run.deviations]
     if speaks_of_its_texts_only(run):
         about.append(OF_ITS_TEXTS_ONLY)
@@ -50,14 +54,15 @@ def terminal_lines(run: Run) -> list[str]:
     return [*lines, "", sentence(run), *about]
 
 
-def _controls(run: Run) -> str:
+def _controls(run: Run) -> list[str]:
     tallies = [tally for one in run.findings for tally in one.controls]
     if not tallies:
-        return "controls were not run, so support may be what any network would give"
+        supported = any(one.verdict == Verdict.SUPPORTED.value for one in run.findings)
+        return ["controls were not run, so support may be what any network would give"] if supported else []
     runs, seconds = sum(one.runs for one in tallies), sum(one.seconds for one in tallies)
     kept = sum(one.kept for one in tallies)
     earlier = f", {kept:,} of them by an earlier session" if kept else ""
-    return f"controls ({run.controls}): {runs:,} runs in {seconds:.0f} s{earlier}"
+    return [f"controls ({run.controls}): {runs:,} runs in {seconds:.0f} s{earlier}"]
 
 
 def _cell(row: Row, cell: Cell) -> str:

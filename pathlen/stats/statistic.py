@@ -248,7 +248,10 @@ class Smooth(Statistic):
     def sampling(self, *, by: By | None = None, seed: int = 0, replicates: int = REPLICATES) -> Sampling:
         """Return what can be said about the truth behind one number; see `samplings` for several."""
         if self.moments.ndim == 3:
-            raise ValueError(f"{self.name} has {self._cells} numbers side by side: use samplings or estimates")
+            raise ValueError(
+                f"a claim is about one number, but {self.name} has {self._cells} side by side: give it one column (the last is "
+                "column[-1]), judge them together with strongest(...), or take them one by one with estimates()"
+            )
         return self.samplings(by=by, seed=seed, replicates=replicates)[0]
 
     def samplings(self, *, by: By | None = None, seed: int = 0, replicates: int = REPLICATES) -> list[Sampling]:
