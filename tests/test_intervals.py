@@ -103,7 +103,7 @@ def test_numbers_side_by_side_are_those_one_by_one() -> None:
     for one, other in zip(together, alone, strict=True):
         assert one.quantiles == pytest.approx(other.quantiles)
         assert one.intervals[0].low == pytest.approx(other.low)
-    with pytest.raises(ValueError, match="3 numbers side by side: use samplings or estimates"):
+    with pytest.raises(ValueError, match=r"a claim is about one number, but .* has 3 side by side"):
         pearson(np.stack([X, Y**2, Z]), Y, passage=PASSAGE).estimate()
 
 
