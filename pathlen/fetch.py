@@ -452,9 +452,7 @@ def _wrong(path: Path, file: File) -> str:
     # git's digest is no choice of ours; a file that matters is large, and has the other.
     digest = hashlib.sha256() if file.sha256 else hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
     with path.open("rb") as stream:
-        while part := stream.read(1 << 20):
-            digest.update(part)
-    found = digest.hexdigest()
+        found = hashlib.file_digest(stream, lambda: digest).hexdigest()
     return "" if found == expected else f"must have the {kind} digest {expected}, but what arrived has {found}"
 
 

@@ -558,8 +558,7 @@ def _read_digest(files: tuple[tuple[Path, int, int], ...]) -> str:
         whole = hashlib.sha256()
         for path, *_ in files:
             with path.open("rb") as stream:
-                while part := stream.read(1 << 20):
-                    whole.update(part)
+                hashlib.file_digest(stream, lambda: whole)
         found = whole.hexdigest()
         kept.put(name, found)
     return found

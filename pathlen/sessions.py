@@ -290,13 +290,11 @@ class Session:
             self.gone += lock.gone(here, files | lock.missing_files(path.parent))
 
     def argument(self, name: str, size: str) -> Any:
-        """Return what a claim's body gets that asks for columns by name; errors as in `Workbench.columns`."""
-        if size == TOGETHER:
-            # The body is run on each size in turn, with that size's columns; what is refused is refused now.
-            for one in SIZES:
-                self._evaluator.argument(name, one)
-            return None
-        return self._evaluator.argument(name, size)
+        """Return what a claim's body gets that asks for columns by name; errors as in `Workbench.columns`.
+
+        A claim about sizes `TOGETHER` gets each size's columns in its turn, so there is nothing to return before.
+        """
+        return None if size == TOGETHER else self._evaluator.argument(name, size)
 
     def finding(self, check: Check, size: str, given: Mapping[str, Any]) -> Finding:
         """Return what a claim comes to; see `pathlen.evaluation.Evaluator.finding`."""

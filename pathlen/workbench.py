@@ -128,6 +128,7 @@ class Workbench:
         self._passages = passages
         self._seed = seed
         self._done: dict[ModelSpec, Columns | PathlenError] = {}
+        self._own: dict[ModelSpec, Identity] = {}
         self._records: dict[ModelSpec, ModelRecord] = {}
         self.earlier: list[str] = []  # sizes whose traces an earlier run had kept
         self._held: tuple[tuple[ModelSpec, int | None], LoadedModel] | None = None
@@ -190,8 +191,8 @@ class Workbench:
 
     def _measured(self, spec: ModelSpec) -> Columns:
         start = time.monotonic()
-        own = identify(spec)
-        name = self._name("traces", self._identity(own, trained=True))
+        identity = self._identity(spec, trained=True)
+        name = digest(engine(), "traces", identity)
         found = self._earlier(spec, name)
         if found is None:
             found = self._traced(spec)
@@ -199,8 +200,8 @@ class Workbench:
                 self._kept.put_arrays(name, _packed(found.traces))
         else:
             self.earlier.append(spec.size)
-        found.keep_loops(self._kept, self._name("loops", self._identity(own, trained=True)))
-        self._records[spec] = self._record(spec, own, found, time.monotonic() - start)
+        found.keep_loops(self._kept, digest(engine(), "loops", identity))
+        self._records[spec] = self._record(spec, found, time.monotonic() - start)
         return found
 
     def _earlier(self, spec: ModelSpec, name: str) -> Columns | None:
@@ -213,18 +214,23 @@ class Workbench:
 
     def identity(self, spec: ModelSpec, control: Control) -> str:
         """Return a digest of all that a control's columns depend on: of an untrained network, no trained weights."""
-        return self._identity(identify(spec), trained=control is not UNTRAINED)
+        return self._identity(spec, trained=control is not UNTRAINED)
 
-    def _identity(self, own: Identity, *, trained: bool) -> str:
+    def _identity(self, spec: ModelSpec, *, trained: bool) -> str:
+        own = self._identified(spec)
         texts = [text.sha256 for text in self._passages]
         weights = own.weights_sha256 if trained else "untrained"
         device = self._where["device"].partition(":")[0]
         return digest(own.config_sha256, own.tokenizer_sha256, weights, self._where["dtype"], device, *texts)
 
-    def _name(self, what: str, identity: str) -> str:
-        return digest(engine(), what, identity)
+    def _identified(self, spec: ModelSpec) -> Identity:
+        """Return a model's identity, asked for by every control of every claim and read from its files once."""
+        if spec not in self._own:
+            self._own[spec] = identify(spec)
+        return self._own[spec]
 
-    def _record(self, spec: ModelSpec, own: Identity, columns: Columns, seconds: float) -> ModelRecord:
+    def _record(self, spec: ModelSpec, columns: Columns, seconds: float) -> ModelRecord:
+        own = self._identified(spec)
         draw = np.random.default_rng(self._seed)
         measured, published = columns.measured, columns.published
         is_last = np.diff(published.passage, append=-1) != 0
