@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pathlen.claims import Claim as Claim
     from pathlen.claims import Finding as Finding
     from pathlen.claims import claim as claim
+    from pathlen.columns import Trace as Trace
+    from pathlen.columns import measures as measures
     from pathlen.controls import PLANTED as PLANTED
     from pathlen.controls import SHIFTED as SHIFTED
     from pathlen.controls import SHUFFLED as SHUFFLED
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from pathlen.controls import Control as Control
     from pathlen.errors import DownloadFailed as DownloadFailed
     from pathlen.errors import InvalidClaim as InvalidClaim
+    from pathlen.errors import InvalidColumn as InvalidColumn
     from pathlen.errors import InvalidLock as InvalidLock
     from pathlen.errors import InvalidRecord as InvalidRecord
     from pathlen.errors import InvalidText as InvalidText
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from pathlen.errors import ModelNotFound as ModelNotFound
     from pathlen.errors import PathlenError as PathlenError
     from pathlen.errors import UndefinedEstimate as UndefinedEstimate
+    from pathlen.errors import UnmeasuredColumn as UnmeasuredColumn
     from pathlen.measurements import Measurement as Measurement
     from pathlen.measurements import Published as Published
     from pathlen.measurements import measure as measure
@@ -54,7 +58,6 @@ if TYPE_CHECKING:
     from pathlen.stats import strongest as strongest
     from pathlen.stats import variation as variation
     from pathlen.stats import winsorised as winsorised
-    from pathlen.traces import Trace as Trace
     from pathlen.traces import trace as trace
     from pathlen.universes import LAST_STEP_AND_NEXT_TOKEN as LAST_STEP_AND_NEXT_TOKEN
     from pathlen.universes import Choice as Choice
@@ -70,10 +73,12 @@ SMALL, MEDIUM, LARGE, XL = SIZES = ("small", "medium", "large", "xl")
 
 _HOME = {
     "claims": ("Claim", "Finding", "claim"),
+    "columns": ("Trace", "measures"),
     "controls": ("PLANTED", "SHIFTED", "SHUFFLED", "UNTRAINED", "Control"),
     "errors": (
         "DownloadFailed",
         "InvalidClaim",
+        "InvalidColumn",
         "InvalidLock",
         "InvalidRecord",
         "InvalidText",
@@ -81,6 +86,7 @@ _HOME = {
         "ModelNotFound",
         "PathlenError",
         "UndefinedEstimate",
+        "UnmeasuredColumn",
     ),
     "measurements": ("Measurement", "Published", "measure"),
     "models": ("LoadedModel", "ModelSpec", "load", "spec"),
@@ -107,7 +113,7 @@ _HOME = {
         "variation",
         "winsorised",
     ),
-    "traces": ("Trace", "trace"),
+    "traces": ("trace",),
     "universes": ("LAST_STEP_AND_NEXT_TOKEN", "Choice", "Multiverse", "Option"),
     "verdicts": ("Region", "Verdict", "above", "below", "within"),
 }

@@ -5,6 +5,8 @@ parts are called:
 
 - the *blocks*: the list of as many modules as the configuration has layers;
 - a block's *attention output projection*: the last linear map that runs inside its attention;
+- what attention and the feed-forward part *add*: the modules whose outputs, added to a block's input, are its output;
+  a norm behind a projection belongs to what is added, as in Gemma 2. A block that adds otherwise has no such parts;
 - the *final norm*: the first module after the last block that takes the last block's output; there may be none.
 
 Then it is checked that these parts explain the model: the output of each block is the input of the next, the captured last
@@ -45,6 +47,9 @@ class Anatomy:
         In order.
     projections : tuple of Module
         Each block's attention output projection.
+    added : tuple of (Module, Module) or None
+        Of each block, the modules whose outputs attention and the feed-forward part add to the stream; None where a
+        block's output is not the sum of its input and two such outputs.
     heads : int
         Attention heads, which share a projection's input in order.
     unembedding : Tensor, shape (vocabulary, d_model)
@@ -57,6 +62,7 @@ class Anatomy:
     base: nn.Module
     blocks: tuple[nn.Module, ...]
     projections: tuple[nn.Module, ...]
+    added: tuple[tuple[nn.Module, nn.Module], ...] | None
     heads: int
     unembedding: Tensor
     offset: Tensor | None
@@ -70,15 +76,15 @@ class Anatomy:
 
 
 def state_before(inputs: tuple[Any, ...], named: dict[str, Any]) -> Tensor:
-    """Return the state that a block was called with, ``(tokens, d_model)``."""
+    """Return the state that a block was called with, ``(texts, tokens, d_model)``."""
     state: Tensor = inputs[0] if inputs else named["hidden_states"]
-    return state[0]
+    return state
 
 
 def state_after(output: Any) -> Tensor:
-    """Return the state that a block gave, ``(tokens, d_model)``; some return it in a tuple."""
+    """Return the state that a module gave, ``(texts, tokens, d_model)``; some return it in a tuple."""
     state: Tensor = output[0] if isinstance(output, tuple) else output
-    return state[0]
+    return state
 
 
 @dataclass(slots=True)
@@ -128,7 +134,7 @@ def anatomy(network: PreTrainedModel, ids: Tensor, title: str) -> Anatomy:
     after = [call for call in calls[_place(calls, blocks[-1]) + 1 :] if id(call.module) not in inside]
     normed = next(
         (
-            state_after(call.given)
+            state_after(call.given)[0]
             for call in after
             if call.taken is not None and call.taken.shape[1:] == last.shape and torch.equal(call.taken[0], last)
         ),
@@ -141,10 +147,12 @@ def anatomy(network: PreTrainedModel, ids: Tensor, title: str) -> Anatomy:
         raise ModelMismatch(
             f"the unembedding of {title} must be a matrix from the width of its blocks, {last.shape[-1]}, but is {head}"
         )
+    projections = tuple(_projection(calls, block, title) for block in blocks)
     found = Anatomy(
         base=base,
         blocks=blocks,
-        projections=tuple(_projection(calls, block, title) for block in blocks),
+        projections=projections,
+        added=_added(calls, blocks, projections),
         heads=int(config.num_attention_heads),
         unembedding=head.weight,
         offset=head.bias,
@@ -177,12 +185,12 @@ def _states(calls: list[_Call], blocks: tuple[nn.Module, ...], title: str) -> li
     made = [calls[_place(calls, block)] for block in blocks]
     for number, (one, following) in enumerate(pairwise(made), 1):
         taken = following.taken
-        if taken is None or not torch.equal(state_after(one.given), taken[0]):
+        if taken is None or not torch.equal(state_after(one.given), taken):
             raise ModelMismatch(
                 f"the blocks of {title} must hand on one state, but block {number + 1} is given another than block "
                 f"{number} made"
             )
-    return [state_after(call.given) for call in made]
+    return [state_after(call.given)[0] for call in made]
 
 
 def _projection(calls: list[_Call], block: nn.Module, title: str) -> nn.Module:
@@ -202,10 +210,56 @@ def _projection(calls: list[_Call], block: nn.Module, title: str) -> nn.Module:
     return linear[-1]
 
 
+def _added(
+    calls: list[_Call], blocks: tuple[nn.Module, ...], projections: tuple[nn.Module, ...]
+) -> tuple[tuple[nn.Module, nn.Module], ...] | None:
+    found = []
+    for block, projection in zip(blocks, projections, strict=True):
+        parts = _sublayers(calls, block, projection)
+        if parts is None:
+            return None
+        found.append(parts)
+    return tuple(found)
+
+
+def _sublayers(calls: list[_Call], block: nn.Module, projection: nn.Module) -> tuple[nn.Module, nn.Module] | None:
+    """Return the modules whose outputs a block adds to its input, if its output is that sum."""
+    whole = calls[_place(calls, block)]
+    inside = {id(module) for module in block.modules()} - {id(block)}
+    here = [call for call in calls if id(call.module) in inside]
+    at = next(place for place, call in enumerate(here) if call.module is projection)
+    attention = [here[at]]
+    for call in here[at + 1 :]:  # a norm of what is added, where there is one
+        last = state_after(attention[-1].given)
+        if call.taken is not None and call.taken.shape == last.shape and torch.equal(call.taken, last):
+            attention.append(call)
+    start, end = whole.taken, state_after(whole.given)
+    assert start is not None  # noqa: S101  # states were followed from block to block
+    for one in reversed(attention):
+        rest = end - start - state_after(one.given)
+        for call in reversed(here):
+            given = call.given[0] if isinstance(call.given, tuple) and call.given else call.given
+            is_other = call.module is not one.module and isinstance(given, Tensor) and given.shape == rest.shape
+            if is_other and _is_rest(given, rest, end):
+                return one.module, call.module
+    return None
+
+
+def _is_rest(given: Tensor, rest: Tensor, end: Tensor) -> bool:
+    """Whether an output is what is left of a block's step, token by token, to the rounding of the states it is taken from."""
+    tolerance = _tolerance(end)
+    error, size, state = ((one.float() ** 2).sum(dim=-1).sqrt() for one in (given - rest, rest, end))
+    return bool((error <= tolerance * size + 0.1 * tolerance * state).all())
+
+
+def _tolerance(tensor: Tensor) -> float:
+    return TOLERANCE if tensor.dtype in (torch.float32, torch.float64) else HALF_TOLERANCE
+
+
 def _refuse_other(ours: Tensor, theirs: Tensor, rule: str) -> None:
     if ours.shape != theirs.shape:
         raise ModelMismatch(f"{rule}, but one has the shape {tuple(ours.shape)} and the other {tuple(theirs.shape)}")
     error = (ours - theirs).abs().max().item() / max(1.0, theirs.abs().max().item())
-    tolerance = TOLERANCE if theirs.dtype in (torch.float32, torch.float64) else HALF_TOLERANCE
+    tolerance = _tolerance(theirs)
     if not error < tolerance:
         raise ModelMismatch(f"{rule} to {tolerance:g}, but they differ by {error:.2g}")

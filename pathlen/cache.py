@@ -9,10 +9,13 @@ one is as good as none. ``PATHLEN_CACHE`` names another folder.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import re
-from collections.abc import Mapping
+import sys
+import sysconfig
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -24,8 +27,22 @@ from pathlen.files import write_bytes, write_text
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Cache", "digest", "digest_of_file", "engine", "folder"]
+__all__ = ["MEASURING", "Cache", "digest", "digest_of_file", "engine", "folder", "sources_of"]
 
+# The rooms whose source decides what a measurement gives; held to what `pathlen.traces` imports by a test.
+MEASURING = (
+    "anatomy",
+    "cache",
+    "columns",
+    "errors",
+    "files",
+    "geometry",
+    "mini",
+    "models",
+    "original",
+    "passages",
+    "traces",
+)
 COMPUTE = ("torch", "transformers", "tokenizers", "numpy", "scipy")
 ENTRY = re.compile(r"[0-9a-f]{64}\.(json|safetensors)")
 TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by pathlen; may be deleted at any time.\n"
@@ -45,11 +62,46 @@ def digest(*parts: object) -> str:
 
 
 @cache
-def engine() -> str:
-    """Return a digest of this package's source and of what it computes with."""
+def engine(rooms: tuple[str, ...] = ()) -> str:
+    """Return a digest of this package's source, or of some of its rooms only, and of what it computes with.
+
+    A room is a module or a folder at the package's top, named without ``.py``.
+    """
     home = Path(__file__).parent
-    sources = [digest(path.relative_to(home), path.read_text("utf-8")) for path in sorted(home.rglob("*.py"))]
+    files = [
+        path
+        for path in sorted(home.rglob("*.py"))
+        if not rooms or path.relative_to(home).parts[0].removesuffix(".py") in rooms
+    ]
+    sources = [digest(path.relative_to(home), path.read_text("utf-8")) for path in files]
     return digest(*sources, *map(_version, COMPUTE))
+
+
+@cache
+def sources_of(function: Callable[..., object], leaving_out: tuple[str, ...] = ()) -> str:
+    """Return a digest of all that a user's function may be made of: files beside its own and below, and modules of one's own.
+
+    ``leaving_out`` names files that this package writes there itself, and that no function is made of.
+    """
+    return _sources(Path(inspect.getfile(function)), leaving_out)
+
+
+@cache
+def _sources(file: Path, leaving_out: tuple[str, ...]) -> str:
+    beside = [path for path in sorted(file.parent.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+    # Data may be large, so it is known by its size and the time of its last change.
+    data = [path for path in beside if path.suffix != ".py" and path.name not in leaving_out]
+    states = [(path.relative_to(file.parent), path.stat().st_size, path.stat().st_mtime_ns) for path in data]
+    code = {path.resolve() for path in beside if path.suffix == ".py"} | _own_modules()
+    return digest(*(part for path in sorted(code) for part in (path.name, path.read_bytes())), *states)
+
+
+def _own_modules() -> set[Path]:
+    """Return the files of imported modules that are neither Python's own nor installed: a project's helpers."""
+    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    paths = {Path(file).resolve() for file in files if file and file.endswith(".py")}
+    installed = {Path(place).resolve() for place in sysconfig.get_paths().values()} | {Path(__file__).parent}
+    return {path for path in paths if path.is_file() and not any(path.is_relative_to(place) for place in installed)}
 
 
 def _version(package: str) -> str:

@@ -23,18 +23,19 @@ control reaches: 26 % with ten runs, 14 % with twenty.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from pathlen.columns import CATALOG
 from pathlen.stats.census import exact_bounds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pathlen.traces import Trace
+    from pathlen.columns import Trace
 
 __all__ = [
     "EFFORTS",
@@ -205,7 +206,7 @@ def planted(trace: Trace, seed: int, *, step: str = "step_length") -> Trace:
     rest = _standard(logit)
     rest = _standard(rest - np.mean(x * rest) * x)
     mixed = logit.mean() + logit.std() * (PLANTED_R * x + np.sqrt(1 - PLANTED_R**2) * rest)
-    return replace(made, next_logit=np.concatenate([made.next_logit[:1], mixed]))
+    return made.with_columns(next_logit=np.concatenate([made.next_logit[:1], mixed]))
 
 
 def _standard(column: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -225,11 +226,11 @@ def moved(trace: Trace, seed: int) -> NDArray[np.intp]:
 
 def _predicting(trace: Trace, order: NDArray[np.intp]) -> Trace:
     own = np.arange(len(order), len(trace.token_ids))
-    return replace(
-        trace,
-        next_logit=trace.next_logit[order],
-        next_log_probability=trace.next_log_probability[order],
-        next_rank=trace.next_rank[order],
-        entropy=trace.entropy[np.append(order, own)],
-        top_logit=trace.top_logit[np.append(order, own)],
-    )
+
+    def moved_along(name: str) -> NDArray[Any]:
+        column: NDArray[Any] = getattr(trace, name)
+        if CATALOG.get(name) is None or CATALOG[name].part not in ("next", "vocabulary"):
+            return column
+        return column[order if CATALOG[name].axes[-1] == "next" else np.append(order, own)]
+
+    return trace.with_columns(moved_along)

@@ -9,6 +9,8 @@
       InvalidText          a text that can't be measured: empty, too short, not UTF-8, not a file
       UndefinedEstimate    no usable interval: constant column, too few groups, non-finite values
       InvalidClaim         a claim without a sentence, a size, a region or a control; two claims with one id
+      InvalidColumn        a column that is not in the catalog, or one's own that is declared or computed wrongly
+      UnmeasuredColumn     a column that was not measured, in a table that has no model to measure it with
       InvalidRecord        not a record, or one of an unknown schema version
       InvalidLock          not a lock, or one that was edited by hand
 
@@ -55,6 +57,14 @@ class UndefinedEstimate(PathlenError):
 
 class InvalidClaim(PathlenError):
     """A claim is declared in a way that can't be checked."""
+
+
+class InvalidColumn(PathlenError):
+    """A column is not in the catalog, or one's own is declared in a way that can't be measured, or computes no numbers."""
+
+
+class UnmeasuredColumn(PathlenError):
+    """A column was left out when the text was measured."""
 
 
 class InvalidRecord(PathlenError):

@@ -8,24 +8,21 @@ holds one world at a time.
 from __future__ import annotations
 
 import inspect
-import sys
-import sysconfig
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
+from functools import cached_property
 from typing import Any, Protocol
 
 import msgspec
 
 from pathlen.attribution import Attribution, attribution
-from pathlen.cache import Cache, digest, engine
+from pathlen.cache import Cache, digest, engine, sources_of
 from pathlen.claims import TOGETHER, Claim, Finding, decided, evaluate
 from pathlen.controls import PLANTED, PLANTED_R, PLANTED_WITHIN, Control, Effort, Tally, World, worlds
 from pathlen.errors import PathlenError, UndefinedEstimate
 from pathlen.lock import LOCK
-from pathlen.measurements import Measurement, Published
+from pathlen.measurements import Measurement, Published, asked_for
 from pathlen.models import ModelSpec
 from pathlen.records import SEVERITY
 from pathlen.stats.multiplicity import largest_difference
@@ -76,7 +73,7 @@ class _Slipped:
         return self.published
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Check:
     """A claim and the function that returns its statistic."""
 
@@ -95,8 +92,14 @@ class Check:
 
     @property
     def source(self) -> str:
-        """A digest of all that the body may be made of: the files beside its own and below, and modules of one's own."""
-        return _sources(Path(inspect.getfile(self.body)))
+        """A digest of all that the body may be made of."""
+        return sources_of(self.body, (LOCK, SEVERITY))
+
+    @cached_property
+    def columns(self) -> frozenset[str]:
+        """The columns that the body and its universes name."""
+        universes = self.claim.universes
+        return asked_for(self.body) | (asked_for(universes.of) if universes else frozenset())
 
     @property
     def needs_small(self) -> bool:
@@ -110,24 +113,6 @@ class _Outcome:
     is_supported: bool
     seconds: float
     is_kept: bool = False  # from an earlier run
-
-
-@cache
-def _sources(file: Path) -> str:
-    beside = [path for path in sorted(file.parent.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
-    # Data may be large, so it is known by its size and the time of its last change.
-    data = [path for path in beside if path.suffix != ".py" and path.name not in (LOCK, SEVERITY)]
-    states = [(path.relative_to(file.parent), path.stat().st_size, path.stat().st_mtime_ns) for path in data]
-    code = {path.resolve() for path in beside if path.suffix == ".py"} | _own_modules()
-    return digest(*(part for path in sorted(code) for part in (path.name, path.read_bytes())), *states)
-
-
-def _own_modules() -> set[Path]:
-    """Return the files of imported modules that are neither Python's own nor installed: a project's helpers."""
-    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    paths = {Path(file).resolve() for file in files if file and file.endswith(".py")}
-    installed = {Path(place).resolve() for place in sysconfig.get_paths().values()} | {Path(__file__).parent}
-    return {path for path in paths if path.is_file() and not any(path.is_relative_to(place) for place in installed)}
 
 
 class Evaluator:
@@ -170,7 +155,9 @@ class Evaluator:
 
     def register(self, checks: Iterable[Check]) -> None:
         """Make checks known before they are run, so that a control's world serves all of them at once."""
-        self._checks |= {check.key: check for check in checks}
+        new = {check.key: check for check in checks}
+        self._checks |= new
+        self._bench.expect(name for check in new.values() for name in check.columns)
 
     def know(self, others: Iterable[Check]) -> None:
         """Make claims known that are not run themselves, for the published reading of one that is."""
@@ -271,11 +258,17 @@ class Evaluator:
         for world in dict.fromkeys(world for ones in asked.values() for world in ones):
             here = [check for check in checks if world in asked[check.key]]
             measured: dict[str, Columns] = {}
+            wanted = frozenset(name for check in here for name in check.columns)
             start = time.perf_counter()
 
-            def columns(name: str, world: World = world, measured: dict[str, Columns] = measured) -> Columns:
+            def columns(
+                name: str,
+                world: World = world,
+                measured: dict[str, Columns] = measured,
+                wanted: frozenset[str] = wanted,
+            ) -> Columns:
                 if name not in measured:
-                    measured[name] = self._control(name, world)
+                    measured[name] = self._control(name, world, wanted)
                 return measured[name]
 
             try:
@@ -331,11 +324,11 @@ class Evaluator:
             if found and self._cache and (name := self._name(check, size, control)):
                 self._cache.put(name, msgspec.json.encode(found).decode("utf-8"))
 
-    def _control(self, size: str, world: World) -> Columns:
+    def _control(self, size: str, world: World, wanted: frozenset[str]) -> Columns:
         """Return a control's columns; those of Small are kept while a claim compares with it."""
         if world in self._small and size == SMALL:
             return self._small[world]
-        found = self._bench.control(self._spec(size), world)
+        found = self._bench.control(self._spec(size), world, wanted)
         if size == SMALL and any(check.needs_small for check in self._checks.values()):
             self._small[world] = found
         return found

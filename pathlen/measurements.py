@@ -10,30 +10,40 @@ torch ends here: columns are NumPy arrays in float64.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pathlen.errors import UndefinedEstimate
+from pathlen.columns import CATALOG, OWN, Table, Trace
+from pathlen.errors import InvalidText, UndefinedEstimate
 
 if TYPE_CHECKING:
     from pathlen.models import LoadedModel
     from pathlen.passages import Passage
-    from pathlen.traces import Trace
 
-__all__ = ["LEFT_OUT", "Measurement", "Published", "as_published", "from_traces", "measure"]
+__all__ = ["LEFT_OUT", "Measurement", "Published", "as_published", "asked_for", "from_traces", "measure"]
 
 LEFT_OUT = 1
 
 Array = NDArray[np.float64]
 
+# What the published procedure measured, and what it took for each column's last entry.
+PUBLISHED = {
+    "residual_norm": "final_norm_length",
+    "step_length": "final_norm_step",
+    "displacement": "final_norm_displacement",
+    "next_logit": "",
+}
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measurement:
+
+class Measurement(Table):
     """Aligned columns, one row per token that has a next token; lengths are before the final norm.
+
+    A column is an attribute, made when it is first asked for: any of `pathlen.columns.CATALOG` and of one's own, the tokens on
+    the last axis cut to those that have a row; and what is derived of them, below.
 
     Attributes
     ----------
@@ -57,7 +67,7 @@ class Measurement:
     turning_angle : ndarray, shape (steps, rows)
         Angle between ``h_(L-1)`` and ``h_L``, radians.
     centroid_distance : ndarray, shape (states, rows)
-        Distance of ``h_L`` from the mean state of the text's tokens; see `pathlen.traces.Trace`.
+        Distance of ``h_L`` from the mean state of the text's tokens; see `pathlen.columns.Trace`.
     final_norm_step : ndarray, shape (rows,)
         ``||norm(h_n) - h_(n-1)||``: the last step together with the final norm, which the published procedure took for the
         last step; here to compare with.
@@ -65,6 +75,10 @@ class Measurement:
         ``||v_h||``, the length of what each attention head adds to the residual stream.
     heads_norm : ndarray, shape (blocks, rows)
         ``||sum_h v_h||``.
+    attention_norm, mlp_norm : ndarray, shape (blocks, rows)
+        Lengths of what attention and the feed-forward part of a block add.
+    attention_mlp_cosine : ndarray, shape (blocks, rows)
+        The cosine of the angle between the two.
     entropy, top_logit : ndarray, shape (rows,)
         Of the model's distribution over the next token: entropy in nats, and the largest logit.
     next_logit, next_log_probability : ndarray, shape (rows,)
@@ -75,9 +89,15 @@ class Measurement:
     Raises
     ------
     ValueError
-        If columns differ in length or hold a value that is not finite.
+        If columns differ in length or hold a value that is not finite; of a column that is made later, when it is asked for.
+    AttributeError
+        If there is no such column; the message names the nearest.
+    UnmeasuredColumn
+        If it was left out when the texts were measured.
 
     """
+
+    __slots__ = ()
 
     passage: NDArray[np.int64]
     token_id: NDArray[np.int64]
@@ -90,23 +110,48 @@ class Measurement:
     turning_angle: Array
     centroid_distance: Array
     final_norm_step: Array
+    final_norm_displacement: Array
+    final_norm_length: Array
     head_norm: Array
     heads_norm: Array
+    attention_norm: Array
+    mlp_norm: Array
+    attention_mlp_cosine: Array
     entropy: Array
     top_logit: Array
     next_logit: Array
     next_log_probability: Array
     next_rank: NDArray[np.int64]
 
-    def __post_init__(self) -> None:
-        rows = self.passage.shape[-1]
-        for name in self.__dataclass_fields__:
-            column = getattr(self, name)
-            if column.shape[-1] != rows:
-                raise ValueError(f"{name} must have {rows} rows like passage, but has {column.shape[-1]}")
-            if not np.isfinite(column).all():
-                bad = np.count_nonzero(~np.isfinite(column))
-                raise ValueError(f"{name} must be finite, but holds {bad} values that are not")
+    def __init__(
+        self,
+        make: Callable[[str], NDArray[Any]] | None = None,
+        *,
+        passage: NDArray[np.int64],
+        **columns: NDArray[Any],
+    ) -> None:
+        super().__init__(make, passage=passage, **columns)
+
+    def _is_column(self, name: str) -> bool:
+        return name in ("token_id", "token") or (name != "token_ids" and super()._is_column(name))
+
+    def _checked(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
+        rows = self._made.get("passage", values).shape[-1]
+        if values.shape[-1] != rows:
+            raise ValueError(f"{name} must have {rows} rows like passage, but has {values.shape[-1]}")
+        if not np.isfinite(values).all():
+            bad = np.count_nonzero(~np.isfinite(values))
+            raise ValueError(f"{name} must be finite, but holds {bad} values that are not")
+        return values
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.passage)
+
+    def with_columns(self, **columns: NDArray[Any]) -> Measurement:
+        """Return a measurement with other columns in the place of some."""
+        own = {"passage": self.passage} | columns
+        return Measurement(lambda name: getattr(self, name), **own)
 
     @property
     def last_step(self) -> Array:
@@ -124,6 +169,29 @@ class Measurement:
         """Length of the whole way through the blocks, shape ``(rows,)``."""
         total: Array = self.step_length.sum(axis=0)
         return total
+
+    @property
+    def straightness(self) -> Array:
+        """The whole way's length as the crow flies over its length, ``||h_n - h_0|| / sum_L s_L``, shape ``(rows,)``.
+
+        1 for a straight way; ``1 / sqrt(n)`` for ``n`` steps of one length in unrelated directions.
+        """
+        share: Array = self.displacement[-1] / self.total_length
+        return share
+
+    @property
+    def radial_share(self) -> Array:
+        """How much of a step is stretching, ``(||h_L|| - ||h_(L-1)||)^2 / s_L^2``, shape ``(steps, rows)``.
+
+        The rest is turning: ``s^2 = (||y|| - ||x||)^2 + 2 ||x|| ||y|| (1 - cos theta)``.
+        """
+        share: Array = np.diff(self.residual_norm, axis=0) ** 2 / self.step_length**2
+        return share
+
+    @property
+    def angular_share(self) -> Array:
+        """How much of a step is turning: 1 less `radial_share`, shape ``(steps, rows)``."""
+        return 1 - self.radial_share
 
     @property
     def mean_step(self) -> Array:
@@ -221,7 +289,7 @@ class Measurement:
         """
         if not rows.any():
             raise UndefinedEstimate(f"none of the {len(rows):,} tokens is of the kind that the claim speaks about")
-        return Measurement(**{name: getattr(self, name)[..., rows] for name in self.__dataclass_fields__})
+        return Measurement(lambda name: getattr(self, name)[..., rows], passage=self.passage[rows])
 
     @property
     def early_steps(self) -> Array:
@@ -247,8 +315,7 @@ class Measurement:
         return self.step_length > 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
+class Published(Table):
     """The pairing of the published procedure, its slips included; see the module's docstring.
 
     Attributes
@@ -264,11 +331,16 @@ class Published:
 
     """
 
+    __slots__ = ()
+
     passage: NDArray[np.int64]
     residual_norm: Array
     step_length: Array
     displacement: Array
     next_logit: Array
+
+    def _is_column(self, name: str) -> bool:
+        return name in PUBLISHED
 
     @property
     def last_step(self) -> Array:
@@ -307,22 +379,18 @@ def _grows(displacement: Array) -> NDArray[np.bool_]:
 
 
 def from_traces(traces: Sequence[Trace]) -> Measurement:
-    """Return the aligned columns of several texts, in their order."""
+    """Return the aligned columns of several texts, in their order; a column is joined when it is first asked for."""
     rows = [slice(LEFT_OUT, len(trace.token_ids) - 1) for trace in traces]
-    columns = {
-        name: np.concatenate(
-            [getattr(trace, name)[..., keep] for trace, keep in zip(traces, rows, strict=True)], axis=-1
-        )
-        for name in Measurement.__dataclass_fields__
-        if name not in ("passage", "token", "token_id")
-    }
+
+    def joined(name: str) -> NDArray[Any]:
+        if name == "token":
+            return np.concatenate([np.arange(keep.start, keep.stop) for keep in rows])
+        name = "token_ids" if name == "token_id" else name
+        parts = [getattr(trace, name)[..., keep] for trace, keep in zip(traces, rows, strict=True)]
+        return np.concatenate(parts, axis=-1)
+
     lengths = [keep.stop - keep.start for keep in rows]
-    return Measurement(
-        passage=np.repeat(np.arange(len(traces)), lengths),
-        token_id=np.concatenate([trace.token_ids[keep] for trace, keep in zip(traces, rows, strict=True)]),
-        token=np.concatenate([np.arange(keep.start, keep.stop) for keep in rows]),
-        **columns,
-    )
+    return Measurement(joined, passage=np.repeat(np.arange(len(traces)), lengths))
 
 
 def as_published(
@@ -340,37 +408,81 @@ def as_published(
         Whether each text's last token keeps its row, with the zero of an array that was never filled: the second slip.
 
     """
-
-    def through(name: str, last: str) -> Array:
-        ends = [getattr(one, last if through_final_norm else name) for one in traces]
-        ends = [end if end.ndim == 1 else end[-1] for end in ends]
-        parts = [np.vstack([getattr(one, name)[:-1], end])[:, rows] for one, end in zip(traces, ends, strict=True)]
-        return np.hstack(parts)
-
     rows = slice(LEFT_OUT, None if with_last_token else -1)
     filler = [0.0] if with_last_token else []
     lengths = [len(one.token_ids) - LEFT_OUT - (not with_last_token) for one in traces]
-    return Published(
-        passage=np.repeat(np.arange(len(traces)), lengths),
-        residual_norm=through("residual_norm", "final_norm_length"),
-        step_length=through("step_length", "final_norm_step"),
-        displacement=through("displacement", "final_norm_displacement"),
-        next_logit=np.concatenate([np.append(one.next_logit[LEFT_OUT:], filler) for one in traces]),
-    )
+
+    def paired(name: str) -> NDArray[Any]:
+        if name == "next_logit":
+            return np.concatenate([np.append(one.next_logit[LEFT_OUT:], filler) for one in traces])
+        ends = [getattr(one, PUBLISHED[name]) if through_final_norm else getattr(one, name)[-1] for one in traces]
+        parts = [np.vstack([getattr(one, name)[:-1], end])[:, rows] for one, end in zip(traces, ends, strict=True)]
+        return np.hstack(parts)
+
+    return Published(paired, passage=np.repeat(np.arange(len(traces)), lengths))
 
 
-def measure(model: LoadedModel, passages: Iterable[Passage]) -> Measurement:
+def measure(model: LoadedModel, passages: Iterable[Passage], *, columns: Iterable[str] = ("all",)) -> Measurement:
     """Return the aligned columns of these texts in a model: one forward pass each.
+
+    Parameters
+    ----------
+    model : LoadedModel
+        From `pathlen.models.load`.
+    passages : iterable of Passage
+        At least one.
+    columns : iterable of str
+        As in `pathlen.traces.trace`; asking the result for one that was left out is an `UnmeasuredColumn`.
 
     Raises
     ------
     InvalidText
-        If a text has too few tokens.
+        If there is no text, or one has too few tokens.
+    InvalidColumn
+        If there is no such column.
     ModelMismatch
         If the capture doesn't reproduce the model's own logits.
 
     """
     from pathlen.traces import Tracer
 
-    tracer = Tracer(model)
-    return from_traces([tracer.trace(passage) for passage in passages])
+    traces = list(Tracer(model).traces(passages, columns=columns))
+    if not traces:
+        raise InvalidText("passages must hold at least one text, but none was given")
+    return from_traces(traces)
+
+
+def asked_for(function: Callable[..., Any]) -> frozenset[str]:
+    """Return the columns that a function's code names, be it itself, by a property of a table, or by a helper it calls.
+
+    What is built from strings while it runs is not seen; such a column is measured when it is asked for.
+    """
+    found = set(_named(function, set())) & (CATALOG.keys() | OWN.keys())
+    return frozenset(found | {PUBLISHED[name] for name in found if PUBLISHED.get(name)})
+
+
+def _named(function: object, seen: set[object]) -> Iterator[str]:
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    function = getattr(function, "__func__", function)
+    if not isinstance(function, FunctionType) or function in seen:
+        return
+    seen.add(function)
+    closed = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+    for name in _names(function.__code__):
+        yield name
+        for table in (Measurement, Published):
+            made = table.__dict__.get(name)
+            if isinstance(made, property):
+                yield from _named(made.fget, seen)
+        yield from _named(function.__globals__.get(name), seen)
+        if name in closed:
+            yield from _named(closed[name].cell_contents, seen)
+
+
+def _names(code: CodeType) -> set[str]:
+    found = {*code.co_names, *code.co_freevars}
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            found |= _names(constant)
+    return found

@@ -93,7 +93,7 @@ def _loop(model: LoadedModel, ids: torch.Tensor) -> Original:
     kept: list[torch.Tensor] = []
 
     def keep(block: object, inputs: object, output: Any) -> None:
-        kept.append(state_after(output))
+        kept.append(state_after(output)[0])
 
     blocks = anatomy(model.network, ids[:PROBE_TOKENS], model.spec.title).blocks
     handle = blocks[-1].register_forward_hook(keep)

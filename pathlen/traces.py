@@ -1,35 +1,43 @@
-"""One forward pass over a text, reduced to lengths while it runs.
+"""One forward pass over a text, reduced to the columns that are wanted while it runs.
 
-Hooks on the blocks see each state as it is computed, take the lengths that are needed and let the state go: at
-no time are more than three states in memory. Only the base model runs; the logit of the token that really came
-next is one dot product per token, and its log-probability, its rank, the entropy and the top logit are kept while
-slices of the vocabulary pass by, so no array of tokens by vocabulary is ever made.
+Hooks on the blocks see each state as it is computed, take the lengths that are needed and let the state go: at no time are more
+than three states in memory. Only the base model runs. The logit of the token that really came next is one dot product per token,
+so the product with the whole vocabulary, a third of a pass through GPT-2 Small, is left out unless log-probability, rank,
+entropy or top logit is wanted; those are kept while slices of the vocabulary pass by, and no array of tokens by vocabulary
+is ever made. What is not wanted costs nothing (`pathlen.columns.CATALOG` says what belongs together).
 
 What each attention head adds to the residual stream is never formed: with ``W`` the rows of the output projection that a
 head's ``z`` meets, and ``W' = QR`` with orthonormal ``Q``, ``||z W|| = ||z R'||``, a product of a head's width alone.
 
-Two states share the name "last hidden state" in most software. Here the state *before* the final norm is what
-every length is about; what the published procedure measured, the state *after* it, has columns of its own
-(`Trace.final_norm_step` and its neighbours).
+GPT-2's activation is computed in one pass over memory instead of transformers' eight, by torch's own function for the same
+formula; what it changes is rounding in the last digits. In half precision, where the last digit is the third, it is left as it
+is.
 
-A text longer than the model's context is read in windows that overlap by half a context; each token is measured
-once, in the first window that holds it, so all but the first window's tokens have at least half a context
-before them.
+Two states share the name "last hidden state" in most software. Here the state *before* the final norm is what every length is
+about; what the published procedure measured, the state *after* it, has columns of its own (`Trace.final_norm_step` and its
+neighbours).
+
+A text longer than the model's context is read in windows that overlap by half a context; each token is measured once, in the
+first window that holds it, so all but the first window's tokens have at least half a context before them. Short texts are
+read together, filled up on the right. A causal model reads from left to right, so nothing that stands behind a text can change
+it; that this one does is tried before its first batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from pathlen.anatomy import Anatomy, anatomy, state_after, state_before
-from pathlen.errors import InvalidText
+from pathlen.columns import CATALOG, OWN, OwnColumn, Trace, columns_named
+from pathlen.errors import InvalidColumn, InvalidText, ModelMismatch
 from pathlen.geometry import distance, length, turning_angle, widest
 
 if TYPE_CHECKING:
@@ -40,74 +48,19 @@ __all__ = ["FEWEST_TOKENS", "Trace", "Tracer", "trace", "windows"]
 
 FEWEST_TOKENS = 4  # position 0 is left out, the last token has no next: two rows are the least to relate anything
 PROBE_TOKENS = 8
-VOCABULARY_SLICE = 2048
+VOCABULARY_SLICE = 1024  # tokens of the vocabulary at a time: 340 x 1,024 logits stay in a core's cache
+# A core is busy with a text of some 200 tokens; an accelerator takes many at once.
+BATCH_TOKENS = {"cpu": 256}
+BATCH_TOKENS_ELSEWHERE = 16_384
+AHEAD = 64  # texts whose windows are sorted by length together
+LEAK = 1e-3
 
-Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trace:
-    """The lengths of one text's way through one model, in float64 and the units of the residual stream.
-
-    Attributes
-    ----------
-    passage : str
-        Name of the text.
-    token_ids : ndarray of int, shape (tokens,)
-    window : ndarray of int, shape (tokens,)
-        The window in which each token was measured, 0 upwards.
-    position : ndarray of int, shape (tokens,)
-        The token's position inside that window.
-    residual_norm : ndarray, shape (states, tokens)
-        ``||h_L||``, the embedding first, all before the final norm.
-    step_length : ndarray, shape (steps, tokens)
-        ``||h_L - h_(L-1)||``, all before the final norm.
-    displacement : ndarray, shape (steps, tokens)
-        ``||h_L - h_0||``.
-    turning_angle : ndarray, shape (steps, tokens)
-        Angle between ``h_(L-1)`` and ``h_L`` in radians.
-    centroid_distance : ndarray, shape (states, tokens)
-        ``||h_L - c_L||`` with ``c_L`` the mean state of the tokens measured in the same window. The text's first token is
-        not in the mean: in GPT-2 it is hundreds of times as long as the others.
-    final_norm_step, final_norm_displacement, final_norm_length : ndarray, shape (tokens,)
-        ``||norm(h_n) - h_(n-1)||``, ``||norm(h_n) - h_0||`` and ``||norm(h_n)||``: what the published procedure takes
-        for the last step, the last displacement and the last residual norm.
-    head_norm : ndarray, shape (blocks, heads, tokens)
-        ``||v_h||``, the length of what each attention head adds to the residual stream, its share of the projection's
-        weight included and the projection's bias, which belongs to no head, left out.
-    heads_norm : ndarray, shape (blocks, tokens)
-        ``||sum_h v_h||``, the length of what all heads of a block add together.
-    entropy, top_logit : ndarray, shape (tokens,)
-        Of the model's distribution over the next token: entropy in nats, and the largest logit.
-    next_logit, next_log_probability : ndarray, shape (tokens - 1,)
-        Of the token that came next in the text; the last token has none.
-    next_rank : ndarray of int, shape (tokens - 1,)
-        How many tokens of the vocabulary have a larger logit than the one that came next, plus one.
-
-    """
-
-    passage: str
-    token_ids: NDArray[np.int64]
-    window: NDArray[np.int64]
-    position: NDArray[np.int64]
-    residual_norm: Array
-    step_length: Array
-    displacement: Array
-    turning_angle: Array
-    centroid_distance: Array
-    final_norm_step: Array
-    final_norm_displacement: Array
-    final_norm_length: Array
-    head_norm: Array
-    heads_norm: Array
-    entropy: Array
-    top_logit: Array
-    next_logit: Array
-    next_log_probability: Array
-    next_rank: NDArray[np.int64]
+VOCABULARY = frozenset(name for name, one in CATALOG.items() if one.part == "vocabulary")
+HEADS = frozenset(name for name, one in CATALOG.items() if one.part == "heads")
+SUBLAYERS = frozenset(name for name, one in CATALOG.items() if one.part == "sublayers")
 
 
-def trace(model: LoadedModel, passage: Passage) -> Trace:
+def trace(model: LoadedModel, passage: Passage, *, columns: Iterable[str] = ("all",)) -> Trace:
     """Return the lengths of one text's way through a model; `Tracer` for several texts.
 
     Parameters
@@ -116,16 +69,35 @@ def trace(model: LoadedModel, passage: Passage) -> Trace:
         From `pathlen.models.load`.
     passage : Passage
         Any text of at least four tokens.
+    columns : iterable of str
+        Which columns of `pathlen.columns.CATALOG`, or of one's own, to measure; ``"all"`` that the model has unless said.
 
     Raises
     ------
     InvalidText
         If the text has too few tokens.
+    InvalidColumn
+        If there is no such column, or one's own computes something else than a number for each token.
     ModelMismatch
-        If the captured last state, put through the model's own norm and head, doesn't give its own logits.
+        If the captured last state, put through the model's own norm and head, doesn't give its own logits; if what attention
+        adds is wanted of a model whose blocks don't add it.
 
     """
-    return Tracer(model).trace(passage)
+    return Tracer(model).trace(passage, columns=columns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """A piece of a text that is read at once: tokens from ``start`` to ``end``, measured from ``first`` on."""
+
+    text: int
+    number: int
+    start: int
+    first: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.start
 
 
 class Tracer:
@@ -133,54 +105,143 @@ class Tracer:
 
     On the first text's first tokens it is found out where the model's parts are, and checked that the captured states are
     those that it makes its logits of; see `pathlen.anatomy`.
+
+    Parameters
+    ----------
+    model : LoadedModel
+    batch_tokens : int, optional
+        How many tokens to read at once where texts are shorter than that: 256 on a processor, where longer batches gain
+        nothing, and 16,384 elsewhere. The last digits of a number depend on it.
+
     """
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(self, model: LoadedModel, *, batch_tokens: int | None = None) -> None:
+        if batch_tokens is not None and batch_tokens < 1:
+            raise ValueError(f"batch_tokens must be at least 1, but {batch_tokens} was given")
         self.model = model
+        self._batch_tokens = batch_tokens or BATCH_TOKENS.get(model.network.device.type, BATCH_TOKENS_ELSEWHERE)
         self._parts: Anatomy | None = None
         self._heads: list[Tensor] = []
+        self._is_sealed = False  # whether it was tried that what follows a text doesn't change it
 
-    def _prepared(self, ids: Tensor) -> Anatomy:
-        if self._parts is None:
-            parts = anatomy(self.model.network, ids[:PROBE_TOKENS], self.model.spec.title)
-            self._heads = [_head_factors(parts.mixing(number), parts.heads) for number in range(len(parts.blocks))]
-            self._parts = parts
-        return self._parts
-
-    def trace(self, passage: Passage, *, shuffle: int | None = None) -> Trace:
+    def trace(self, passage: Passage, *, columns: Iterable[str] = ("all",), shuffle: int | None = None) -> Trace:
         """Return the lengths of a text's way through the model; errors as in `trace`.
 
         ``shuffle`` is the seed of a random order of the text's tokens, to measure the same tokens without their language.
         """
-        ids = torch.tensor(self.model.token_ids(passage.text))
+        return next(self.traces([passage], columns=columns, shuffle=shuffle))
+
+    def traces(
+        self, passages: Iterable[Passage], *, columns: Iterable[str] = ("all",), shuffle: int | None = None
+    ) -> Iterator[Trace]:
+        """Yield the trace of each text, in order; short ones are read together. Arguments and errors as in `trace`.
+
+        At most 64 texts are looked at ahead of the one that is yielded, so any number of them can be traced.
+        """
+        wanted = columns_named(columns)
+        ahead: list[tuple[Passage, Tensor]] = []
+        tokens = 0
+        for passage in passages:
+            ids = self._token_ids(passage, shuffle)
+            ahead.append((passage, ids))
+            tokens += len(ids)
+            if len(ahead) == AHEAD or tokens >= self._batch_tokens:
+                yield from self._measured(ahead, wanted)
+                ahead, tokens = [], 0
+        yield from self._measured(ahead, wanted)
+
+    def _token_ids(self, passage: Passage, shuffle: int | None) -> Tensor:
+        ids = torch.tensor(self.model.token_ids(passage.text), dtype=torch.int64)
         if len(ids) < FEWEST_TOKENS:
             raise InvalidText(f"a text needs at least {FEWEST_TOKENS} tokens, but {passage.name!r} has {len(ids)}")
         if shuffle is not None:
             ids = ids[torch.from_numpy(np.random.default_rng(shuffle).permutation(len(ids)))]
-        ids = ids.to(self.model.network.device)
-        with torch.inference_mode():
-            model = self._prepared(ids)
-            parts = [
-                self._window(model, ids, start, first, end) | {"window": torch.full((end - first,), number)}
-                for number, (start, first, end) in enumerate(windows(len(ids), self.model.context))
-            ]
-        columns = {name: torch.cat([part[name].cpu() for part in parts], dim=-1) for name in parts[0]}
-        numbers = {name: (one.double() if one.is_floating_point() else one).numpy() for name, one in columns.items()}
-        return Trace(passage=passage.name, token_ids=ids.cpu().numpy(), **numbers)
+        return ids
 
-    def _window(self, model: Anatomy, ids: Tensor, start: int, first: int, end: int) -> dict[str, Tensor]:
-        collected = _Lengths(slice(max(first - start, 1), None), self._heads)
-        handles = [block.register_forward_hook(collected.after_block, with_kwargs=True) for block in model.blocks]
-        handles += [projection.register_forward_hook(collected.after_heads) for projection in model.projections]
-        try:
-            final = model.base(ids[None, start:end], use_cache=False).last_hidden_state[0]
-        finally:
-            for handle in handles:
-                handle.remove()
+    def _prepared(self, ids: Tensor, wanted: frozenset[str]) -> tuple[Anatomy, frozenset[str]]:
+        """Return the model's parts and the columns to measure in it: of all columns those that it has."""
+        if self._parts is None:
+            self._parts = anatomy(self.model.network, ids[:PROBE_TOKENS], self.model.spec.title)
+        parts = self._parts
+        if wanted & HEADS and not self._heads:
+            self._heads = [_head_factors(parts.mixing(number), parts.heads) for number in range(len(parts.blocks))]
+        if wanted & SUBLAYERS and parts.added is None:
+            if wanted >= CATALOG.keys():
+                return parts, wanted - SUBLAYERS
+            raise ModelMismatch(
+                f"{', '.join(sorted(wanted & SUBLAYERS))}: the blocks of {self.model.spec.title} do not add what their "
+                "attention and their feed-forward part make to their input, so the two can't be told apart"
+            )
+        return parts, wanted
+
+    @torch.inference_mode()
+    def _measured(self, texts: Sequence[tuple[Passage, Tensor]], wanted: frozenset[str]) -> list[Trace]:
+        if not texts:
+            return []
+        ids = [one.to(self.model.network.device) for _, one in texts]
+        model, wanted = self._prepared(ids[0], wanted)
+        pieces = [
+            _Window(place, number, *window)
+            for place, one in enumerate(ids)
+            for number, window in enumerate(windows(len(one), self.model.context))
+        ]
+        parts: dict[tuple[int, int], dict[str, Tensor]] = {}
+        with ExitStack() as stack:
+            stack.enter_context(_fused_activations(model.base))
+            for batch in _batches(pieces, self._batch_tokens):
+                if len(batch) > 1:
+                    self._refuse_leak(model, ids[batch[0].text][batch[0].start : batch[0].end])
+                for piece, columns in zip(batch, self._batch(model, ids, batch, wanted), strict=True):
+                    parts[piece.text, piece.number] = columns
+        traces = []
+        for place, (passage, own) in enumerate(texts):
+            mine = [parts[piece.text, piece.number] for piece in pieces if piece.text == place]
+            columns = {name: torch.cat([part[name] for part in mine], dim=-1) for name in mine[0]}
+            numbers: dict[str, Any] = {
+                name: (one.double() if one.is_floating_point() else one).numpy() for name, one in columns.items()
+            }
+            traces.append(Trace(passage=passage.name, token_ids=own.numpy(), **numbers))
+        return traces
+
+    def _batch(
+        self, model: Anatomy, ids: Sequence[Tensor], batch: Sequence[_Window], wanted: frozenset[str]
+    ) -> list[dict[str, Tensor]]:
+        """Return the columns of each window that is read in one pass, on the processor."""
+        read = _filled([ids[one.text][one.start : one.end] for one in batch])
+        collected = _Collected(batch, wanted, self._heads)
+        with ExitStack() as stack:
+            for handle in collected.attach(model):
+                stack.callback(handle.remove)
+            final = model.base(read, use_cache=False).last_hidden_state
         columns = collected.columns(final)
-        columns["position"] = torch.arange(end - start)
-        columns = {name: column[..., first - start :] for name, column in columns.items()}
-        return columns | _predictions(final[first - start :], model, ids[first + 1 : end + 1])
+        found = []
+        for row, one in enumerate(batch):
+            own = slice(one.first - one.start, len(one))
+            part = {name: column[row][..., own] for name, column in columns.items()}
+            part["window"] = torch.full((one.end - one.first,), one.number)
+            part["position"] = torch.arange(own.start, own.stop)
+            following = ids[one.text][one.first + 1 : one.end + 1]
+            part |= _predictions(final[row, own], model, following, wanted)
+            found.append({name: column.cpu() for name, column in part.items()})
+        return found
+
+    def _refuse_leak(self, model: Anatomy, ids: Tensor) -> None:
+        """Raise `ModelMismatch` if tokens behind a text change what the model makes of it; tried once."""
+        if self._is_sealed:
+            return
+        ids = ids[:PROBE_TOKENS]
+        alone, filled = (
+            model.base(read[None], use_cache=False).last_hidden_state[0, : len(ids)].float()
+            for read in (ids, torch.cat([ids, ids.flip(0)]))
+        )
+        error = ((alone - filled).abs().max() / alone.abs().max().clamp(min=1.0)).item()
+        tolerance = LEAK if self.model.network.dtype in (torch.float32, torch.float64) else 50 * LEAK
+        if not error < tolerance:
+            raise ModelMismatch(
+                f"what stands behind a text must not change it, but in {self.model.spec.title} states move by {error:.2g} "
+                "of their size; measure its texts one by one, with batch_tokens=1"
+            )
+        self._is_sealed = True
 
 
 def windows(tokens: int, context: int) -> Iterator[tuple[int, int, int]]:
@@ -193,59 +254,171 @@ def windows(tokens: int, context: int) -> Iterator[tuple[int, int, int]]:
         measured = end
 
 
-class _Lengths:
-    """Collects lengths from the blocks of one forward pass; keeps the embedding and the last two states only.
+def _batches(pieces: Sequence[_Window], batch_tokens: int) -> Iterator[list[_Window]]:
+    """Yield windows to read together: alike in length, and no more tokens than asked for, fillers included."""
+    batch: list[_Window] = []
+    for one in sorted(pieces, key=len):
+        if batch and len(one) * (len(batch) + 1) > batch_tokens:
+            yield batch
+            batch = []
+        batch.append(one)
+    if batch:
+        yield batch
 
-    ``central`` says which tokens the centroid is made of, ``heads`` holds the factors of `_head_factors` per block.
+
+def _filled(rows: Sequence[Tensor]) -> Tensor:
+    """Return rows of tokens as one array, filled up on the right with each row's own last token."""
+    longest = max(map(len, rows))
+    return torch.stack([torch.cat([row, row[-1:].expand(longest - len(row))]) for row in rows])
+
+
+@contextmanager
+def _fused_activations(base: nn.Module) -> Iterator[None]:
+    """Let GPT-2's activation be computed by torch's own function for it while a text is read, but for half precision."""
+    from transformers.activations import NewGELUActivation
+
+    is_half = any(one.dtype in (torch.bfloat16, torch.float16) for one in base.parameters())
+    changed = [] if is_half else [module for module in base.modules() if type(module) is NewGELUActivation]
+    for module in changed:
+        module.forward = _gelu  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        for module in changed:
+            del module.forward
+
+
+def _gelu(states: Tensor) -> Tensor:
+    return nn.functional.gelu(states, approximate="tanh")
+
+
+class _Collected:
+    """Collects columns from the blocks of one forward pass; keeps the embedding and the last two states only.
+
+    Every column is ``(texts, ..., tokens)`` here.
     """
 
-    def __init__(self, central: slice, heads: list[Tensor]) -> None:
-        self.central = central
+    def __init__(self, batch: Sequence[_Window], wanted: frozenset[str], heads: Sequence[Tensor]) -> None:
+        self.batch = batch
+        self.wanted = wanted
         self.heads = heads
-        self.head_norm: list[Tensor] = []
-        self.heads_norm: list[Tensor] = []
-        self.from_centroid: list[Tensor] = []
+        self.found: defaultdict[str, list[Tensor]] = defaultdict(list)
+        self.own = [one for name, one in OWN.items() if name in wanted]
+        self.needs_norm = bool(wanted & {"residual_norm", "turning_angle"})
+        self.needs_step = bool(wanted & {"step_length", "turning_angle"})
         self.embedding = self.before_last = self.last = torch.empty(0)
-        self.norm: list[Tensor] = []
-        self.step: list[Tensor] = []
-        self.displacement: list[Tensor] = []
+        self.has_begun = False
+        self.added = torch.empty(0)
+
+    def attach(self, model: Anatomy) -> Iterator[Any]:
+        """Yield the handle of each hook that is put on the model."""
+        for block in model.blocks:
+            yield block.register_forward_hook(self.after_block, with_kwargs=True)
+        if self.wanted & HEADS:
+            for projection in model.projections:
+                yield projection.register_forward_hook(self.after_heads)
+        if self.wanted & SUBLAYERS:
+            for attention, mlp in model.added or ():
+                yield attention.register_forward_hook(self.after_attention)
+                yield mlp.register_forward_hook(self.after_mlp)
 
     def after_block(self, block: object, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
         before, after = state_before(inputs, named), state_after(output)
-        if not self.norm:
+        if not self.has_begun:
+            self.has_begun = True
             self.embedding = before
             self._at(before)
         self._at(after)
-        self.step.append(distance(before, after))
-        self.displacement.append(distance(self.embedding, after))
+        if self.needs_step:
+            self.found["step_length"].append(distance(before, after))
+        if "displacement" in self.wanted:
+            self.found["displacement"].append(distance(self.embedding, after))
+        for own in self.own:
+            if own.where == "step":
+                self.found[own.column.name].append(self._computed(own, before, after))
         self.before_last, self.last = before, after
 
-    def after_heads(self, projection: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        factors = self.heads[len(self.head_norm)]
-        mixed = inputs[0][0].unflatten(-1, (len(factors), -1)).transpose(0, 1)
-        self.head_norm.append(length(mixed.to(factors.dtype) @ factors.mT))
-        together = output[0]
-        # The bias belongs to no head.
-        self.heads_norm.append(length(together) if projection.bias is None else distance(projection.bias, together))
-
     def _at(self, state: Tensor) -> None:
-        self.norm.append(length(state))
-        self.from_centroid.append(distance(state[self.central].mean(dim=0), state))
+        if self.needs_norm:
+            self.found["residual_norm"].append(length(state))
+        if "centroid_distance" in self.wanted:
+            middle = torch.stack([state[row, self._central(one)].mean(dim=0) for row, one in enumerate(self.batch)])
+            self.found["centroid_distance"].append(distance(middle[:, None], state))
+        for own in self.own:
+            if own.where == "state":
+                self.found[own.column.name].append(self._computed(own, state))
+
+    def _central(self, one: _Window) -> slice:
+        """Return the tokens that a window's centroid is made of: those measured in it, but for the text's first."""
+        return slice(max(one.first - one.start, 1), len(one))
+
+    def after_heads(self, projection: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        if "head_norm" in self.wanted:
+            factors = self.heads[len(self.found["head_norm"])]
+            mixed = inputs[0].unflatten(-1, (len(factors), -1)).transpose(1, 2)
+            self.found["head_norm"].append(length(mixed.to(factors.dtype) @ factors.mT))
+        if "heads_norm" in self.wanted:
+            # The bias belongs to no head.
+            together = length(output) if projection.bias is None else distance(projection.bias, output)
+            self.found["heads_norm"].append(together)
+
+    def after_attention(self, module: object, inputs: object, output: Any) -> None:
+        self.added = state_after(output)
+        self._pair()
+
+    def after_mlp(self, module: object, inputs: object, output: Any) -> None:
+        self.found["_mlp"].append(state_after(output))
+        self._pair()
+
+    def _pair(self) -> None:
+        """Measure what a block's two parts add, once both are there; in parallel blocks either may come first."""
+        if not (len(self.added) and self.found["_mlp"]):
+            return
+        attention, mlp = self.added, self.found.pop("_mlp")[0]
+        self.added = torch.empty(0)
+        wide = widest(mlp)
+        lengths = length(attention), length(mlp)
+        if "attention_norm" in self.wanted:
+            self.found["attention_norm"].append(lengths[0])
+        if "mlp_norm" in self.wanted:
+            self.found["mlp_norm"].append(lengths[1])
+        if "attention_mlp_cosine" in self.wanted:
+            product = torch.linalg.vecdot(attention.to(wide), mlp.to(wide))
+            self.found["attention_mlp_cosine"].append((product / (lengths[0] * lengths[1])).clamp(-1, 1))
+
+    def _computed(self, own: OwnColumn, *states: Tensor) -> Tensor:
+        """Return what a column of one's own makes of each text's own tokens, checked, the fillers' places empty."""
+        found = torch.zeros(states[0].shape[:2], dtype=widest(states[0]), device=states[0].device)
+        for row, one in enumerate(self.batch):
+            name, tokens = own.column.name, len(one)
+            value = own.function(*(state[row, :tokens] for state in states))
+            if not isinstance(value, Tensor) or tuple(value.shape) != (tokens,):
+                shape = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(type(value))
+                raise InvalidColumn(
+                    f"column {name!r} must be one number for each token, a tensor of shape ({tokens},), but is {shape}"
+                )
+            if not torch.isfinite(value).all():
+                bad = int((~torch.isfinite(value)).sum())
+                raise InvalidColumn(f"column {name!r} must be finite, but holds {bad} values that are not")
+            found[row, :tokens] = value.to(found.dtype)
+        return found
 
     def columns(self, final: Tensor) -> dict[str, Tensor]:
-        norm, step = torch.stack(self.norm), torch.stack(self.step)
-        return {
-            "residual_norm": norm,
-            "step_length": step,
-            "displacement": torch.stack(self.displacement),
-            "turning_angle": turning_angle(norm[:-1], norm[1:], step),
-            "centroid_distance": torch.stack(self.from_centroid),
-            "head_norm": torch.stack(self.head_norm),
-            "heads_norm": torch.stack(self.heads_norm),
-            "final_norm_step": distance(self.before_last, final),
-            "final_norm_displacement": distance(self.embedding, final),
-            "final_norm_length": length(final),
-        }
+        """Return the columns that were wanted, the states through the final norm among them."""
+        columns = {name: torch.stack(parts, dim=1) for name, parts in self.found.items() if parts}
+        if "turning_angle" in self.wanted:
+            norm = columns["residual_norm"]
+            columns["turning_angle"] = turning_angle(norm[:, :-1], norm[:, 1:], columns["step_length"])
+        if "final_norm_step" in self.wanted:
+            columns["final_norm_step"] = distance(self.before_last, final)
+        if "final_norm_displacement" in self.wanted:
+            columns["final_norm_displacement"] = distance(self.embedding, final)
+        if "final_norm_length" in self.wanted:
+            columns["final_norm_length"] = length(final)
+        for own in self.own:
+            if own.where == "end":
+                columns[own.column.name] = self._computed(own, self.last, final)
+        return {name: column for name, column in columns.items() if name in self.wanted}
 
 
 def _head_factors(projection: Tensor, heads: int) -> Tensor:
@@ -255,19 +428,33 @@ def _head_factors(projection: Tensor, heads: int) -> Tensor:
     return factors.contiguous().clone()  # a copy of its own lets what was factored be given back
 
 
-def _predictions(states: Tensor, model: Anatomy, targets: Tensor) -> dict[str, Tensor]:
-    """Return what the model predicts after each state, and of the tokens that came next, from one pass over the vocabulary.
+def _predictions(states: Tensor, model: Anatomy, targets: Tensor, wanted: frozenset[str]) -> dict[str, Tensor]:
+    """Return what the model predicts after each state, and of the tokens that came next.
 
-    With the running maximum ``m``, ``s = sum exp(z - m)`` and ``t = sum (z - m) exp(z - m)``, the log-sum-exp is
-    ``m + log s`` and the entropy ``log s - t / s``.
+    From one pass over the vocabulary where more than the next token's own logit is wanted: with the running maximum ``m``,
+    ``s = sum exp(z - m)`` and ``t = sum (z - m) exp(z - m)``, the log-sum-exp is ``m + log s`` and the entropy
+    ``log s - t / s``.
     """
+    columns: dict[str, Tensor] = {}
+    if not wanted & (VOCABULARY | {"next_logit"}):
+        return columns
     wide = widest(states)
     # A product of half precision would be rounded to three digits; widened slice by slice it costs no memory.
     states = states.float() if states.dtype != torch.float64 else states
     head, offset = model.unembedding, model.offset
-    logit = (states[: len(targets)] * head[targets].to(states.dtype)).sum(dim=-1)
+    logit = torch.linalg.vecdot(states[: len(targets)], head[targets].to(states.dtype))
     if offset is not None:
         logit = logit + offset[targets]
+    columns["next_logit"] = logit
+    if wanted & VOCABULARY:
+        columns |= _over_vocabulary(states, model, targets, logit, wide, wanted)
+    return {name: column for name, column in columns.items() if name in wanted}
+
+
+def _over_vocabulary(
+    states: Tensor, model: Anatomy, targets: Tensor, logit: Tensor, wide: torch.dtype, wanted: frozenset[str]
+) -> dict[str, Tensor]:
+    head, offset = model.unembedding, model.offset
     top = torch.full_like(states[:, 0], -torch.inf)
     mass = torch.zeros_like(top, dtype=wide)
     moment = torch.zeros_like(mass)
@@ -276,21 +463,24 @@ def _predictions(states: Tensor, model: Anatomy, targets: Tensor) -> dict[str, T
         part = slice(first, first + VOCABULARY_SLICE)
         logits = states @ head[part].to(states.dtype).T
         if offset is not None:
-            logits = logits + offset[part]
+            logits += offset[part]
+        if "next_rank" in wanted:
+            is_above = logits[: len(targets)] > logit[:, None]
+            own = torch.nonzero((targets >= first) & (targets < first + logits.shape[1]))[:, 0]
+            is_above[own, targets[own] - first] = False  # its own logit may round the other way here
+            above += is_above.sum(dim=-1)
         highest = torch.maximum(top, logits.amax(dim=-1))
-        fall = (top - highest).to(wide)
-        shrink = fall.exp()
-        below = logits - highest[:, None]
-        weight = below.exp()
-        moment = shrink * (moment + torch.where(mass > 0, fall * mass, 0.0)) + (below * weight).sum(dim=-1).to(wide)
-        mass = shrink * mass + weight.sum(dim=-1).to(wide)
+        if wanted & {"entropy", "next_log_probability"}:
+            fall = (top - highest).to(wide)
+            shrink = fall.exp()
+            logits -= highest[:, None]
+            weight = logits.exp()
+            if "entropy" in wanted:
+                risen = torch.where(mass > 0, fall * mass, 0.0)
+                moment = shrink * (moment + risen) + torch.linalg.vecdot(logits, weight).to(wide)
+            mass = shrink * mass + weight.sum(dim=-1).to(wide)
         top = highest
-        is_above = logits[: len(targets)] > logit[:, None]
-        own = torch.nonzero((targets >= first) & (targets < first + logits.shape[1]))[:, 0]
-        is_above[own, targets[own] - first] = False  # its own logit may round the other way here
-        above += is_above.sum(dim=-1)
     return {
-        "next_logit": logit,
         "next_log_probability": logit.to(wide) - (top.to(wide) + mass.log())[: len(targets)],
         "next_rank": above + 1,
         "top_logit": top,

@@ -1,22 +1,25 @@
 """Measures models when their columns are first asked for; one network at a time is in memory.
 
-What was really measured is kept, the network is not: in memory for this run, and in the user's cache for the next, under a
-digest of the weights, the tokenizer, the configuration, the texts, the type and device, and of this package's own source. The
-worlds of `pathlen.controls` are measured on request and belong to whoever asked.
+Which columns those will be is said before, by `Workbench.expect`, so that one pass over the texts gives them all and nothing
+else; one that nobody foresaw is measured when it is asked for, in another pass.
+
+What was really measured is kept, the network is not: in memory for this run, and in the user's cache for the next, column by
+column, under a digest of the weights, the tokenizer, the configuration, the texts, the type and device, and of the source of
+what measures. The worlds of `pathlen.controls` are measured on request and belong to whoever asked.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pathlen.cache import Cache, digest, engine
+from pathlen.cache import MEASURING, Cache, digest, engine, sources_of
+from pathlen.columns import ALIGNMENT, OWN, Trace
 from pathlen.controls import PLANTED, SHIFTED, SHUFFLED, UNTRAINED, Control, World, moved, planted, shifted
 from pathlen.errors import PathlenError
 from pathlen.measurements import Measurement, Published, as_published, from_traces
@@ -25,11 +28,12 @@ from pathlen.original import loop_steps, relative_error
 from pathlen.passages import Passage
 from pathlen.records import ModelRecord, Point
 from pathlen.stats.serial import lag_one
-from pathlen.traces import Trace, Tracer
+from pathlen.traces import Tracer
 
 __all__ = ["Columns", "Workbench"]
 
 POINTS = 300
+RECORDED = frozenset({"step_length", "final_norm_step", "next_logit"})  # what a record shows of every model
 
 Array = NDArray[np.float64]
 
@@ -131,6 +135,7 @@ class Workbench:
         self._own: dict[ModelSpec, Identity] = {}
         self._records: dict[ModelSpec, ModelRecord] = {}
         self.earlier: list[str] = []  # sizes whose traces an earlier run had kept
+        self._wanted: frozenset[str] = frozenset()
         self._held: tuple[tuple[ModelSpec, int | None], LoadedModel] | None = None
 
     @property
@@ -157,12 +162,21 @@ class Workbench:
             raise found
         return found
 
-    def control(self, spec: ModelSpec, world: World) -> Columns:
-        """Return the columns of one model in a control's world; nothing is kept. Errors as in `columns`."""
+    def expect(self, columns: Iterable[str]) -> None:
+        """Say which columns will be asked for, so that they are measured in one pass."""
+        self._wanted |= frozenset(columns)
+
+    def control(self, spec: ModelSpec, world: World, columns: Iterable[str] = ()) -> Columns:
+        """Return the columns of one model in a control's world; nothing is kept. Errors as in `columns`.
+
+        ``columns`` are those that will be asked for; others are measured when they are.
+        """
         if world.needs_forward_pass:
             untrained = None if world.control is SHUFFLED else world.seed
             shuffle = world.seed if world.control is SHUFFLED else None
-            return self._traced(spec, untrained=untrained, shuffle=shuffle)
+            measured = _Measured(partial(self._pass, spec, untrained, shuffle), len(self._passages))
+            measured.foresee(columns)
+            return self._columns_of(spec, untrained, measured)
         real = self.columns(spec)
         if world.control is PLANTED:
             lengths = ("step_length", "final_norm_step")
@@ -180,9 +194,17 @@ class Workbench:
             self._held = (spec, untrained), load(spec, untrained=untrained, **self._where)
         return self._held[1]
 
-    def _traced(self, spec: ModelSpec, *, untrained: int | None = None, shuffle: int | None = None) -> Columns:
+    def _pass(
+        self, spec: ModelSpec, untrained: int | None, shuffle: int | None, columns: frozenset[str]
+    ) -> Iterator[Trace]:
+        """Yield the trace of each text, in one pass through a network."""
         tracer = Tracer(self._model(spec, untrained))
-        traces = [tracer.trace(passage, shuffle=shuffle) for passage in self._passages]
+        return tracer.traces(self._passages, columns=columns, shuffle=shuffle)
+
+    def _columns_of(self, spec: ModelSpec, untrained: int | None, measured: _Measured) -> Columns:
+        traces = [
+            Trace(passage=one.name, make=partial(measured.column, place)) for place, one in enumerate(self._passages)
+        ]
         return Columns(traces, partial(self._loops, spec, untrained, traces))
 
     def _loops(self, spec: ModelSpec, untrained: int | None, traces: Sequence[Trace]) -> list[Array]:
@@ -192,25 +214,16 @@ class Workbench:
     def _measured(self, spec: ModelSpec) -> Columns:
         start = time.monotonic()
         identity = self._identity(spec, trained=True)
-        name = digest(engine(), "traces", identity)
-        found = self._earlier(spec, name)
-        if found is None:
-            found = self._traced(spec)
-            if self._kept:
-                self._kept.put_arrays(name, _packed(found.traces))
-        else:
+        measured = _Measured(
+            partial(self._pass, spec, None, None), len(self._passages), kept=self._kept, name=partial(_name, identity)
+        )
+        measured.foresee(self._wanted | RECORDED)
+        if not measured.passes:
             self.earlier.append(spec.size)
-        found.keep_loops(self._kept, digest(engine(), "loops", identity))
+        found = self._columns_of(spec, None, measured)
+        found.keep_loops(self._kept, digest(engine(MEASURING), "loops", identity))
         self._records[spec] = self._record(spec, found, time.monotonic() - start)
         return found
-
-    def _earlier(self, spec: ModelSpec, name: str) -> Columns | None:
-        """Return the columns that an earlier run kept."""
-        arrays = self._kept.get_arrays(name) if self._kept else None
-        if arrays is None:
-            return None
-        traces = _unpacked(arrays, [one.name for one in self._passages])
-        return Columns(traces, partial(self._loops, spec, None, traces))
 
     def identity(self, spec: ModelSpec, control: Control) -> str:
         """Return a digest of all that a control's columns depend on: of an untrained network, no trained weights."""
@@ -259,19 +272,70 @@ class Workbench:
         )
 
 
-def _packed(traces: Sequence[Trace]) -> dict[str, NDArray[Any]]:
-    """Return the columns of traces as arrays by name."""
-    names = [field.name for field in fields(Trace) if field.name != "passage"]
-    return {f"{place:06}.{name}": getattr(one, name) for place, one in enumerate(traces) for name in names}
+class _Measured:
+    """The columns of all texts in one network, from this run's passes over the texts or from what an earlier run kept.
+
+    Parameters
+    ----------
+    run : callable
+        Passes over the texts and yields the trace of each, with the columns that are asked for.
+    texts : int
+        How many texts there are.
+    kept : Cache, optional
+        Keeps columns for the next run.
+    name : callable, optional
+        The name under which a column is kept.
+
+    """
+
+    def __init__(
+        self,
+        run: Callable[[frozenset[str]], Iterator[Trace]],
+        texts: int,
+        *,
+        kept: Cache | None = None,
+        name: Callable[[str], str] = str,
+    ) -> None:
+        self._run = run
+        self._texts = texts
+        self._kept = kept
+        self._name = name
+        self._found: dict[str, list[NDArray[Any]]] = {}
+        self.passes = 0
+
+    def foresee(self, columns: Iterable[str]) -> None:
+        """Measure columns in one pass, but for those that are there or were kept."""
+        missing = frozenset(name for name in (*columns, *ALIGNMENT) if not self._is_there(name))
+        if not missing:
+            return
+        self.passes += 1
+        found: dict[str, list[NDArray[Any]]] = {}
+        for trace in self._run(missing):
+            for name in trace.made:
+                found.setdefault(name, []).append(getattr(trace, name))
+        self._found |= found
+        if self._kept:
+            for name, parts in found.items():
+                arrays = {f"{place:06}": one for place, one in enumerate(parts)}
+                self._kept.put_arrays(self._name(name), arrays)
+
+    def _is_there(self, name: str) -> bool:
+        if name not in self._found and self._kept:
+            arrays = self._kept.get_arrays(self._name(name))
+            if arrays is not None and len(arrays) == self._texts:
+                self._found[name] = [arrays[key] for key in sorted(arrays)]
+        return name in self._found
+
+    def column(self, place: int, name: str) -> NDArray[Any]:
+        """Return a column of one text, measuring it if nobody foresaw it."""
+        self.foresee([name])
+        return self._found[name][place]
 
 
-def _unpacked(arrays: Mapping[str, NDArray[Any]], passages: Sequence[str]) -> list[Trace]:
-    """Return the traces of these passages from their columns."""
-    columns: list[dict[str, NDArray[Any]]] = [{} for _ in passages]
-    for key, array in arrays.items():
-        place, _, name = key.partition(".")
-        columns[int(place)][name] = array
-    return [Trace(passage=name, **own) for name, own in zip(passages, columns, strict=True)]
+def _name(identity: str, column: str) -> str:
+    """Return the name under which a column is kept; one's own depends on its own source, too."""
+    own = sources_of(OWN[column].function) if column in OWN else ""
+    return digest(engine(MEASURING), "column", column, own, identity)
 
 
 def _rolled(loop: Array, order: NDArray[np.intp]) -> Array:

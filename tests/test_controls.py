@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-
 import numpy as np
 import pytest
 import scipy.stats
 
+from pathlen.columns import CATALOG
 from pathlen.controls import (
     EFFORTS,
     PLANTED,
@@ -52,7 +51,7 @@ def brief(tracer: Tracer, short: Passage) -> Trace:
 
 
 def columns(trace: Trace) -> dict[str, np.ndarray]:
-    return {one.name: getattr(trace, one.name) for one in fields(trace) if one.name != "passage"}
+    return {name: getattr(trace, name) for name in CATALOG}
 
 
 def shift_of(before: np.ndarray, after: np.ndarray) -> int:
@@ -113,7 +112,7 @@ def test_a_seed_gives_its_shift_again_and_others_give_others(traced: Trace) -> N
 
 
 def test_a_shift_belongs_to_the_tokens_so_that_every_size_moves_alike(traced: Trace) -> None:
-    other = replace(traced, step_length=traced.step_length * 2, next_logit=-traced.next_logit)
+    other = traced.with_columns(step_length=traced.step_length * 2, next_logit=-traced.next_logit)
     for seed in SEEDS:
         assert np.array_equal(moved(traced, seed), moved(other, seed))
 
@@ -135,9 +134,9 @@ def test_shifts_are_spread_over_the_whole_text(brief: Trace) -> None:
 
 
 def test_two_predictions_change_places_and_one_has_nowhere_to_go(brief: Trace) -> None:
-    two = replace(brief, token_ids=brief.token_ids[:3], next_logit=brief.next_logit[:2])
+    two = brief.with_columns(token_ids=brief.token_ids[:3], next_logit=brief.next_logit[:2])
     assert moved(two, 0).tolist() == [1, 0]
-    one = replace(brief, token_ids=brief.token_ids[:2], next_logit=brief.next_logit[:1])
+    one = brief.with_columns(token_ids=brief.token_ids[:2], next_logit=brief.next_logit[:1])
     assert moved(one, 0).tolist() == [0]
 
 
@@ -199,7 +198,7 @@ def test_the_step_before_the_norm_and_the_one_after_it_get_plants_of_their_own(t
 def test_a_relation_that_was_there_does_not_add_to_the_planted_one(traced: Trace) -> None:
     """Whatever the logit follows, and however the shift leaves it, the plant comes out alike."""
     last = traced.step_length[-1]
-    follows = replace(traced, next_logit=3.0 + 2.0 * np.roll(last, -17)[:-1] + 0.1 * traced.next_logit)
+    follows = traced.with_columns(next_logit=3.0 + 2.0 * np.roll(last, -17)[:-1] + 0.1 * traced.next_logit)
     made = planted(follows, 6).next_logit[LEFT_OUT:]
     assert np.corrcoef(last[LEFT_OUT:-1], made)[0, 1] == pytest.approx(-0.2, abs=1e-9)
 

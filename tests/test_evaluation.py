@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from pathlen import (
 )
 from pathlen.cache import Cache
 from pathlen.claims import TOGETHER, declared
+from pathlen.columns import CATALOG
 from pathlen.controls import PLANTED_R, World
 from pathlen.errors import InvalidClaim
 from pathlen.evaluation import CORRECTIONS, Check, Evaluator
@@ -95,9 +96,9 @@ class Counting(Workbench):
         super().__init__(passages, seed=0)
         self.worlds: list[tuple[str, World]] = []
 
-    def control(self, spec: ModelSpec, world: World) -> Any:
+    def control(self, spec: ModelSpec, world: World, columns: Iterable[str] = ()) -> Any:
         self.worlds.append((spec.size, world))
-        return super().control(spec, world)
+        return super().control(spec, world, columns)
 
 
 def evaluator(
@@ -317,7 +318,7 @@ def test_a_claim_of_a_class_is_left_to_its_own_turn(specs: dict[str, ModelSpec])
 def test_controls_are_run_again_when_anything_beside_the_claim_changed(
     specs: dict[str, ModelSpec], empty_cache: Path, tmp_path: Path
 ) -> None:
-    from pathlen import evaluation
+    from pathlen import cache
     from pathlen.lock import imported
 
     home = tmp_path / "mine"
@@ -334,7 +335,7 @@ def test_controls_are_run_again_when_anything_beside_the_claim_changed(
     kept, supported = Cache(empty_cache), []
     for sign in ("1", "-1"):
         (home / "sign.txt").write_text(sign, encoding="utf-8")
-        evaluation._sources.cache_clear()
+        cache._sources.cache_clear()
         body = imported(home / "test_x.py").test_sign
         found = evaluator(specs, Workbench(TEXTS, seed=0), kept=kept).finding(check(body), "small", {})
         supported.append(found.controls[0].supported)
@@ -350,7 +351,7 @@ def test_what_was_measured_is_kept_for_the_next_run(specs: dict[str, ModelSpec],
     (first, fresh), (second, again) = found
     assert (fresh.earlier, again.earlier) == ([], ["small"])
     assert again._held is None  # no network was loaded
-    for name in Measurement.__dataclass_fields__:
+    for name in ("token", "token_id", *CATALOG.keys() - {"token_ids"}):
         assert np.array_equal(getattr(first.measured, name), getattr(second.measured, name)), name
     assert np.array_equal(first.relative_error, second.relative_error)
     assert np.array_equal(

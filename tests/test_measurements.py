@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -75,14 +73,14 @@ def test_frequency_counts_a_token_over_all_texts(measurement: Measurement) -> No
 
 def test_a_straight_path_explains_itself(measurement: Measurement) -> None:
     steps = np.full((6, len(measurement.passage)), 2.0)
-    assert replace(measurement, step_length=steps).path_straightness.min() > 1 - 1e-9
+    assert measurement.with_columns(step_length=steps).path_straightness.min() > 1 - 1e-9
     steps[:3] = 0.01
-    assert replace(measurement, step_length=steps).path_straightness.max() < 0.9
+    assert measurement.with_columns(step_length=steps).path_straightness.max() < 0.9
 
 
 def test_the_heads_sum_is_never_longer_than_their_lengths_sum(measurement: Measurement) -> None:
     assert measurement.heads_shorten.all()
-    assert not replace(measurement, heads_norm=3 * measurement.heads_norm).heads_shorten.all()
+    assert not measurement.with_columns(heads_norm=3 * measurement.heads_norm).heads_shorten.all()
     assert measurement.late_head_norm.shape == (1, 2, len(measurement.passage))
     assert np.array_equal(measurement.late_heads_norm, measurement.heads_norm[-1:])
 
@@ -99,7 +97,7 @@ def test_quarters_are_those_of_the_own_text(measurement: Measurement) -> None:
 
 def test_a_step_is_made_of_stretching_and_turning(measurement: Measurement) -> None:
     assert measurement.stretch_error.max() < 1e-9
-    bent = replace(measurement, turning_angle=measurement.turning_angle * 1.01)
+    bent = measurement.with_columns(turning_angle=measurement.turning_angle * 1.01)
     assert bent.stretch_error.max() > 1e-3
 
 
@@ -115,7 +113,7 @@ def test_some_tokens_only_keep_their_columns(measurement: Measurement) -> None:
 
 def test_halves_of_the_blocks_leave_a_middle_block_out(measurement: Measurement) -> None:
     steps = np.arange(1.0, 6.0)[:, None] * np.ones((5, len(measurement.passage)))
-    five = replace(measurement, step_length=steps)
+    five = measurement.with_columns(step_length=steps)
     assert set(five.early_steps) == {1.5}
     assert set(five.late_steps) == {4.5}
 
@@ -131,16 +129,18 @@ def test_growth_of_displacement_leaves_the_first_block_out(measurement: Measurem
 
 def test_columns_of_different_length_are_refused(measurement: Measurement) -> None:
     with pytest.raises(ValueError, match=r"next_logit must have \d+ rows like passage, but has 3"):
-        replace(measurement, next_logit=np.zeros(3))
+        measurement.with_columns(next_logit=np.zeros(3))
 
 
 def test_values_that_are_not_finite_are_refused(measurement: Measurement) -> None:
     broken = measurement.next_logit.copy()
     broken[2] = np.nan
     with pytest.raises(ValueError, match="next_logit must be finite, but holds 1 values"):
-        replace(measurement, next_logit=broken)
+        measurement.with_columns(next_logit=broken)
 
 
 def test_measure_is_traces_aligned(tiny: LoadedModel, short: Passage, long: Passage, measurement: Measurement) -> None:
     again = measure(tiny, [short, long])
-    assert np.array_equal(again.step_length, measurement.step_length)
+    # Texts that are read together differ from those that are read alone by rounding.
+    np.testing.assert_allclose(again.step_length, measurement.step_length, rtol=1e-5)
+    assert np.array_equal(again.token_id, measurement.token_id)

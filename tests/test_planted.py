@@ -227,11 +227,10 @@ def test_a_broken_check_is_noticed(file: str, name: str, holds: Body, fails: Bod
 
 def test_where_no_token_is_confident_there_is_nothing_to_say() -> None:
     unsure = made_up(0)
-    columns = {name: getattr(unsure, name) for name in Measurement.__dataclass_fields__}
-    columns["next_log_probability"] = columns["next_log_probability"] - 2
+    unsure = unsure.with_columns(next_log_probability=unsure.next_log_probability - 2)
     body = FILES["last_step"].test_stillness
     claim = declared(body)
     assert claim is not None
-    finding = evaluate(claim, "small", lambda: body(Measurement(**columns)), seed=0)
+    finding = evaluate(claim, "small", lambda: body(unsure), seed=0)
     assert finding.verdict is Verdict.INVALID
     assert "none of the 4,080 tokens is of the kind that the claim speaks about" in finding.reason

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
 from itertools import combinations
 from math import prod
 
@@ -455,16 +454,17 @@ def test_several_models_of_few_passages_share_their_blocks() -> None:
 
 def test_a_universe_without_a_number_is_an_error(measured: Measurement) -> None:
     with pytest.raises(UndefinedEstimate, match="constant|nothing but a trend"):
-        every(replace(measured, entropy=np.ones_like(measured.entropy)))
+        every(measured.with_columns(entropy=np.ones_like(measured.entropy)))
 
 
 def test_what_does_not_vary_can_not_be_taken_out(measured: Measurement) -> None:
     with pytest.raises(UndefinedEstimate, match="is nothing but a trend within every passage"):
-        every(replace(measured, token_id=np.zeros_like(measured.token_id)))
+        every(measured.with_columns(token_id=np.zeros_like(measured.token_id)))
 
 
 def test_columns_are_left_as_they_were(measured: Measurement) -> None:
-    before = {one.name: getattr(measured, one.name).copy() for one in fields(measured)}
+    every(measured)  # makes the columns
+    before = {name: getattr(measured, name).copy() for name in measured.made}
     every(measured)
     assert all(np.array_equal(getattr(measured, name), column) for name, column in before.items())
 
