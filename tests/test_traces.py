@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -220,3 +221,148 @@ def test_a_capture_that_does_not_give_the_models_logits_is_refused(tiny: LoadedM
             trace(replace(tiny), short)
     finally:
         network.lm_head = head
+
+
+# Attention and the feed-forward part.
+
+
+def test_what_attention_and_mlp_add_equals_their_outputs(tiny: LoadedModel, short: Passage, traced: Trace) -> None:
+    kept: dict[str, list[torch.Tensor]] = {"attn": [], "mlp": []}
+    handles = [
+        getattr(block, name).register_forward_hook(
+            lambda module, inputs, output, name=name: kept[name].append(
+                (output[0] if isinstance(output, tuple) else output)[0].double()
+            )
+        )
+        for block in base_of(tiny).h
+        for name in kept
+    ]
+    with torch.no_grad():
+        tiny.network(torch.from_numpy(traced.token_ids)[None])
+    for handle in handles:
+        handle.remove()
+    attention, mlp = (torch.stack(kept[name]) for name in ("attn", "mlp"))
+    np.testing.assert_allclose(traced.attention_norm, attention.norm(dim=-1), rtol=1e-5)
+    np.testing.assert_allclose(traced.mlp_norm, mlp.norm(dim=-1), rtol=1e-5)
+    cosine = torch.cosine_similarity(attention, mlp, dim=-1)
+    np.testing.assert_allclose(traced.attention_mlp_cosine, cosine, rtol=1e-5, atol=1e-6)
+    states, _, _ = stored_states(tiny, traced.token_ids)
+    step = torch.stack(states).diff(dim=0)
+    np.testing.assert_allclose(step, attention + mlp, atol=1e-5)
+
+
+def test_a_block_that_adds_otherwise_has_no_parts_to_tell_apart(tiny: LoadedModel, short: Passage) -> None:
+    network = copy.deepcopy(tiny.network)
+    block = base_of(replace(tiny, network=network)).h[1]
+    block.mlp.register_forward_hook(lambda module, inputs, output: 0.5 * output)  # seen by nobody who looks before
+    block.register_forward_hook(lambda module, inputs, output: 1.25 * output)
+    scaled = replace(tiny, network=network)
+    with pytest.raises(ModelMismatch, match="attention_norm: the blocks of tiny do not add what their attention"):
+        trace(scaled, short, columns=["attention_norm"])
+    everything = trace(scaled, short)
+    assert "attention_norm" not in everything.made
+    assert "step_length" in everything.made
+
+
+# Texts that are read together.
+
+
+@pytest.fixture(scope="module")
+def several(long: Passage) -> list[Passage]:
+    """Texts of many lengths: some shorter than a batch, one of exactly a context, one longer by a token."""
+    words = long.text.split()
+    return [Passage(name=f"text {n}", text=" ".join(words[n : n + n]), origin="test") for n in (9, 5, 30, 7, 20, 5)]
+
+
+@pytest.mark.parametrize("batch_tokens", [64, 256, 100_000])
+def test_texts_read_together_give_what_each_gives_alone(
+    tiny: LoadedModel, several: list[Passage], batch_tokens: int
+) -> None:
+    together = list(Tracer(tiny, batch_tokens=batch_tokens).traces(several))
+    alone = Tracer(tiny, batch_tokens=1)
+    assert [one.passage for one in together] == [one.name for one in several]
+    for one, passage in zip(together, several, strict=True):
+        other = alone.trace(passage)
+        for name in CATALOG:
+            np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_short_texts_are_really_read_together(tiny: LoadedModel, several: list[Passage]) -> None:
+    calls: list[tuple[int, ...]] = []
+    handle = base_of(tiny).register_forward_pre_hook(
+        lambda module, inputs: calls.append(tuple(inputs[0].shape)) if inputs else None
+    )
+    try:
+        list(Tracer(tiny, batch_tokens=100_000).traces(several, columns=["step_length"]))
+    finally:
+        handle.remove()
+    assert max(rows for rows, _ in calls) == sum(1 for _ in several)
+
+
+def test_a_model_that_looks_ahead_is_not_read_in_batches(tiny: LoadedModel, several: list[Passage]) -> None:
+    network = copy.deepcopy(tiny.network)
+    looking = replace(tiny, network=network)
+    base_of(looking).h[0].register_forward_hook(
+        lambda module, inputs, output: output + output.mean(dim=1, keepdim=True)
+    )
+    with pytest.raises(ModelMismatch, match="what stands behind a text must not change it, but in tiny states move by"):
+        list(Tracer(looking, batch_tokens=1000).traces(several))
+    assert len(list(Tracer(looking, batch_tokens=1).traces(several))) == len(several)
+
+
+def test_tokens_read_at_once_are_at_least_one(tiny: LoadedModel) -> None:
+    with pytest.raises(ValueError, match="batch_tokens must be at least 1, but 0 was given"):
+        Tracer(tiny, batch_tokens=0)
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_a_text_about_as_long_as_the_context(tiny: LoadedModel, long: Passage, more: int) -> None:
+    """One token short of the context, exactly the context, and one longer, which takes a second window for one token."""
+    ids = tiny.token_ids(long.text)[: tiny.context + more]
+    text = Passage(name="cut", text=str(tiny.tokenizer.decode(ids)), origin="test")
+    assert tiny.token_ids(text.text) == ids
+    traced = trace(tiny, text)
+    assert np.bincount(traced.window).tolist() == ([tiny.context, 1] if more == 1 else [tiny.context + more])
+    states, _, _ = stored_states(tiny, traced.token_ids[-tiny.context // 2 - 1 :] if more == 1 else traced.token_ids)
+    expected = torch.linalg.vector_norm(states[1] - states[0], dim=-1)[-1]
+    np.testing.assert_allclose(traced.step_length[0, -1], expected, rtol=1e-5)
+
+
+def test_a_text_without_tokens_is_refused(tiny: LoadedModel) -> None:
+    nothing = replace(tiny, tokenizer=lambda text, **options: {"input_ids": []})  # type: ignore[arg-type]
+    with pytest.raises(InvalidText, match="needs at least 4 tokens, but 'none' has 0"):
+        trace(nothing, Passage(name="none", text="...", origin="test"))
+
+
+def test_the_activation_is_the_networks_own_again_afterwards(tiny: LoadedModel, short: Passage) -> None:
+    activations = [block.mlp.act for block in base_of(tiny).h]
+    trace(tiny, short)
+    assert all("forward" not in vars(one) for one in activations)
+    x = torch.linspace(-6, 6, 1001)
+    from pathlen.traces import _gelu
+
+    torch.testing.assert_close(_gelu(x), activations[0](x), rtol=1e-5, atol=1e-6)
+
+
+def test_few_states_are_alive_at_once(new_checkpoint: Callable[..., Path], long: Passage) -> None:
+    """However many blocks there are, at no time are more than a few states kept by a trace."""
+    import gc
+    import weakref
+
+    model = load(from_directory(new_checkpoint("deep", n_layer=12)))
+    alive: list[weakref.ref[torch.Tensor]] = []
+    most = [0]
+
+    def note(module: object, inputs: object, output: Any) -> None:
+        gc.collect()
+        alive.append(weakref.ref(output if isinstance(output, torch.Tensor) else output[0]))
+        most[0] = max(most[0], sum(one() is not None for one in alive))
+
+    for block in base_of(model).h:
+        block.register_forward_hook(note)
+    tracer = Tracer(model)
+    tracer.trace(long)  # looks at the network's parts first, on a few tokens
+    alive.clear()
+    most[0] = 0
+    tracer.trace(long)
+    assert 1 <= most[0] <= 4
