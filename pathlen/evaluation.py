@@ -97,9 +97,14 @@ class Check:
 
     @cached_property
     def columns(self) -> frozenset[str]:
+        """The columns that the body names, which is all that a control needs."""
+        return asked_for(self.body)
+
+    @cached_property
+    def all_columns(self) -> frozenset[str]:
         """The columns that the body and its universes name."""
         universes = self.claim.universes
-        return asked_for(self.body) | (asked_for(universes.of) if universes else frozenset())
+        return self.columns | (asked_for(universes.of) if universes else frozenset())
 
     @property
     def needs_small(self) -> bool:
@@ -157,7 +162,7 @@ class Evaluator:
         """Make checks known before they are run, so that a control's world serves all of them at once."""
         new = {check.key: check for check in checks}
         self._checks |= new
-        self._bench.expect(name for check in new.values() for name in check.columns)
+        self._bench.expect(name for check in new.values() for name in check.all_columns)
 
     def know(self, others: Iterable[Check]) -> None:
         """Make claims known that are not run themselves, for the published reading of one that is."""

@@ -41,6 +41,8 @@ from pathlen.errors import InvalidColumn, InvalidText, ModelMismatch
 from pathlen.geometry import distance, length, turning_angle, widest
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from pathlen.models import LoadedModel
     from pathlen.passages import Passage
 
@@ -49,9 +51,10 @@ __all__ = ["FEWEST_TOKENS", "Trace", "Tracer", "trace", "windows"]
 FEWEST_TOKENS = 4  # position 0 is left out, the last token has no next: two rows are the least to relate anything
 PROBE_TOKENS = 8
 VOCABULARY_SLICE = 1024  # tokens of the vocabulary at a time: 340 x 1,024 logits stay in a core's cache
-# A core is busy with a text of some 200 tokens; an accelerator takes many at once.
-BATCH_TOKENS = {"cpu": 256}
-BATCH_TOKENS_ELSEWHERE = 16_384
+BATCH_NUMBERS = (
+    2**18
+)  # tokens by width that keep a core busy: 340 tokens of GPT-2 Small, some texts of a narrow network
+BATCH_TOKENS_ELSEWHERE = 16_384  # an accelerator takes many at once
 AHEAD = 64  # texts whose windows are sorted by length together
 LEAK = 1e-3
 
@@ -110,8 +113,9 @@ class Tracer:
     ----------
     model : LoadedModel
     batch_tokens : int, optional
-        How many tokens to read at once where texts are shorter than that: 256 on a processor, where longer batches gain
-        nothing, and 16,384 elsewhere. The last digits of a number depend on it.
+        How many tokens to read at once where texts are shorter than that. Unless said, on a processor as many as keep a core
+        busy, 341 in GPT-2 Small, where longer batches gain nothing, and more in a narrower network; 16,384 elsewhere. The last
+        digits of a number depend on it.
 
     """
 
@@ -119,9 +123,11 @@ class Tracer:
         if batch_tokens is not None and batch_tokens < 1:
             raise ValueError(f"batch_tokens must be at least 1, but {batch_tokens} was given")
         self.model = model
-        self._batch_tokens = batch_tokens or BATCH_TOKENS.get(model.network.device.type, BATCH_TOKENS_ELSEWHERE)
+        busy = BATCH_NUMBERS // model.spec.d_model if model.network.device.type == "cpu" else BATCH_TOKENS_ELSEWHERE
+        self._batch_tokens = batch_tokens or max(1, busy)
         self._parts: Anatomy | None = None
         self._heads: list[Tensor] = []
+        self._activations: list[nn.Module] = []
         self._is_sealed = False  # whether it was tried that what follows a text doesn't change it
 
     def trace(self, passage: Passage, *, columns: Iterable[str] = ("all",), shuffle: int | None = None) -> Trace:
@@ -162,6 +168,7 @@ class Tracer:
         """Return the model's parts and the columns to measure in it: of all columns those that it has."""
         if self._parts is None:
             self._parts = anatomy(self.model.network, ids[:PROBE_TOKENS], self.model.spec.title)
+            self._activations = _slow_activations(self.model.network)
         parts = self._parts
         if wanted & HEADS and not self._heads:
             self._heads = [_head_factors(parts.mixing(number), parts.heads) for number in range(len(parts.blocks))]
@@ -187,7 +194,7 @@ class Tracer:
         ]
         parts: dict[tuple[int, int], dict[str, Tensor]] = {}
         with ExitStack() as stack:
-            stack.enter_context(_fused_activations(model.base))
+            stack.enter_context(_fused(self._activations))
             for batch in _batches(pieces, self._batch_tokens):
                 if len(batch) > 1:
                     self._refuse_leak(model, ids[batch[0].text][batch[0].start : batch[0].end])
@@ -272,19 +279,24 @@ def _filled(rows: Sequence[Tensor]) -> Tensor:
     return torch.stack([torch.cat([row, row[-1:].expand(longest - len(row))]) for row in rows])
 
 
-@contextmanager
-def _fused_activations(base: nn.Module) -> Iterator[None]:
-    """Let GPT-2's activation be computed by torch's own function for it while a text is read, but for half precision."""
+def _slow_activations(network: PreTrainedModel) -> list[nn.Module]:
+    """Return the modules that compute GPT-2's activation step by step; none in half precision."""
     from transformers.activations import NewGELUActivation
 
-    is_half = any(one.dtype in (torch.bfloat16, torch.float16) for one in base.parameters())
-    changed = [] if is_half else [module for module in base.modules() if type(module) is NewGELUActivation]
-    for module in changed:
-        module.forward = _gelu  # type: ignore[assignment, method-assign]
+    if network.dtype not in (torch.float32, torch.float64):
+        return []
+    return [module for module in network.modules() if type(module) is NewGELUActivation]
+
+
+@contextmanager
+def _fused(activations: Sequence[nn.Module]) -> Iterator[None]:
+    """Let activations be computed by torch's own function while a text is read."""
+    for module in activations:
+        module.forward = _gelu
     try:
         yield
     finally:
-        for module in changed:
+        for module in activations:
             del module.forward
 
 
