@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from pathlen.anatomy import anatomy, state_after
 from pathlen.traces import PROBE_TOKENS, windows
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pathlen.passages import Passage
     from pathlen.traces import Trace
 
-__all__ = ["Original", "loop_steps", "original", "relative_error"]
+__all__ = ["Original", "last_block", "loop_steps", "original", "relative_error"]
 
 Array = NDArray[np.float64]
 
@@ -60,19 +61,27 @@ class Original:
 
 def original(model: LoadedModel, passage: Passage) -> Original:
     """Run the published procedure on the first context's worth of a text; it knows no windows."""
-    return _loop(model, torch.tensor(model.token_ids(passage.text)[: model.context]))
+    ids = torch.tensor(model.token_ids(passage.text)[: model.context])
+    return _loop(model, ids, last_block(model, ids.numpy()))
 
 
-def loop_steps(model: LoadedModel, trace: Trace) -> Array:
+def last_block(model: LoadedModel, token_ids: NDArray[np.int64]) -> nn.Module:
+    """Return a model's last block, whose output is the only state that the published procedure did not see."""
+    ids = torch.from_numpy(token_ids[:PROBE_TOKENS]).to(model.network.device)
+    return anatomy(model.network, ids, model.spec.title).blocks[-1]
+
+
+def loop_steps(model: LoadedModel, trace: Trace, *, last: nn.Module | None = None) -> Array:
     """Return the loop's own steps of a traced text, ``(steps + 1, tokens)``; rows as in `relative_error`.
 
     Of a text longer than the context every window is run through the loop, so that each token is compared in the window
-    it was measured in.
+    it was measured in. ``last`` is the model's last block, where it was found before.
     """
     ids = torch.from_numpy(trace.token_ids)
+    last = last or last_block(model, trace.token_ids)
     parts = []
     for start, first, end in windows(len(ids), model.context):
-        loop = _loop(model, ids[start:end])
+        loop = _loop(model, ids[start:end], last)
         rows = np.vstack([loop.step_length[:-1], loop.last_step_before_norm, loop.step_length[-1]])
         parts.append(rows[:, first - start :])
     return np.hstack(parts)
@@ -88,15 +97,14 @@ def relative_error(trace: Trace, loop: Array) -> Array:
     return error
 
 
-def _loop(model: LoadedModel, ids: torch.Tensor) -> Original:
+def _loop(model: LoadedModel, ids: torch.Tensor, last: nn.Module) -> Original:
     ids = ids.to(model.network.device)
     kept: list[torch.Tensor] = []
 
     def keep(block: object, inputs: object, output: Any) -> None:
         kept.append(state_after(output)[0])
 
-    blocks = anatomy(model.network, ids[:PROBE_TOKENS], model.spec.title).blocks
-    handle = blocks[-1].register_forward_hook(keep)
+    handle = last.register_forward_hook(keep)
     try:
         with torch.no_grad():
             result = model.network(ids[None], output_hidden_states=True, use_cache=False)
@@ -107,12 +115,12 @@ def _loop(model: LoadedModel, ids: torch.Tensor) -> Original:
     logits = result.logits[0].cpu()
 
     steps = np.zeros((len(states) - 1, len(ids)))
-    last = np.zeros(len(ids))
+    last_step = np.zeros(len(ids))
     next_logit = np.zeros(len(ids))
     for token in range(len(ids)):
         for block in range(1, len(states)):
             steps[block - 1, token] = np.linalg.norm(states[block][token] - states[block - 1][token])
-        last[token] = np.linalg.norm(before_norm[token] - states[-2][token])
+        last_step[token] = np.linalg.norm(before_norm[token] - states[-2][token])
         if token + 1 < len(ids):
             next_logit[token] = logits[token, ids[token + 1]].item()
-    return Original(step_length=steps, last_step_before_norm=last, next_logit=next_logit)
+    return Original(step_length=steps, last_step_before_norm=last_step, next_logit=next_logit)

@@ -24,7 +24,7 @@ from pathlen.controls import PLANTED, SHIFTED, SHUFFLED, UNTRAINED, Control, Wor
 from pathlen.errors import PathlenError
 from pathlen.measurements import Measurement, Published, as_published, from_traces
 from pathlen.models import Identity, LoadedModel, ModelSpec, identify, load
-from pathlen.original import loop_steps, relative_error
+from pathlen.original import last_block, loop_steps, relative_error
 from pathlen.passages import Passage
 from pathlen.records import ModelRecord, Point
 from pathlen.stats.serial import lag_one
@@ -209,7 +209,8 @@ class Workbench:
 
     def _loops(self, spec: ModelSpec, untrained: int | None, traces: Sequence[Trace]) -> list[Array]:
         model = self._model(spec, untrained)
-        return [loop_steps(model, one) for one in traces]
+        last = last_block(model, traces[0].token_ids)
+        return [loop_steps(model, one, last=last) for one in traces]
 
     def _measured(self, spec: ModelSpec) -> Columns:
         start = time.monotonic()
