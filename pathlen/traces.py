@@ -9,18 +9,19 @@ is ever made. What is not wanted costs nothing (`pathlen.columns.CATALOG` says w
 What each attention head adds to the residual stream is never formed: with ``W`` the rows of the output projection that a
 head's ``z`` meets, and ``W' = QR`` with orthonormal ``Q``, ``||z W|| = ||z R'||``, a product of a head's width alone.
 
-GPT-2's activation is computed in one pass over memory instead of transformers' eight, by torch's own function for the same
-formula; what it changes is rounding in the last digits. In half precision, where the last digit is the third, it is left as it
-is.
+Unless told to be fast, a trace is of the very states, to the last bit, that transformers computes for the text alone. A fast one
+lets short texts be read together, filled up on the right, and computes GPT-2's activation in one pass over memory instead of
+transformers' eight, by torch's own function for the same formula (in half precision, where the last digit is the third, it is
+left as it is). What that changes is rounding: both are equally far from float64, but a step a thousand times shorter than
+its state differs by some millionths. A causal model reads from left to right, so nothing that stands behind a text can change
+it; that this one does is tried before its first batch.
 
 Two states share the name "last hidden state" in most software. Here the state *before* the final norm is what every length is
 about; what the published procedure measured, the state *after* it, has columns of its own (`Trace.final_norm_step` and its
 neighbours).
 
 A text longer than the model's context is read in windows that overlap by half a context; each token is measured once, in the
-first window that holds it, so all but the first window's tokens have at least half a context before them. Short texts are
-read together, filled up on the right. A causal model reads from left to right, so nothing that stands behind a text can change
-it; that this one does is tried before its first batch.
+first window that holds it, so all but the first window's tokens have at least half a context before them.
 """
 
 from __future__ import annotations
@@ -112,19 +113,26 @@ class Tracer:
     Parameters
     ----------
     model : LoadedModel
+    fast : bool
+        Whether rounding may differ from what transformers computes for each text alone; see the module's docstring.
     batch_tokens : int, optional
-        How many tokens to read at once where texts are shorter than that. Unless said, on a processor as many as keep a core
-        busy, 341 in GPT-2 Small, where longer batches gain nothing, and more in a narrower network; 16,384 elsewhere. The last
-        digits of a number depend on it.
+        How many tokens a fast one reads at once where texts are shorter than that. Unless said, on a processor as many as keep
+        a core busy, 341 in GPT-2 Small, where longer batches gain nothing, and more in a narrower network; 16,384 elsewhere.
+
+    Raises
+    ------
+    ValueError
+        If ``batch_tokens`` is below 1.
 
     """
 
-    def __init__(self, model: LoadedModel, *, batch_tokens: int | None = None) -> None:
+    def __init__(self, model: LoadedModel, *, fast: bool = False, batch_tokens: int | None = None) -> None:
         if batch_tokens is not None and batch_tokens < 1:
             raise ValueError(f"batch_tokens must be at least 1, but {batch_tokens} was given")
         self.model = model
         busy = BATCH_NUMBERS // model.spec.d_model if model.network.device.type == "cpu" else BATCH_TOKENS_ELSEWHERE
-        self._batch_tokens = batch_tokens or max(1, busy)
+        self._batch_tokens = batch_tokens or (max(1, busy) if fast else 1)
+        self._fast = fast
         self._parts: Anatomy | None = None
         self._heads: list[Tensor] = []
         self._activations: list[nn.Module] = []
@@ -168,7 +176,7 @@ class Tracer:
         """Return the model's parts and the columns to measure in it: of all columns those that it has."""
         if self._parts is None:
             self._parts = anatomy(self.model.network, ids[:PROBE_TOKENS], self.model.spec.title)
-            self._activations = _slow_activations(self.model.network)
+            self._activations = _slow_activations(self.model.network) if self._fast else []
         parts = self._parts
         if wanted & HEADS and not self._heads:
             self._heads = [_head_factors(parts.mixing(number), parts.heads) for number in range(len(parts.blocks))]
@@ -246,7 +254,7 @@ class Tracer:
         if not error < tolerance:
             raise ModelMismatch(
                 f"what stands behind a text must not change it, but in {self.model.spec.title} states move by {error:.2g} "
-                "of their size; measure its texts one by one, with batch_tokens=1"
+                "of their size; measure its texts one by one, without fast"
             )
         self._is_sealed = True
 

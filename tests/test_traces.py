@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 
 from pathlen.columns import CATALOG
 from pathlen.errors import InvalidText, ModelMismatch
+from pathlen.geometry import distance, length
 from pathlen.models import LoadedModel, from_directory, load
 from pathlen.passages import Passage
 from pathlen.traces import Trace, Tracer, trace, windows
@@ -279,7 +281,7 @@ def test_texts_read_together_give_what_each_gives_alone(
     tiny: LoadedModel, several: list[Passage], batch_tokens: int
 ) -> None:
     together = list(Tracer(tiny, batch_tokens=batch_tokens).traces(several))
-    alone = Tracer(tiny, batch_tokens=1)
+    alone = Tracer(tiny)
     assert [one.passage for one in together] == [one.name for one in several]
     for one, passage in zip(together, several, strict=True):
         other = alone.trace(passage)
@@ -307,7 +309,7 @@ def test_a_model_that_looks_ahead_is_not_read_in_batches(tiny: LoadedModel, seve
     )
     with pytest.raises(ModelMismatch, match="what stands behind a text must not change it, but in tiny states move by"):
         list(Tracer(looking, batch_tokens=1000).traces(several))
-    assert len(list(Tracer(looking, batch_tokens=1).traces(several))) == len(several)
+    assert len(list(Tracer(looking).traces(several))) == len(several)
 
 
 def test_tokens_read_at_once_are_at_least_one(tiny: LoadedModel) -> None:
@@ -334,9 +336,26 @@ def test_a_text_without_tokens_is_refused(tiny: LoadedModel) -> None:
         trace(nothing, Passage(name="none", text="...", origin="test"))
 
 
+@pytest.mark.parametrize("passage", ["short", "long"])
+def test_unless_fast_a_trace_is_of_the_very_states_that_transformers_computes(
+    tiny: LoadedModel, request: pytest.FixtureRequest, passage: str
+) -> None:
+    text: Passage = request.getfixturevalue(passage)
+    traced = Tracer(tiny).trace(text)
+    first = traced.token_ids[: tiny.context]
+    with torch.no_grad():
+        states = tiny.network(torch.from_numpy(first)[None], output_hidden_states=True).hidden_states
+    steps = torch.stack([distance(before, after)[0] for before, after in pairwise(states[:-1])])
+    assert np.array_equal(traced.step_length[: len(steps), : len(first)], steps)
+    assert np.array_equal(traced.residual_norm[: len(states) - 1, : len(first)], length(torch.cat(states[:-1])))
+    fast = Tracer(tiny, fast=True).trace(text)
+    assert not np.array_equal(fast.step_length, traced.step_length)
+    np.testing.assert_allclose(fast.step_length, traced.step_length, rtol=1e-5)
+
+
 def test_the_activation_is_the_networks_own_again_afterwards(tiny: LoadedModel, short: Passage) -> None:
     activations = [block.mlp.act for block in base_of(tiny).h]
-    trace(tiny, short)
+    Tracer(tiny, fast=True).trace(short)
     assert all("forward" not in vars(one) for one in activations)
     x = torch.linspace(-6, 6, 1001)
     from pathlen.traces import _gelu

@@ -44,17 +44,21 @@ BARS: dict[str, dict[str, float]] = {
     "lengths": {"small": 0.72, "medium": 0.88, "large": 0.90},
     "predictions": {"small": 1.0, "medium": 1.0, "large": 1.0},
 }
-NAMES = {
-    "bare": "bare `model(ids)`",
+_NAMES = {
     "published": "steps, next logit (the published analysis)",
     "lengths": "all lengths, heads, attention and MLP",
     "predictions": "the same, log-probability and entropy",
     "everything": "the same, rank and top logit",
+}
+NAMES = {
+    "bare": "bare `model(ids)`",
+    **_NAMES,
     "loop": "the published double loop",
     "transformer_lens": "TransformerLens, `run_with_cache` of residual streams",
     "transformer_lens_all": "TransformerLens, `run_with_cache` of everything",
     "nnsight": "nnsight, norms inside the trace",
     "nnsight_stopped": "nnsight, the same, stopped before the head",
+    **{f"{name}_fast": f"{label}, fast" for name, label in _NAMES.items()},
     "products": "matrix products alone: the physical limit",
 }
 
@@ -163,13 +167,14 @@ def measure_times(model: LoadedModel, rounds: int, with_peers: bool) -> list[dic
     found = []
     for text in texts(model).values():
         ids = torch.tensor(model.token_ids(text.text))[None]
-        tracer = Tracer(model)
+        tracer, fast = Tracer(model), Tracer(model, fast=True)
         whole = tracer.trace(text)
         error = float(relative_error(whole, loop_steps(model, whole)).max())
         assert error < 1e-5, error
         for asked in ASKED.values():
             some = tracer.trace(text, columns=asked)
             assert all(np.array_equal(getattr(some, name), getattr(whole, name)) for name in some.made)
+        np.testing.assert_allclose(fast.trace(text).step_length, whole.step_length, rtol=1e-5)
 
         def bare(ids: Any = ids) -> Any:
             with torch.inference_mode():
@@ -178,6 +183,8 @@ def measure_times(model: LoadedModel, rounds: int, with_peers: bool) -> list[dic
         contenders: dict[str, Callable[[], Any]] = {"bare": bare, "products": products(model, ids.shape[1])}
         for name, asked in ASKED.items():
             contenders[name] = partial(tracer.trace, text, columns=asked)
+            if name != "everything":
+                contenders[f"{name}_fast"] = partial(fast.trace, text, columns=asked)
         if with_peers and ids.shape[1] < 500:
             contenders["loop"] = partial(original, model, text)
             for name, contender in peers(model, ids):
@@ -302,10 +309,10 @@ def lines(found: list[dict[str, Any]]) -> list[str]:
             for name, label in NAMES.items():
                 if name in each["seconds"]:
                     seconds = each["seconds"][name]
-                    bar = BARS.get(name, {}).get(one["size"]) if each["tokens"] < 500 else None
+                    bar = BARS.get(name.removesuffix("_fast"), {}).get(one["size"]) if each["tokens"] < 500 else None
                     shown = "" if bar is None else f"{bar:.2f}"
                     ratio = seconds / bare
-                    text = f"**{ratio:.2f}**" if name in ASKED else f"{ratio:.2f}"
+                    text = f"**{ratio:.2f}**" if name.removesuffix("_fast") in ASKED else f"{ratio:.2f}"
                     made.append(f"| {one['size']} | {each['tokens']:,} | {label} | {seconds:.3f} | {text} | {shown} |")
     made += ["", "| size | tokens | what | MB above weights | of bare |", "|---|---|---|---|---|"]
     for one in found:
