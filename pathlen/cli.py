@@ -5,7 +5,8 @@
     pathlen models                        which models there are, and which are on this machine
     pathlen fetch NAME...                 get weights from the Hugging Face Hub: sizes of GPT-2, or owner/repository
     pathlen texts                         the passages that ship with the package
-    pathlen report RECORD... -o PAGE      render a record again, or several as one; no model is needed
+    pathlen report RECORD... -o PAGE      render a record again, or several as one, which decides claims between sizes;
+                                          no model is needed
     pathlen diff BEFORE AFTER             which verdicts changed between two records
     pathlen power RECORD                  what its texts could have shown, and what it would take to decide
     pathlen lock FOLDER                   write down what its claims declare; a run that differs is flagged
@@ -42,6 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = commands.add_parser("report", help="render a record as a page, or several as one; no model is needed")
     report.add_argument("records", metavar="RECORD", type=Path, nargs="+")
     report.add_argument("-o", "--output", metavar="PAGE", type=Path, help="default: beside a single record, .html")
+    report.add_argument("--record", metavar="FILE", type=Path, help="where the one record of several is written, too")
+    report.add_argument(
+        "--claims",
+        metavar="FOLDER",
+        type=Path,
+        default=Path("claims"),
+        help="where claims between sizes are, which several records may decide together; default: claims",
+    )
     power = commands.add_parser(
         "power", help="what a record's texts could have shown, and what it would take to decide"
     )
@@ -75,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif options.command == "lock":
             return _lock(options.folder, check=options.check)
         else:
-            _report(options.records, options.output)
+            _report(options.records, options.output, options.record, options.claims)
     except (PathlenError, OSError) as error:
         print(f"pathlen {options.command}: {error}", file=sys.stderr)
         return 1
@@ -158,21 +167,33 @@ def _lock(folder: Path, *, check: bool) -> int:
     return 1 if differences else 0
 
 
-def _report(records: Sequence[Path], output: Path | None) -> None:
+def _report(records: Sequence[Path], output: Path | None, whole: Path | None, claims: Path) -> None:
     from pathlen.errors import InvalidRecord
     from pathlen.files import write_text
-    from pathlen.merge import merged
-    from pathlen.records import read
+    from pathlen.merge import merged, undecided
+    from pathlen.records import read, write
     from pathlen.report import page
 
     if output is None and len(records) > 1:
         raise InvalidRecord(f"{len(records)} records become one page, so say where it goes with -o")
     target = output or records[0].with_suffix(".html")
     for record in records:
-        if target.resolve() == record.resolve():
-            raise InvalidRecord(
-                f"the page must not replace its record, but both are {str(record)!r}; name another with -o"
-            )
+        for one, what in ((target, "page"), (whole, "one record of several")):
+            if one and one.resolve() == record.resolve():
+                raise InvalidRecord(
+                    f"the {what} must not replace its record, but both are {str(record)!r}; name another with "
+                    f"{'-o' if one is target else '--record'}"
+                )
     run = merged([read(record) for record in records], [str(record) for record in records])
+    if undecided(run) and len(records) > 1:
+        # What compares sizes computes, which needs more than rendering does.
+        from pathlen.cache import Cache, folder
+        from pathlen.comparisons import compared
+
+        run, lines = compared(run, claims, Cache(folder()))
+        print("\n".join(lines))
+    if whole:
+        write(run, whole)
+        print(whole)
     write_text(target, page(run))
     print(target)

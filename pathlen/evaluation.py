@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -221,6 +222,25 @@ class Evaluator:
                 arguments[name] = getattr(columns(SMALL if of_small else size), attribute)
         return check.body(**arguments)
 
+    def keep(self, check: Check, size: str, share: str) -> None:
+        """Measure one size's share of a comparison, for whoever has the others'.
+
+        Parameters
+        ----------
+        check : Check
+            A claim about `size`, or about several sizes `TOGETHER`.
+        size : str
+            What it is about.
+        share : str
+            The size to measure, itself and in the worlds of the claim's controls. Errors as in `Workbench.columns`.
+
+        """
+        self.register([check])
+        self._real(share)
+        for world in self._worlds(check, size):
+            if world.needs_forward_pass:
+                self._control(share, world, check.columns)
+
     # Controls.
 
     def _tallies(self, check: Check, size: str, given: Mapping[str, Any]) -> list[Tally]:
@@ -259,7 +279,10 @@ class Evaluator:
 
     def _run_controls(self, checks: Sequence[Check], size: str, given: Mapping[str, Any]) -> None:
         """Run every control of these checks on one size that no earlier run did, world by world."""
-        asked = {check.key: self._not_yet_run(check, size) for check in checks}
+        asked: dict[Key, list[World]] = {check.key: [] for check in checks}
+        for check in checks:
+            with suppress(PathlenError):  # of a size that is not here; a claim that compares with it meets it again
+                asked[check.key] = self._not_yet_run(check, size)
         for world in dict.fromkeys(world for ones in asked.values() for world in ones):
             here = [check for check in checks if world in asked[check.key]]
             measured: dict[str, Columns] = {}
@@ -329,11 +352,18 @@ class Evaluator:
             if found and self._cache and (name := self._name(check, size, control)):
                 self._cache.put(name, msgspec.json.encode(found).decode("utf-8"))
 
+    def _compared(self, size: str, world: World) -> frozenset[str]:
+        """Return the columns of a size in a control's world that claims compare with another size's."""
+        checks = (one for one in self._checks.values() if one.needs_small or one.claim.logic == "differs")
+        about = (one for one in checks if size in (SMALL, *one.claim.sizes) and world.control in one.claim.controls)
+        return frozenset(name for one in about for name in one.columns)
+
     def _control(self, size: str, world: World, wanted: frozenset[str]) -> Columns:
         """Return a control's columns; those of Small are kept while a claim compares with it."""
         if world in self._small and size == SMALL:
             return self._small[world]
-        found = self._bench.control(self._spec(size), world, wanted)
+        keep = self._compared(size, world)
+        found = self._bench.control(self._spec(size), world, wanted | keep, keep=keep)
         if size == SMALL and any(check.needs_small for check in self._checks.values()):
             self._small[world] = found
         return found

@@ -13,10 +13,10 @@ from typing import TypeVar
 
 from pathlen import SIZES
 from pathlen.errors import InvalidRecord
-from pathlen.records import Run
+from pathlen.records import FindingRecord, Run
 from pathlen.verdicts import Verdict
 
-__all__ = ["merged"]
+__all__ = ["merged", "undecided"]
 
 T = TypeVar("T")
 
@@ -89,6 +89,19 @@ def merged(runs: Sequence[Run], names: Sequence[str]) -> Run:
             for key in first.environment
         },
     )
+
+
+def undecided(run: Run) -> list[FindingRecord]:
+    """Return the findings between sizes that were not tested, though the size that they are about was measured."""
+    claims = {(one.id, one.reading): one for one in run.claims if one.compares_sizes}
+    measured = {one.size for one in run.models}
+    return [
+        one
+        for one in run.findings
+        if one.verdict == Verdict.NOT_TESTED.value
+        and (claim := claims.get((one.claim, one.reading)))
+        and (one.size in measured or claim.logic == "differs")
+    ]
 
 
 def _union(

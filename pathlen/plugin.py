@@ -301,7 +301,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if not claim.speaks_about(size):
             raise _NotClaimed(f"not claimed: {claim.id} speaks about {', '.join(claim.sizes)} only")
         if claim.logic == "differs":
-            _session(item.config).refuse_missing(claim.sizes)
+            _session(item.config).refuse_missing(_check(item))
 
 
 class _NotClaimed(Skipped):

@@ -204,6 +204,8 @@ class ModelRecord:
     points, published_points, spurious_points : tuple of (float, float)
         Last step and next-token logit of rows drawn by the run's seed, for a scatter; the second as published, the
         third each text's last row there, whose logit is a zero that belongs to no token.
+    config_sha256 : str
+        Like the other digests, of the file that was read; empty in a record from before it was noted.
 
     """
 
@@ -229,6 +231,7 @@ class ModelRecord:
     points: tuple[Point, ...]
     published_points: tuple[Point, ...]
     spurious_points: tuple[Point, ...]
+    config_sha256: str = ""
 
     def __post_init__(self) -> None:
         if not self.points or not self.published_points:

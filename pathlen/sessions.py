@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from pathlen import SIZES
 from pathlen.cache import Cache, folder
 from pathlen.claims import TOGETHER, Finding
 from pathlen.controls import EFFORTS, Effort
-from pathlen.errors import ModelNotFound
+from pathlen.errors import ModelNotFound, PathlenError
 from pathlen.evaluation import Check, Evaluator
 from pathlen.fetch import describe, fetch, plan, require_space
 from pathlen.files import write_text
@@ -300,12 +301,21 @@ class Session:
         """Return what a claim comes to; see `pathlen.evaluation.Evaluator.finding`."""
         return self._evaluator.finding(check, size, given)
 
-    def refuse_missing(self, sizes: Sequence[str]) -> None:
-        """Raise `ModelNotFound` if a claim compares sizes that this session was not asked to run on."""
+    def refuse_missing(self, check: Check) -> None:
+        """Raise `ModelNotFound` if a claim compares sizes that this session was not asked to run on.
+
+        The share of those that it was asked for is measured first, and kept for `pathlen.comparisons`.
+        """
+        sizes = check.claim.sizes
         missing = [size for size in sizes if size not in self.settings.specs]
         if missing:
+            for size in sizes:
+                if size not in missing:
+                    with suppress(PathlenError):  # met by the claims about that size
+                        self._evaluator.keep(check, TOGETHER, size)
             raise ModelNotFound(
-                f"the claim compares {', '.join(sizes)}, but {', '.join(missing)} was not asked for; run it without --size"
+                f"the claim compares {', '.join(sizes)}, but {', '.join(missing)} was not asked for; run it without --size, "
+                "or put the records of all sizes together with: pathlen report"
             )
 
     def send(self, finding: Finding, node: str) -> str:

@@ -115,6 +115,8 @@ class Workbench:
         As in `pathlen.models.load`.
     kept : Cache, optional
         Keeps traces for the next run.
+    loader, identifier : callable, optional
+        What loads a model and says which it is, in place of `pathlen.models.load` and `identify`.
 
     """
 
@@ -126,8 +128,11 @@ class Workbench:
         device: str = "cpu",
         dtype: str = "float32",
         kept: Cache | None = None,
+        loader: Callable[..., LoadedModel] = load,
+        identifier: Callable[[ModelSpec], Identity] = identify,
     ) -> None:
         self._kept = kept
+        self._load, self._identify = loader, identifier
         self._where = {"device": device, "dtype": dtype}
         self._passages = passages
         self._seed = seed
@@ -166,15 +171,23 @@ class Workbench:
         """Say which columns will be asked for, so that they are measured in one pass."""
         self._wanted |= frozenset(columns)
 
-    def control(self, spec: ModelSpec, world: World, columns: Iterable[str] = ()) -> Columns:
-        """Return the columns of one model in a control's world; nothing is kept. Errors as in `columns`.
+    def control(
+        self, spec: ModelSpec, world: World, columns: Iterable[str] = (), *, keep: frozenset[str] = frozenset()
+    ) -> Columns:
+        """Return the columns of one model in a control's world; errors as in `columns`.
 
-        ``columns`` are those that will be asked for; others are measured when they are.
+        ``columns`` are those that will be asked for; others are measured when they are. Nothing is kept for another run but the
+        columns in ``keep``, of a world that took a forward pass.
         """
         if world.needs_forward_pass:
             untrained = None if world.control is SHUFFLED else world.seed
             shuffle = world.seed if world.control is SHUFFLED else None
-            measured = _Measured(partial(self._pass, spec, untrained, shuffle), len(self._passages))
+            run, texts = partial(self._pass, spec, untrained, shuffle), len(self._passages)
+            if keep and self._kept:
+                identity = digest(world.control, world.seed, self.identity(spec, world.control))
+                measured = _Measured(run, texts, kept=self._kept, name=partial(_name, identity), only=keep)
+            else:
+                measured = _Measured(run, texts)
             measured.foresee(columns)
             return self._columns_of(spec, untrained, measured)
         real = self.columns(spec)
@@ -191,7 +204,7 @@ class Workbench:
     def _model(self, spec: ModelSpec, untrained: int | None = None) -> LoadedModel:
         if self._held is None or self._held[0] != (spec, untrained):
             self._held = None  # before another is loaded: two XL are twice 6 GB
-            self._held = (spec, untrained), load(spec, untrained=untrained, **self._where)
+            self._held = (spec, untrained), self._load(spec, untrained=untrained, **self._where)
         return self._held[1]
 
     def _pass(
@@ -242,7 +255,7 @@ class Workbench:
     def _identified(self, spec: ModelSpec) -> Identity:
         """Return a model's identity, asked for by every control of every claim and read from its files once."""
         if spec not in self._own:
-            self._own[spec] = identify(spec)
+            self._own[spec] = self._identify(spec)
         return self._own[spec]
 
     def _record(self, spec: ModelSpec, columns: Columns, seconds: float) -> ModelRecord:
@@ -261,6 +274,7 @@ class Workbench:
             context=own.context,
             weights_sha256=own.weights_sha256,
             tokenizer_sha256=own.tokenizer_sha256,
+            config_sha256=own.config_sha256,
             **self._where,
             tokens=sum(len(one.token_ids) for one in columns.traces),
             rows=len(measured.passage),
@@ -288,6 +302,8 @@ class _Measured:
         Keeps columns for the next run.
     name : callable, optional
         The name under which a column is kept.
+    only : frozenset of str, optional
+        The columns that are kept, with those that say which token is which; all unless given.
 
     """
 
@@ -298,7 +314,9 @@ class _Measured:
         *,
         kept: Cache | None = None,
         name: Callable[[str], str] = str,
+        only: frozenset[str] | None = None,
     ) -> None:
+        self._only = None if only is None else only.union(ALIGNMENT)
         self._run = run
         self._texts = texts
         self._kept = kept
@@ -319,6 +337,8 @@ class _Measured:
         self._found |= found
         if self._kept:
             for name, parts in found.items():
+                if self._only is not None and name not in self._only:
+                    continue
                 arrays = {f"{place:06}": one for place, one in enumerate(parts)}
                 self._kept.put_arrays(self._name(name), arrays)
 

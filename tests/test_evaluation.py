@@ -30,7 +30,7 @@ from pathlen.cache import Cache
 from pathlen.claims import TOGETHER, declared
 from pathlen.columns import CATALOG
 from pathlen.controls import PLANTED_R, World
-from pathlen.errors import InvalidClaim
+from pathlen.errors import InvalidClaim, ModelNotFound
 from pathlen.evaluation import CORRECTIONS, Check, Evaluator
 from pathlen.measurements import Measurement
 from pathlen.models import ModelSpec, from_directory
@@ -96,9 +96,9 @@ class Counting(Workbench):
         super().__init__(passages, seed=0)
         self.worlds: list[tuple[str, World]] = []
 
-    def control(self, spec: ModelSpec, world: World, columns: Iterable[str] = ()) -> Any:
+    def control(self, spec: ModelSpec, world: World, columns: Iterable[str] = (), **more: Any) -> Any:
         self.worlds.append((spec.size, world))
-        return super().control(spec, world, columns)
+        return super().control(spec, world, columns, **more)
 
 
 def evaluator(
@@ -182,6 +182,24 @@ def test_what_the_sizes_gave_is_not_measured_again_for_their_difference(specs: d
     before = list(bench.worlds)
     assert made.finding(APART, TOGETHER, {}).controls
     assert bench.worlds == before
+
+
+@claim(sizes=["medium"], expect=below(0.0), controls=[SHIFTED])
+def beside_small(measured_small: Any, measured: Any) -> Statistic:
+    """Small differs."""
+    return pearson(measured_small.last_step, measured.next_logit, passage=measured.passage)
+
+
+def test_a_size_that_is_not_here_keeps_no_other_claim_from_its_controls(
+    specs: dict[str, ModelSpec], empty_cache: Path
+) -> None:
+    gone = {"small": replace(specs["small"], source="nowhere"), "medium": specs["medium"]}
+    made = evaluator(gone, Workbench(TEXTS, seed=0), kept=Cache(empty_cache))
+    made.register([check(beside_small), NEGATIVE])
+    found = made.finding(NEGATIVE, "medium", {})
+    assert [(one.control, one.runs) for one in found.controls] == [("shifted", 5), ("shuffled", 2), ("untrained", 2)]
+    with pytest.raises(ModelNotFound, match="has no config.json in 'nowhere'"):
+        made.finding(check(beside_small), "medium", {})
 
 
 def test_controls_are_not_run_twice(specs: dict[str, ModelSpec], empty_cache: Path) -> None:

@@ -65,6 +65,19 @@ MAY_IMPORT: dict[str, set[str]] = {
         "verdicts",
         "workbench",
     },
+    "comparisons": {
+        "cache",
+        "claims",
+        "errors",
+        "evaluation",
+        "lock",
+        "merge",
+        "models",
+        "passages",
+        "records",
+        "verdicts",
+        "workbench",
+    },
     "severity": {
         "cache",
         "claims",
@@ -96,7 +109,19 @@ MAY_IMPORT: dict[str, set[str]] = {
         "workbench",
     },
     "plugin": {"claims", "errors", "evaluation", "lock", "report", "sessions", "verdicts"},
-    "cli": {"cache", "errors", "fetch", "files", "lock", "merge", "models", "passages", "records", "report"},
+    "cli": {
+        "cache",
+        "comparisons",
+        "errors",
+        "fetch",
+        "files",
+        "lock",
+        "merge",
+        "models",
+        "passages",
+        "records",
+        "report",
+    },
 }
 KNOW_TORCH = {"anatomy", "geometry", "mini", "models", "original", "traces"}
 HEAVY = ("torch", "transformers", "scipy", "numpy", "huggingface_hub", "jinja2")

@@ -552,7 +552,8 @@ def test_a_difference_needs_all_its_sizes(project: pytest.Pytester, checkpoint: 
     (finding,) = read(project.path / "out" / "mini.json").findings
     assert finding.verdict == "not tested"
     assert finding.reason == (
-        "the claim compares small, medium, large, xl, but medium, large was not asked for; run it without --size"
+        "the claim compares small, medium, large, xl, but medium, large was not asked for; run it without --size, or put "
+        "the records of all sizes together with: pathlen report"
     )
     result = project.runpytest(KNOWN, "--model", str(checkpoint), "--text", "mine.txt", *OPTIONS, "-rA")
     assert result.parseoutcomes() == {"not": 1} or "1 not claimed" in result.stdout.str()
