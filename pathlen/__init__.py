@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlen.errors import InvalidText as InvalidText
     from pathlen.errors import ModelMismatch as ModelMismatch
     from pathlen.errors import ModelNotFound as ModelNotFound
+    from pathlen.errors import ModelTooLarge as ModelTooLarge
     from pathlen.errors import PathlenError as PathlenError
     from pathlen.errors import UndefinedEstimate as UndefinedEstimate
     from pathlen.errors import UnmeasuredColumn as UnmeasuredColumn
@@ -84,6 +85,7 @@ _HOME = {
         "InvalidText",
         "ModelMismatch",
         "ModelNotFound",
+        "ModelTooLarge",
         "PathlenError",
         "UndefinedEstimate",
         "UnmeasuredColumn",

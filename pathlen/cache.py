@@ -37,6 +37,7 @@ MEASURING = (
     "errors",
     "files",
     "geometry",
+    "memory",
     "mini",
     "models",
     "original",

@@ -5,6 +5,7 @@
     PathlenError
       ModelMismatch        a checkpoint is not the model its name says, or can't be trusted
       ModelNotFound        no weights where they were looked for; says which command gets them
+      ModelTooLarge        no room in memory for a model; says how much it needs
       DownloadFailed       weights that are on the Hub did not arrive: no network, its fault, wrong content, no space
       InvalidText          a text that can't be measured: empty, too short, not UTF-8, not a file
       UndefinedEstimate    no usable interval: constant column, too few groups, non-finite values
@@ -41,6 +42,10 @@ class ModelNotFound(PathlenError):
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(f"{message}; get them with: {remedy}" if remedy else message)
         self.remedy = remedy
+
+
+class ModelTooLarge(PathlenError):
+    """There is no room in memory for a model."""
 
 
 class DownloadFailed(PathlenError):

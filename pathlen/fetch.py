@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 from pathlen.errors import DownloadFailed, ModelMismatch, ModelNotFound, PathlenError
 from pathlen.files import write_text
-from pathlen.models import FAMILIES, TOKENIZERS, WEIGHTS, ModelSpec, spec
+from pathlen.models import FAMILIES, TOKENIZERS, WEIGHTS, ModelSpec, spec, suggestion
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
@@ -138,7 +138,9 @@ def named(name: str, family: str = "gpt2") -> ModelSpec | str:
     try:
         return spec(family, name)
     except ValueError as error:
-        raise ModelNotFound(f"{error}; a repository of the Hub is written owner/repository") from error
+        raise ModelNotFound(
+            f"{error}; a repository of the Hub is written owner/repository{suggestion(name)}"
+        ) from error
 
 
 def plan(wanted: ModelSpec | str, *, endpoint: str | None = None, cache: Path | None = None) -> Plan:
@@ -526,7 +528,9 @@ def _reason(error: Exception, doing: str, repository: str, revision: str, endpoi
     while not isinstance(cause, (HfHubHTTPError, OfflineModeIsEnabled)) and cause.__cause__ is not None:
         cause = cause.__cause__
     if isinstance(error, HFValidationError):
-        return ModelNotFound(f"a repository must be written owner/repository, but {repository!r} was given")
+        return ModelNotFound(
+            f"a repository must be written owner/repository, but {repository!r} was given{suggestion(repository)}"
+        )
     if isinstance(cause, OfflineModeIsEnabled):
         return DownloadFailed(f"{doing} is not possible while HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set")
     if not isinstance(cause, HfHubHTTPError):
@@ -544,7 +548,7 @@ def _reason(error: Exception, doing: str, repository: str, revision: str, endpoi
         )
     if status in (401, 404):
         return ModelNotFound(
-            f"{endpoint} shows no {repository} ({status}): check the name; if it is private, set HF_TOKEN to a token that "
+            f"{endpoint} shows no {repository} ({status}): check the name{suggestion(repository)}; if it is private, set HF_TOKEN to a token that "
             "may read it; if HF_TOKEN is set, it may be wrong or out of date"
         )
     if status == 429:

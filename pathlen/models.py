@@ -11,6 +11,7 @@ brings its own code, which is refused as well. There must be room for it in memo
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 from pathlen import SIZES, mini
 from pathlen.cache import Cache, digest
 from pathlen.cache import folder as folder_of_cache
-from pathlen.errors import ModelMismatch, ModelNotFound
+from pathlen.errors import ModelMismatch, ModelNotFound, ModelTooLarge
+from pathlen.memory import available
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -40,6 +42,7 @@ __all__ = [
     "load",
     "refuse_device",
     "spec",
+    "suggestion",
 ]
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -185,7 +188,9 @@ def from_name(name: str) -> ModelSpec:
     repository, _, revision = name.partition("@")
     config = try_to_load_from_cache(repository, "config.json", revision=revision or "main")
     if not isinstance(config, str):
-        raise ModelNotFound(f"{name!r} is neither a directory nor a model on this machine", f"pathlen fetch {name}")
+        raise ModelNotFound(
+            f"{name!r} is neither a directory nor a model on this machine{suggestion(name)}", f"pathlen fetch {name}"
+        )
     folder = Path(config).parent
     return _spec_of(folder, family=repository.split("/")[1], source=repository, revision=folder.name)
 
@@ -202,7 +207,9 @@ def from_directory(directory: Path) -> ModelSpec:
 
     """
     if not directory.is_dir():
-        raise ModelNotFound(f"model must be a directory with a checkpoint, but {str(directory)!r} is not a directory")
+        raise ModelNotFound(
+            f"model must be a directory with a checkpoint, but {str(directory)!r} is not a directory{suggestion(str(directory))}"
+        )
     return _spec_of(directory, family=directory.resolve().name, source=str(directory), revision="")
 
 
@@ -238,12 +245,44 @@ def find(spec: ModelSpec) -> Path:
 
     # The Hub knows the same repository with and without its organisation, its cache keeps them apart.
     for repository in (spec.source, spec.source.split("/")[-1]):
+        _refuse_broken_links(repository, spec)
         config = try_to_load_from_cache(repository, "config.json", revision=spec.revision)
         if isinstance(config, str):
             folder = Path(config).parent
             if any((folder / name).is_file() for name in WEIGHTS):
                 return folder
     raise ModelNotFound(f"the weights of {spec.title} are not on this machine", spec.remedy)
+
+
+def _refuse_broken_links(repository: str, spec: ModelSpec) -> None:
+    """Raise `ModelNotFound` if the cache links to a file of a model that is gone: a folder that was copied or cleaned in part."""
+    from huggingface_hub import constants
+
+    home = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
+    folder = home / "snapshots" / spec.revision
+    read = {"config.json", *WEIGHTS}.union(*TOKENIZERS)
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if (path.name in read or path.suffix == ".safetensors") and path.is_symlink() and not path.exists():
+            raise ModelNotFound(
+                f"{path.name} of {spec.title} is a broken link: {path} points to {path.readlink()}, which is gone",
+                spec.remedy,
+            )
+
+
+def suggestion(name: str) -> str:
+    """Return "; did you mean ...?" for a name that is like that of a known repository, else an empty string.
+
+    Known are those of the table, and those in the local cache of the Hub.
+    """
+    from huggingface_hub import constants
+
+    table = [one.source for sizes in FAMILIES.values() for one in sizes.values() if one.revision]
+    cached = [path.name.removeprefix("models--") for path in Path(constants.HF_HUB_CACHE).glob("models--*")]
+    known = {one: one for one in (*table, *(name.replace("--", "/") for name in cached))}
+    known |= {one.split("/")[-1]: one for one in known}
+    asked = name.partition("@")[0]
+    alike = difflib.get_close_matches(asked, [one for one, whole in known.items() if whole != asked], n=1, cutoff=0.8)
+    return f"; did you mean {known[alike[0]]!r}?" if alike else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,17 +301,22 @@ def identify(spec: ModelSpec, *, trained: bool = True) -> Identity:
     Of what is not ``trained``, the weights are no file, and none is read.
     """
     folder = find(spec)
-    shape = _shape(folder)
-    for name in ("n_layer", "n_head", "d_model"):
-        expected, found = getattr(spec, name), getattr(shape, name)
-        if found != expected:
-            raise ModelMismatch(f"{spec.title} must have {name} = {expected}, but {folder} says {found}")
+    shape = _refuse_other_shape(folder, spec)
     return Identity(
         context=shape.context,
         weights_sha256=_digest(_weight_files(folder, spec)) if trained else "",
         tokenizer_sha256=_digest(_tokenizer_files(folder, spec)),
         config_sha256=_digest([folder / "config.json"]),
     )
+
+
+def _refuse_other_shape(folder: Path, spec: ModelSpec) -> _Shape:
+    shape = _shape(folder)
+    for name in ("n_layer", "n_head", "d_model"):
+        expected, found = getattr(spec, name), getattr(shape, name)
+        if found != expected:
+            raise ModelMismatch(f"{spec.title} must have {name} = {expected}, but {folder} says {found}")
+    return shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,7 +348,31 @@ class LoadedModel:
     def token_ids(self, text: str) -> list[int]:
         """Return the token ids of a text; no special token is added anywhere."""
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        rows = _rows(self.network)
+        if max(ids, default=0) >= rows:
+            raise ModelMismatch(
+                f"the tokenizer of {self.spec.title} must give tokens below {rows:,}, the network's vocabulary, but a text has "
+                f"{max(ids):,}: they belong to different models"
+            )
         return ids
+
+
+def _rows(network: PreTrainedModel) -> int:
+    """Return how many tokens a network knows."""
+    weight: Any = network.get_input_embeddings().weight
+    return int(weight.shape[0])
+
+
+def _refuse_other_vocabulary(spec: ModelSpec, tokens: int, rows: int) -> None:
+    """Raise `ModelMismatch` if a tokenizer can't be the network's own.
+
+    Networks pad their vocabularies, by 1 or 2 % mostly; one that is more than twice as large was trained with another tokenizer.
+    """
+    if not rows / 2 <= tokens <= rows:
+        raise ModelMismatch(
+            f"the tokenizer of {spec.title} must have as many tokens as the network's vocabulary, or a few less, but has "
+            f"{tokens:,} and the network {rows:,}: they belong to different models"
+        )
 
 
 def load(spec: ModelSpec, *, untrained: int | None = None, device: str = "cpu", dtype: str = "float32") -> LoadedModel:
@@ -330,19 +398,25 @@ def load(spec: ModelSpec, *, untrained: int | None = None, device: str = "cpu", 
     ModelNotFound
         If the checkpoint or its tokenizer is not there.
     ModelMismatch
-        If its shape differs from the spec, a tensor is missing, reshaped or not finite, or the weights are
-        damaged or not safetensors.
+        If its shape differs from the spec, a tensor is missing, reshaped or not finite, the weights are
+        damaged or not safetensors, or the tokenizer is of another vocabulary.
+    ModelTooLarge
+        If there is no room for it in memory; the message says how much it needs and how much is free.
 
     """
     refuse_device(device, dtype)
     folder = find(spec)
-    own = identify(spec, trained=untrained is None)
-    if device == "cpu":
+    _refuse_other_shape(folder, spec)
+    if device == "cpu":  # before the files are read for their digests
         _refuse_too_large(spec, _weight_files(folder, spec) if untrained is None else [], dtype)
+    own = identify(spec, trained=untrained is None)
+    tokenizer = _tokenizer(folder)
+    network = _network(folder, spec, dtype) if untrained is None else _untrained(folder, untrained, dtype)
+    _refuse_other_vocabulary(spec, tokenizer.vocab_size, _rows(network))
     model = LoadedModel(
         spec=spec,
-        network=_network(folder, spec, dtype) if untrained is None else _untrained(folder, untrained, dtype),
-        tokenizer=_tokenizer(folder),
+        network=network,
+        tokenizer=tokenizer,
         context=own.context,
         weights_sha256=own.weights_sha256,
         tokenizer_sha256=own.tokenizer_sha256,
@@ -420,15 +494,17 @@ def _refuse_other_kinds(given: dict[str, Any], path: Path) -> None:
 
 
 def _refuse_too_large(spec: ModelSpec, weights: list[Path], dtype: str) -> None:
-    """Raise `ModelMismatch` if there is no room in memory for the weights and a forward pass."""
+    """Raise `ModelTooLarge` if there is no room in memory for the weights and a forward pass."""
     parameters = _parameters(weights) if weights else spec.parameters
-    size = {"float64": 8, "float32": 4}.get(dtype, 2)
-    needed = size * parameters + WORKING_MEMORY
-    available = _memory()
-    if available is not None and needed > available:
-        raise ModelMismatch(
+    needed, half = (size * parameters + WORKING_MEMORY for size in ({"float64": 8, "float32": 4}.get(dtype, 2), 2))
+    free = available()
+    if free is not None and needed > free:
+        helps = (
+            f"; --dtype bfloat16 needs {half / 1e9:.1f} GB, and is less exact" if half <= free and half < needed else ""
+        )
+        raise ModelTooLarge(
             f"{spec.title} needs about {needed / 1e9:.1f} GB of memory ({parameters / 1e6:,.0f} million parameters in {dtype} and "
-            f"1 GB to work with), but {available / 1e9:.1f} GB are free"
+            f"1 GB to work with), but {free / 1e9:.1f} GB are free{helps}"
         )
 
 
@@ -440,15 +516,6 @@ def _parameters(weights: list[Path]) -> int:
         with safe_open(file, framework="np") as tensors:
             count += sum(prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
     return count
-
-
-def _memory() -> int | None:
-    """Return the bytes of memory that are free for a program; None where the system doesn't tell."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError):
-        return None
 
 
 def _weight_files(folder: Path, spec: ModelSpec) -> list[Path]:
@@ -482,7 +549,9 @@ def _tokenizer_files(folder: Path, spec: ModelSpec) -> list[Path]:
         files = [folder / name for name in names]
         if all(file.is_file() for file in files):
             return files
-    raise ModelNotFound(f"{spec.title} has no tokenizer.json, nor vocab.json with merges.txt, in {str(folder)!r}")
+    raise ModelNotFound(
+        f"{spec.title} has no tokenizer.json, nor vocab.json with merges.txt, in {str(folder)!r}", spec.remedy
+    )
 
 
 def _network(folder: Path, spec: ModelSpec, dtype: str) -> PreTrainedModel:

@@ -364,11 +364,11 @@ def _label(report: pytest.TestReport, verdict: str) -> None:
 
 def _finding_of(error: BaseException, item: pytest.Item) -> Finding:
     from pathlen.claims import Finding
-    from pathlen.errors import InvalidText, ModelMismatch, ModelNotFound
+    from pathlen.errors import InvalidText, ModelMismatch, ModelNotFound, ModelTooLarge
     from pathlen.verdicts import Verdict
 
     verdict, reason = Verdict.ERROR, f"{type(error).__name__}: {error}"
-    if isinstance(error, ModelNotFound):
+    if isinstance(error, (ModelNotFound, ModelTooLarge)):
         verdict, reason = Verdict.NOT_TESTED, str(error)
     elif isinstance(error, (ModelMismatch, InvalidText)):
         verdict, reason = Verdict.INVALID, str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -72,12 +73,16 @@ def write_checkpoint(folder: Path, network: GPT2LMHeadModel) -> Path:
     return with_tokenizer(folder)
 
 
-def with_tokenizer(folder: Path) -> Path:
-    """Give a checkpoint the embedded family's tokenizer, of 4,096 tokens."""
+def with_tokenizer(folder: Path, tokens: int = 4096) -> Path:
+    """Give a checkpoint the embedded family's tokenizer, of 4,096 tokens; further ones, up to ``tokens``, never occur."""
     from pathlen import mini
 
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(mini.checkpoint("small") / name, folder / name)
+    content = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    known = content["model"]["vocab"]
+    known |= {f"no merge leads here {number}": number for number in range(len(known), tokens)}
+    (folder / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
     return folder
 
 
@@ -92,7 +97,7 @@ def new_checkpoint(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def tokenized() -> Callable[[Path], Path]:
+def tokenized() -> Callable[..., Path]:
     """Give a checkpoint a tokenizer."""
     return with_tokenizer
 

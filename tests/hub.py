@@ -61,6 +61,9 @@ class Hub:
         ``owner/name`` to branch to commit.
     token : str
         Without it every repository answers 401.
+    gated : bool
+        Whether everybody may see a repository's list of files, and its files only with the token, as where terms have to be
+        accepted first.
     fail : dict
         What to answer instead, by the name of a file or, for the list of files, ``"api"``.
     retry_after : str
@@ -78,6 +81,7 @@ class Hub:
     repositories: dict[str, dict[str, dict[str, bytes]]] = field(default_factory=dict)
     branches: dict[str, dict[str, str]] = field(default_factory=dict)
     token: str = ""
+    gated: bool = False
     fail: dict[str, int] = field(default_factory=dict)
     retry_after: str = ""
     cut: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -189,8 +193,8 @@ def _handler(hub: Hub, *, cdn: bool) -> type[BaseHTTPRequestHandler]:
 
         def _commit(self, repository: str, revision: str, kind: str) -> str | None:
             """Return the commit of a revision, or answer with what stands in the way."""
-            if hub.token and self.request_.token != f"Bearer {hub.token}":
-                self._refuse(401, "RepoNotFound")
+            if hub.token and self.request_.token != f"Bearer {hub.token}" and not (hub.gated and kind == "api"):
+                self._refuse(401, "GatedRepo" if hub.gated else "RepoNotFound")
             elif kind in hub.fail:
                 code = {401: "RepoNotFound", 403: "GatedRepo", 404: "RepoNotFound"}.get(hub.fail[kind], "")
                 self._refuse(hub.fail[kind], code)

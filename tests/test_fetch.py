@@ -528,6 +528,66 @@ def test_a_token_opens_a_private_repository_and_stays_with_the_hub(
     assert {one.token for one in hub.requests if one.cdn} == {""}
 
 
+def test_a_repository_whose_terms_have_to_be_accepted_says_so(
+    hub: Hub, published: ModelSpec, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.token, hub.gated = "hf_secret", True
+    assert plan(REPOSITORY).total  # everybody may see the list of files
+    capsys.readouterr()
+    assert main(["fetch", REPOSITORY]) == 1
+    assert capsys.readouterr().err == (
+        f"pathlen fetch: {REPOSITORY} is not open to everybody (401): ask for access on {hub.address}/{REPOSITORY}, then set "
+        "HF_TOKEN to a token of yours\n"
+    )
+    assert nothing_is_found(published)
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    assert main(["fetch", REPOSITORY]) == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("openai-comunity/gpt2-medium", "openai-community/gpt2-medium"),
+        ("somebody/tinny", REPOSITORY),  # which was fetched before
+    ],
+)
+def test_a_slip_in_a_name_is_told(
+    hub: Hub, published: ModelSpec, capsys: pytest.CaptureFixture[str], asked: str, meant: str
+) -> None:
+    fetch(REPOSITORY)
+    assert main(["fetch", asked]) == 1
+    assert capsys.readouterr().err == (
+        f"pathlen fetch: {hub.address} shows no {asked} (404): check the name; did you mean {meant!r}?; if it is private, set "
+        "HF_TOKEN to a token that may read it; if HF_TOKEN is set, it may be wrong or out of date\n"
+    )
+    with pytest.raises(
+        ModelNotFound, match=f"is neither a directory nor a model on this machine; did you mean '{meant}'?"
+    ):
+        from_name(asked)
+    with pytest.raises(
+        ModelNotFound, match="a repository of the Hub is written owner/repository; did you mean 'openai-comm"
+    ):
+        named("gpt2-xxl")
+
+
+@pytest.mark.parametrize("lost", [WEIGHTS, "config.json", "tokenizer.json"])
+def test_a_broken_link_in_the_cache_is_named_and_mended(
+    hub: Hub, published: ModelSpec, tiny: LoadedModel, lost: str
+) -> None:
+    path = fetch(published) / lost
+    path.resolve().unlink()
+    assert path.is_symlink()
+    with pytest.raises(
+        ModelNotFound, match=f"{lost} of GPT-2 Tiny is a broken link: .* points to ../../blobs/.*, which is gone"
+    ):
+        find(published)
+    assert [one.name for one in plan(published).files if not one.here] == [lost]
+    hub.requests.clear()
+    fetch(published)
+    assert hub.transferred() == [lost]
+    assert same(load(published), tiny)
+
+
 def test_a_server_that_is_not_there_is_an_error(hub: Hub, published: ModelSpec) -> None:
     with pytest.raises(DownloadFailed, match="asking about somebody/tiny from http://127.0.0.1:9 failed: ConnectError"):
         fetch(published, endpoint="http://127.0.0.1:9")

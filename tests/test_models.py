@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pathlen import SIZES, mini, models
-from pathlen.errors import ModelMismatch, ModelNotFound
-from pathlen.models import FAMILIES, find, from_directory, from_name, load, spec
+from pathlen.errors import ModelMismatch, ModelNotFound, ModelTooLarge
+from pathlen.models import FAMILIES, find, from_directory, from_name, load, spec, suggestion
 
 New = Callable[..., Path]
 
@@ -304,14 +304,154 @@ def test_a_type_is_taken_by_request_only(checkpoint: Path, dtype: str) -> None:
 def test_what_does_not_fit_into_memory_is_refused_with_numbers(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "_memory", lambda: 900_000_000)
+    monkeypatch.setattr(models, "available", lambda: 900_000_000)
     with pytest.raises(
-        ModelMismatch,
-        match=r"tiny needs about 1\.0 GB of memory \(0 million parameters in float32 and 1 GB to work with\), but 0\.9 GB are free",
+        ModelTooLarge,
+        match=r"tiny needs about 1\.0 GB of memory \(0 million parameters in float32 and 1 GB to work with\), but 0\.9 GB are free$",
     ):
         load(from_directory(checkpoint))
-    monkeypatch.setattr(models, "_memory", lambda: None)
+    monkeypatch.setattr(models, "available", lambda: None)
     assert load(from_directory(checkpoint)).context == 64
+
+
+def hollow_xl(folder: Path) -> None:
+    """A checkpoint of GPT-2 XL's shape whose 6.2 GB are a hole in a file: there is nothing on the disk but their list."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    one = spec("gpt2", "xl")
+    config = GPT2Config(n_layer=one.n_layer, n_head=one.n_head, n_embd=one.d_model, architectures=["GPT2LMHeadModel"])
+    config.save_pretrained(folder)
+    with torch.device("meta"):
+        network = GPT2LMHeadModel(config)
+    header: dict[str, object] = {}
+    end = 0
+    for name, tensor in network.named_parameters():
+        start, end = end, end + 4 * tensor.numel()
+        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + end)
+
+
+def test_xl_on_too_little_memory_is_not_tested_and_says_what_would_help(
+    pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokenized: New
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    one = spec("gpt2", "xl")
+    folder = tmp_path / "models--openai-community--gpt2-xl" / "snapshots" / one.revision
+    hollow_xl(folder)
+    tokenized(folder, 50257)
+    assert (folder / "model.safetensors").stat().st_blocks < 4096
+    message = (
+        "needs about 7.2 GB of memory (1,558 million parameters in float32 and 1 GB to work with), but 5.0 GB are free"
+    )
+    monkeypatch.setattr(models, "available", lambda: 5_000_000_000)
+    monkeypatch.setattr(models, "_digest", lambda files: pytest.fail("6 GB were read before anything was refused"))
+    with pytest.raises(ModelTooLarge) as caught:
+        load(one)
+    assert str(caught.value) == f"GPT-2 XL {message}; --dtype bfloat16 needs 4.1 GB, and is less exact"
+    monkeypatch.setattr(models, "_digest", lambda files: "0" * 64)
+    (pytester.path / "claims").mkdir()
+    (pytester.path / "claims" / "test_any.py").write_text(
+        "from pathlen import SHIFTED, SIZES, above, claim, share\n\n\n@claim(sizes=SIZES, expect=above(0.5), controls=[SHIFTED])\n"
+        'def test_any(measured):\n    """It grows."""\n    return share(measured.path_grows, passage=measured.passage)\n',
+        encoding="utf-8",
+    )
+    options = ("--family", "gpt2", "--size", "xl", "--text", "tides", "--report", "out", "-p", "no:cacheprovider")
+    result = pytester.runpytest("claims", *options, "--import-mode=importlib")
+    result.stdout.fnmatch_lines(
+        [f"not tested: GPT-2 XL needs about 7.2 GB*{message[-20:]}; --dtype bfloat16 needs 4.1 GB*"]
+    )
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+@pytest.mark.parametrize(("tokens", "known"), [(4097, "4,097"), (2047, "2,047")])
+def test_a_tokenizer_of_another_vocabulary_is_refused(
+    new_checkpoint: New, tokenized: New, tokens: int, known: str
+) -> None:
+    folder = new_checkpoint()
+    content = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    vocabulary = content["model"]["vocab"]
+    if tokens > len(vocabulary):
+        tokenized(folder, tokens)
+    else:
+        content["model"]["vocab"] = {name: number for name, number in vocabulary.items() if number < tokens}
+        content["model"]["merges"] = []
+        (folder / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(
+        ModelMismatch,
+        match=f"the tokenizer of tiny must have as many tokens as the network's vocabulary, or a few less, but has {known} and "
+        "the network 4,096: they belong to different models",
+    ):
+        load(from_directory(folder))
+
+
+def test_a_token_that_was_added_behind_the_vocabulary_is_refused_where_it_occurs(new_checkpoint: New) -> None:
+    folder = new_checkpoint()
+    model = load(from_directory(folder))
+    model.tokenizer.add_tokens(["zyzzyva"])
+    assert max(model.token_ids("A word.")) < 4096
+    with pytest.raises(
+        ModelMismatch, match="must give tokens below 4,096, the network's vocabulary, but a text has 4,096"
+    ):
+        model.token_ids("A zyzzyva.")
+
+
+def linked(folder: Path, home: Path) -> None:
+    """Put a checkpoint's files where the Hub's client has them, and links to them where it was."""
+    blobs = home / "blobs"
+    blobs.mkdir()
+    for path in list(folder.iterdir()):
+        path.rename(blobs / path.name)
+        path.symlink_to(Path("../../blobs") / path.name)
+
+
+@pytest.mark.parametrize("lost", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_broken_link_in_the_cache_is_named(
+    new_checkpoint: New, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    wanted = spec("gpt2", "small")
+    home = tmp_path / "models--openai-community--gpt2"
+    folder = new_checkpoint(f"{home.name}/snapshots/{wanted.revision}")
+    linked(folder, home)
+    assert find(wanted) == folder
+    (home / "blobs" / lost).unlink()
+    with pytest.raises(ModelNotFound) as caught:
+        find(wanted)
+    assert str(caught.value) == (
+        f"{lost} of GPT-2 Small is a broken link: {folder / lost} points to ../../blobs/{lost}, which is gone; "
+        "get them with: pathlen fetch small"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("openai-comunity/gpt2-xl", "'openai-community/gpt2-xl'"),
+        ("openai-community/gpt2-meduim", "'openai-community/gpt2-medium'"),
+        ("gpt2-large@main", "'openai-community/gpt2-large'"),
+        ("someone/nett", "'someone/net'"),
+        ("nobody/nothing", ""),
+    ],
+)
+def test_a_name_that_is_like_a_known_one_is_taken_for_a_slip(
+    name: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    (tmp_path / "models--someone--net").mkdir()
+    assert suggestion(name) == (f"; did you mean {meant}?" if meant else "")
+    kind = "neither a directory nor a model on this machine" if "/" in name else "is not a directory"
+    with pytest.raises(ModelNotFound) as caught:
+        from_name(name)
+    assert f"{kind}{suggestion(name)}" in str(caught.value)
 
 
 def test_heads_have_to_divide_the_width(new_checkpoint: New) -> None:

@@ -25,6 +25,7 @@ PUBLIC = [
     "Measurement",
     "ModelMismatch",
     "ModelNotFound",
+    "ModelTooLarge",
     "ModelSpec",
     "Multiverse",
     "Option",

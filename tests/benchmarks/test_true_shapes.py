@@ -260,7 +260,7 @@ def main(arguments: list[str]) -> None:
 # The test.
 
 
-def test_true_shapes(tmp_path: Path, tokenized: Callable[[Path], Path], capsys: Any) -> None:
+def test_true_shapes(tmp_path: Path, tokenized: Callable[..., Path], capsys: Any) -> None:
     import pytest
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
@@ -275,7 +275,7 @@ def test_true_shapes(tmp_path: Path, tokenized: Callable[[Path], Path], capsys: 
         network = GPT2LMHeadModel(GPT2Config(n_layer=one.n_layer, n_head=one.n_head, n_embd=one.d_model))
         network.save_pretrained(folder, max_shard_size="100GB")
         del network
-        tokenized(folder)
+        tokenized(folder, 50257)
 
         def run(task: str, *more: str, size: str = size, folder: Path = folder) -> Any:
             command = [sys.executable, __file__, task, size, str(folder), *more]
