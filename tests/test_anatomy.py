@@ -58,15 +58,34 @@ CONFIGURATIONS: list[tuple[str, str, dict[str, Any]]] = [
     ("", "qwen2", GROUPED),
     ("heads wider than the model", "qwen3", GROUPED | {"head_dim": 16}),
     ("scaled embedding", "gemma", GROUPED | {"head_dim": 8}),
+    ("no cap on logits", "gemma2", GROUPED | {"head_dim": 8, "final_logit_softcapping": None}),
     ("norms behind the attention", "gemma3_text", GROUPED | {"head_dim": 8}),
     ("", "phi", SHAPE),
     ("", "phi3", SHAPE | {"pad_token_id": 0}),
     ("", "stablelm", GROUPED),
-    ("", "falcon", FALCON),
+    ("attention and MLP side by side", "stablelm", GROUPED | {"use_parallel_residual": True}),
+    ("one key for all heads, side by side", "falcon", FALCON),
+    ("one after the other, no positions", "falcon", FALCON | {"parallel_attn": False, "alibi": True, "bias": True}),
+    ("of 40B and more", "falcon", FALCON | {"new_decoder_architecture": True, "num_kv_heads": 2}),
     ("no positions", "bloom", {"vocab_size": 4096, "hidden_size": 32, "n_layer": 3, "n_head": 4}),
     ("", "mpt", {"vocab_size": 4096, "d_model": 32, "n_layers": 3, "n_heads": 4, "max_seq_len": 64}),
     ("", "olmo2", SHAPE),
 ]
+
+# The families that users come for, each measured in at least one variant.
+NAMED = {
+    "gpt2",
+    "gpt_neo",
+    "gpt_neox",
+    "opt",
+    "llama",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "gemma",
+    "gemma2",
+    "gemma3_text",
+} | {"phi", "phi3", "stablelm", "falcon", "bloom"}
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     (
@@ -74,8 +93,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         OPT | {"word_embed_proj_dim": 16, "do_layer_norm_before": False},
         "unembedding of .* must be a matrix from the width of its blocks, 32",
     ),
-    ("gemma2", GROUPED | {"head_dim": 8}, "must give the model's own logits to 0.0001"),
-    ("cohere", SHAPE, "must give the model's own logits to 0.0001"),
+    ("gemma2", GROUPED | {"head_dim": 8}, "must give the model's own logits to 1e-05"),
+    ("cohere", SHAPE, "must give the model's own logits to 1e-05"),
     (
         "mamba",
         {"vocab_size": 4096, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4},
@@ -104,6 +123,10 @@ def save(folder: Path, kind: str, shape: dict[str, Any]) -> Path:
 def model(request: pytest.FixtureRequest, tmp_path: Path, tokenized: Tokenized) -> LoadedModel:
     _, kind, shape = request.param
     return load(from_directory(tokenized(save(tmp_path / "net", kind, shape))))
+
+
+def test_every_named_family_is_there() -> None:
+    assert {kind for _, kind, _ in CONFIGURATIONS} >= NAMED
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
