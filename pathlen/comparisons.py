@@ -156,7 +156,8 @@ class _Judge:
 
     def _refuse(self, spec: ModelSpec, **_: Any) -> NoReturn:
         raise ModelNotFound(
-            f"not all that the claim needs of {spec.title} and of its controls is kept in {self._kept.home}",
+            f"not all that the claim needs of {spec.title} and of its controls was kept in {self._kept.home} by this version of "
+            "pathlen and of what it computes with",
             f"pytest {self._folder} {self._run.selection}",
         )
 

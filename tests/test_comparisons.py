@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from numpy.typing import NDArray
 
+from pathlen import mini
 from pathlen.cache import Cache
 from pathlen.cli import main
 from pathlen.comparisons import compared
@@ -144,6 +146,8 @@ def test_what_ran_apart_comes_to_what_runs_at_once_come_to(
     assert out.splitlines()[-2:] == ["all.json", "page.html"]
     together = read(home / "all.json")
     assert undecided(together) == []
+    config = (mini.checkpoint("medium") / "config.json").read_bytes()
+    assert together.models[1].config_sha256 == hashlib.sha256(config).hexdigest()
     at_once = read(ran(home, "small,medium", PATHLEN_CACHE=str(tmp_path / "another cache")))
     assert len(together.findings) == len(at_once.findings) == 5
     for key in together.verdicts:
@@ -160,8 +164,8 @@ def test_what_is_not_kept_is_not_tested_and_the_command_is_named(home: Path, tmp
     run, _ = compared(whole(home), folder, Cache(nothing))
     assert {found(run, key).verdict for key in (APART, MORE)} == {"not tested"}
     assert found(run, MORE).reason == (
-        f"not all that the claim needs of mini Small and of its controls is kept in {nothing}; "
-        f"get them with: pytest {folder} --family mini"
+        f"not all that the claim needs of mini Small and of its controls was kept in {nothing} by this version of pathlen and of "
+        f"what it computes with; get them with: pytest {folder} --family mini"
     )
 
 

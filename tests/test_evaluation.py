@@ -28,7 +28,7 @@ from pathlen import (
 )
 from pathlen.cache import Cache
 from pathlen.claims import TOGETHER, declared
-from pathlen.columns import CATALOG
+from pathlen.columns import ALIGNMENT, CATALOG
 from pathlen.controls import PLANTED_R, World
 from pathlen.errors import InvalidClaim, ModelNotFound
 from pathlen.evaluation import CORRECTIONS, Check, Evaluator
@@ -188,6 +188,21 @@ def test_what_the_sizes_gave_is_not_measured_again_for_their_difference(specs: d
 def beside_small(measured_small: Any, measured: Any) -> Statistic:
     """Small differs."""
     return pearson(measured_small.last_step, measured.next_logit, passage=measured.passage)
+
+
+def test_of_a_control_only_what_sizes_are_compared_by_is_kept(specs: dict[str, ModelSpec], tmp_path: Path) -> None:
+    def kept(effort: str, *checks: Check) -> int:
+        cache = Cache(tmp_path / f"{effort} {len(checks)}")
+        made = evaluator(specs, Workbench(TEXTS, seed=0, kept=cache), effort, cache)
+        made.register(checks)
+        made.finding(NEGATIVE, "small", {})
+        return len(list(cache.home.glob("*/*.safetensors")))
+
+    real = kept("none", NEGATIVE)
+    assert kept("quick", NEGATIVE) == real
+    # Of two untrained networks, the columns that the comparison names, and those that say which token is which.
+    assert kept("quick", NEGATIVE, APART) - real == 2 * len(APART.columns | set(ALIGNMENT))
+    assert APART.columns < NEGATIVE.columns
 
 
 def test_a_size_that_is_not_here_keeps_no_other_claim_from_its_controls(

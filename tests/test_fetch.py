@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -828,6 +829,17 @@ def test_tries_that_fail_are_told_where_they_are_asked_for(
     monkeypatch.setenv("HF_HUB_VERBOSITY", "warning")
     _, err = child("-c", code, REPOSITORY).communicate(timeout=50)
     assert "Trying to resume download" in err
+
+
+def test_the_notebook_of_the_page_runs(
+    hub: Hub, published: ModelSpec, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "real-models.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.setitem(FAMILIES["gpt2"], "small", published)
+    exec(compile(code, "real-models.md", "exec"), {})  # noqa: S102  # it is our own page
+    assert hub.transferred() == NEEDED
+    assert re.match(r"-?0\.\d+ \[.*\] \(.* tokens in 14 passages\)", capsys.readouterr().out)
 
 
 # A run of claims.
