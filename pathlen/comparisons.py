@@ -8,8 +8,8 @@ command that would decide it.
 
 It is done when records are put together, and not by whichever run comes last: so a run finds what it was asked for, whatever
 others left behind, and sizes can run in any order, at the same time, or on machines that share a cache folder. It is done
-from the cache, and not from the records: a claim's body takes all columns of all tokens, which would make a record of
-megabytes one of gigabytes.
+from the cache, and not from the records: what such claims and their controls take of every token is hundreds of times as large as
+a record.
 """
 
 from __future__ import annotations
