@@ -173,6 +173,7 @@ def test_the_command_trains_and_the_result_loads_and_exports(
     for size in SIZES:
         monkeypatch.setitem(mini.SHAPES, size, mini.Shape(n_layer=1, n_head=1, d_model=8))
     monkeypatch.setattr(train, "CONTEXT", 64)
+    monkeypatch.setattr(train, "VOCABULARY", 512)  # so small a corpus has no 4,096 tokens in it
     work, home = tmp_path / "work", tmp_path / "home"
     home.mkdir()
     train.main(["--books", str(books), "--work", str(work), "--steps", "2"])
