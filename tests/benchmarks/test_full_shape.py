@@ -139,11 +139,14 @@ def short(rows: list[str]) -> str:
     cells = {_key(line): [cell.strip() for cell in line.split("|")[1:-1]] for line in rows}
     lines = []
     for size in SIZES:
-        none, quick = cells.get((size, "none")), cells.get((size, "quick"))
-        if none and quick:
-            memory = max(float(none[10]), float(quick[10]))
-            minutes = " | ".join(f"{float(one[9]) / 60:.1f}" for one in (none, quick))
-            lines.append(f"| {size} | {none[5]} | {memory:.1f} | {minutes} |")
+        there = [one for effort in ("none", "quick") if (one := cells.get((size, effort)))]
+        if there:
+            minutes = [
+                f"{float(one[9]) / 60:.1f}" if (one := cells.get((size, effort))) else "not measured"
+                for effort in ("none", "quick")
+            ]
+            memory = max(float(one[10]) for one in there)
+            lines.append(f"| {size} | {there[0][5]} | {memory:.1f} | {' | '.join(minutes)} |")
     return COST + "\n".join(lines)
 
 
