@@ -20,7 +20,7 @@ import msgspec
 from pathlen.attribution import Attribution, attribution
 from pathlen.cache import Cache, digest, engine, sources_of
 from pathlen.claims import TOGETHER, Claim, Finding, decided, evaluate
-from pathlen.controls import PLANTED, PLANTED_R, PLANTED_WITHIN, Control, Effort, Tally, World, worlds
+from pathlen.controls import PLANTED, PLANTED_R, PLANTED_WITHIN, SHIFTED, Control, Effort, Tally, World, worlds
 from pathlen.errors import PathlenError, UndefinedEstimate
 from pathlen.lock import LOCK
 from pathlen.measurements import Measurement, Published, asked_for
@@ -332,8 +332,7 @@ class Evaluator:
         """Return the name of a control's outcomes in the cache; None where they can't be kept."""
         if self._cache is None or not check.is_plain:
             return None
-        sizes = check.claim.sizes if size == TOGETHER else (SMALL, size) if check.needs_small else (size,)
-        models = [self._bench.identity(self._spec(one), control) for one in sizes]
+        models = [self._bench.identity(self._spec(one), control) for one in _involved(check, size)]
         return digest(engine(), check.source, *check.key, size, self._seed, control, *models)
 
     def _kept_outcomes(self, check: Check, size: str, control: Control) -> dict[int, _Outcome]:
@@ -449,11 +448,25 @@ class Evaluator:
         multiverse, estimate = check.claim.universes, found.estimate
         if multiverse is None or estimate is None or found.verdict is Verdict.VACUOUS:
             return None
-        sizes = check.claim.sizes if size == TOGETHER else (SMALL, size) if check.needs_small else (size,)
+        name = self._name(check, size, SHIFTED)  # like a curve, it depends on the trained networks
+        name = name and digest("universes", found.verdict, repr(estimate.value), name)
+        kept = self._cache.get(name) if self._cache and name else None
+        if kept is not None:
+            return msgspec.json.decode(kept, type=Curve | None)
         columns: list[tuple[Measurement, Published]] = [
-            (columns.measured, columns.published) for columns in map(self._real, sizes)
+            (columns.measured, columns.published) for columns in map(self._real, _involved(check, size))
         ]
         try:
-            return curve(multiverse, columns, check.claim.expect, found.verdict, seed=self._seed, own=estimate.value)
+            made = curve(multiverse, columns, check.claim.expect, found.verdict, seed=self._seed, own=estimate.value)
         except UndefinedEstimate:
-            return None
+            made = None
+        if self._cache and name:
+            self._cache.put(name, msgspec.json.encode(made).decode("utf-8"))
+        return made
+
+
+def _involved(check: Check, size: str) -> tuple[str, ...]:
+    """Return the sizes whose columns a claim's number on one size, or on all together, is made of."""
+    if size == TOGETHER:
+        return check.claim.sizes
+    return (SMALL, size) if check.needs_small else (size,)

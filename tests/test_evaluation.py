@@ -36,6 +36,7 @@ from pathlen.measurements import Measurement
 from pathlen.models import ModelSpec, from_directory
 from pathlen.passages import Passage, shipped
 from pathlen.stats import Statistic
+from pathlen.universes import curve
 from pathlen.verdicts import Verdict
 from pathlen.workbench import Workbench
 
@@ -418,3 +419,32 @@ def test_what_was_measured_is_measured_again_when_anything_changed(
     bench = Workbench(texts, seed=0, kept=kept, dtype=dtype)
     assert len(bench.columns(spec).traces) == len(texts)
     assert bench.earlier == []
+
+
+def test_a_curve_of_universes_is_kept_for_the_next_run(
+    specs: dict[str, ModelSpec], empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @claim(sizes=SIZES, expect=below(0.99), controls=[SHIFTED], universes=LAST_STEP_AND_NEXT_TOKEN)
+    def test_related(measured: Any) -> Statistic:
+        """They are related."""
+        return pearson(measured.last_step, measured.next_logit, passage=measured.passage)
+
+    calls: list[object] = []
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        calls.append(arguments)
+        return curve(*arguments, **options)
+
+    monkeypatch.setattr("pathlen.evaluation.curve", counted)
+    kept = Cache(empty_cache)
+
+    def found(seed: int = 0) -> Any:
+        made = Evaluator(Workbench(TEXTS, seed=seed, kept=kept), specs.__getitem__, effort="none", seed=seed, kept=kept)
+        return made.finding(check(test_related), "small", {}).universes
+
+    first, second = found(), found()
+    assert first is not None
+    assert first == second
+    assert len(calls) == 1
+    found(seed=1)
+    assert len(calls) == 2
