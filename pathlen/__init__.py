@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from pathlen.controls import SHUFFLED as SHUFFLED
     from pathlen.controls import UNTRAINED as UNTRAINED
     from pathlen.controls import Control as Control
+    from pathlen.corpora import Corpus as Corpus
+    from pathlen.corpora import open_corpus as open_corpus
+    from pathlen.errors import CorpusFailed as CorpusFailed
     from pathlen.errors import DownloadFailed as DownloadFailed
     from pathlen.errors import InvalidClaim as InvalidClaim
     from pathlen.errors import InvalidColumn as InvalidColumn
+    from pathlen.errors import InvalidCorpus as InvalidCorpus
     from pathlen.errors import InvalidLock as InvalidLock
     from pathlen.errors import InvalidRecord as InvalidRecord
     from pathlen.errors import InvalidText as InvalidText
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
     from pathlen.errors import PathlenError as PathlenError
     from pathlen.errors import UndefinedEstimate as UndefinedEstimate
     from pathlen.errors import UnmeasuredColumn as UnmeasuredColumn
+    from pathlen.fleet import measure_corpus as measure_corpus
+    from pathlen.fleet import processes as processes
     from pathlen.measurements import Measurement as Measurement
     from pathlen.measurements import Published as Published
     from pathlen.measurements import measure as measure
@@ -76,10 +82,13 @@ _HOME = {
     "claims": ("Claim", "Finding", "claim"),
     "columns": ("Trace", "measures"),
     "controls": ("PLANTED", "SHIFTED", "SHUFFLED", "UNTRAINED", "Control"),
+    "corpora": ("Corpus", "open_corpus"),
     "errors": (
+        "CorpusFailed",
         "DownloadFailed",
         "InvalidClaim",
         "InvalidColumn",
+        "InvalidCorpus",
         "InvalidLock",
         "InvalidRecord",
         "InvalidText",
@@ -90,6 +99,7 @@ _HOME = {
         "UndefinedEstimate",
         "UnmeasuredColumn",
     ),
+    "fleet": ("measure_corpus", "processes"),
     "measurements": ("Measurement", "Published", "measure"),
     "models": ("LoadedModel", "ModelSpec", "load", "spec"),
     "passages": ("Passage",),

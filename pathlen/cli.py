@@ -7,6 +7,7 @@
     pathlen texts                         the passages that ship with the package
     pathlen report RECORD... -o PAGE      render a record again, or several as one, which decides claims between sizes;
                                           no model is needed
+    pathlen measure --text FILE... -o FOLDER  measure any number of texts into a folder
     pathlen diff BEFORE AFTER             which verdicts changed between two records
     pathlen power RECORD                  what its texts could have shown, and what it would take to decide
     pathlen lock FOLDER                   write down what its claims declare; a run that differs is flagged
@@ -22,6 +23,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from pathlen import measuring
 
 __all__ = ["main"]
 
@@ -40,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fetch.add_argument("--family", metavar="FAMILY", default="gpt2", help="whose sizes are meant; default: gpt2")
     fetch.add_argument("--dry-run", action="store_true", help="say what it would take, and download nothing")
     commands.add_parser("texts", help="the passages that ship with the package")
+    measuring.add_arguments(commands.add_parser("measure", help=measuring.SENTENCE))
     report = commands.add_parser("report", help="render a record as a page, or several as one; no model is needed")
     report.add_argument("records", metavar="RECORD", type=Path, nargs="+")
     report.add_argument("-o", "--output", metavar="PAGE", type=Path, help="default: beside a single record, .html")
@@ -75,6 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _fetch(options.names, options.family, dry_run=options.dry_run)
         elif options.command == "texts":
             _texts()
+        elif options.command == "measure":
+            return measuring.run(options)
         elif options.command == "power":
             _power(options.record)
         elif options.command == "cache":

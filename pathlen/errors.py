@@ -14,6 +14,8 @@
       UnmeasuredColumn     a column that was not measured, in a table that has no model to measure it with
       InvalidRecord        not a record, or one of an unknown schema version
       InvalidLock          not a lock, or one that was edited by hand
+      InvalidCorpus        a folder that holds no corpus, another one, an unfinished or a damaged one
+      CorpusFailed         a corpus of which some shards could not be measured or written; all others are kept
 
 Wrong arguments are ``ValueError`` or ``TypeError``: the message names the argument, the rule and the value.
 """
@@ -78,3 +80,11 @@ class InvalidRecord(PathlenError):
 
 class InvalidLock(PathlenError):
     """A file is not a lock this version can read."""
+
+
+class InvalidCorpus(PathlenError):
+    """A folder holds no corpus that can be read, or another one than is being measured."""
+
+
+class CorpusFailed(PathlenError):
+    """Some of a corpus could not be measured or written; every whole shard is kept, and another run goes on from there."""

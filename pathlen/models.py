@@ -14,8 +14,9 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,7 @@ __all__ = [
     "refuse_device",
     "spec",
     "suggestion",
+    "tokenizing",
 ]
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -347,7 +349,7 @@ class LoadedModel:
 
     def token_ids(self, text: str) -> list[int]:
         """Return the token ids of a text; no special token is added anywhere."""
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        ids = _token_ids(self.tokenizer, text)
         rows = _rows(self.network)
         if max(ids, default=0) >= rows:
             raise ModelMismatch(
@@ -423,6 +425,11 @@ def load(spec: ModelSpec, *, untrained: int | None = None, device: str = "cpu", 
     )
     model.network.to(device)  # type: ignore[arg-type]  # a name is a device, whatever the annotations say
     return model
+
+
+def tokenizing(spec: ModelSpec) -> Callable[[str], list[int]]:
+    """Return what makes token ids of a text as `LoadedModel.token_ids` does, without loading any weights; errors as in `find`."""
+    return partial(_token_ids, _tokenizer(find(spec)))
 
 
 def refuse_device(device: str, dtype: str) -> None:
@@ -610,6 +617,11 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         folder, local_files_only=True, trust_remote_code=False
     )
     return tokenizer
+
+
+def _token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    return ids
 
 
 def _digest(files: list[Path]) -> str:

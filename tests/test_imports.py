@@ -38,6 +38,24 @@ MAY_IMPORT: dict[str, set[str]] = {
     "records": {"attribution", "claims", "controls", "errors", "files", "stats", "universes", "verdicts"},
     "merge": {"errors", "records", "verdicts"},
     "report": {"attribution", "claims", "controls", "merge", "records", "stats", "universes", "verdicts"},
+    "shards": {"cache", "columns", "errors", "passages"},
+    "workers": {"cache", "columns", "errors", "models", "passages", "shards", "traces"},
+    "corpora": {"columns", "errors", "files", "measurements", "passages", "shards"},
+    "fleet": {
+        "cache",
+        "columns",
+        "corpora",
+        "errors",
+        "files",
+        "models",
+        "passages",
+        "records",
+        "shards",
+        "traces",
+        "workers",
+    },
+    "streams": {"errors", "passages"},
+    "measuring": {"corpora", "errors", "fleet", "models", "streams"},
     "workbench": {
         "cache",
         "columns",
@@ -117,6 +135,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "fetch",
         "files",
         "lock",
+        "measuring",
         "merge",
         "models",
         "passages",
@@ -124,7 +143,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "report",
     },
 }
-KNOW_TORCH = {"anatomy", "geometry", "mini", "models", "original", "traces"}
+KNOW_TORCH = {"anatomy", "geometry", "mini", "models", "original", "traces", "workers"}
 HEAVY = ("torch", "transformers", "scipy", "numpy", "huggingface_hub", "jinja2")
 
 
