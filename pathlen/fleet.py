@@ -43,6 +43,7 @@ FREE = tuple(sorted(name for name, one in CATALOG.items() if one.part in ("path"
 SHARD_TOKENS = 16_384
 ATTEMPTS = 2  # for a shard that is the only one in the hands of a worker when that dies
 AHEAD = 32  # shards handed out to an executor that doesn't say how many workers it has
+PRELOADED = ("pathlen.workers", "transformers.modeling_utils", "transformers.models.gpt2.modeling_gpt2")
 SAVED = 10.0  # seconds between two manifests
 TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by pathlen; can be measured again from its texts.\n"
 
@@ -186,7 +187,7 @@ def processes(workers: int) -> Factory:
         kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         context = multiprocessing.get_context(kind)
         if kind == "forkserver":
-            context.set_forkserver_preload(["pathlen.workers", "transformers.models.auto"])
+            context.set_forkserver_preload(list(PRELOADED))
         return ProcessPoolExecutor(workers, mp_context=context)
 
     return make
@@ -565,6 +566,7 @@ class _Hands:
         self._ahead = ahead
         self._most = 1
         self._out: dict[Future[Made | Failed], Job] = {}
+        self._lost: list[Job] = []
 
     def __enter__(self) -> Self:
         if self._make:
@@ -597,9 +599,12 @@ class _Hands:
             yield from self._done(is_waiting=True)
 
     def rest(self) -> Iterator[tuple[Job, Made | Failed]]:
-        """Yield all that is still out, when it is done."""
+        """Yield all that is still out, when it is done; what an executor lost is given to it once more, alone."""
         while self._out:
             yield from self._done(is_waiting=True)
+        while self._lost:
+            job = self._lost.pop(0)
+            yield job, self._alone(job)
 
     def _submitted(self, job: Job) -> Future[Made | Failed]:
         from pathlen.workers import measured
@@ -614,8 +619,11 @@ class _Hands:
             job = self._out.pop(future)
             if _is_broken(future):
                 broken.append(job)
+            elif future.cancelled() or future.exception():
+                # Dask gives up on all that was with workers that died, whoever it was that killed them.
+                self._lost.append(job)
             else:
-                yield job, _answer(future)
+                yield job, future.result()
         if broken:
             yield from self._after_a_break(broken)
 
@@ -630,12 +638,14 @@ class _Hands:
                 yield job, _answer(future)
         self._renew()
         for job in jobs:
-            yield job, measured_here(job) if self._executor is None else self._alone(job)
+            yield job, self._alone(job)
 
     def _alone(self, job: Job) -> Made | Failed:
         from pathlen.workers import Failed
 
         for _ in range(ATTEMPTS):
+            if self._executor is None:
+                return measured_here(job)
             try:
                 return _answer(self._submitted(job))
             except BrokenExecutor:

@@ -22,6 +22,7 @@ __all__ = ["SENTENCE", "add_arguments", "run"]
 
 SENTENCE = "measure texts of any number into a folder; goes on where it was interrupted"
 EVERY = 15.0  # seconds between two lines where nobody watches a bar
+PATIENCE = "10s"  # with a scheduler that doesn't answer
 NAMED = 5  # texts that were left out
 
 
@@ -101,7 +102,7 @@ def _executor(workers: int, address: str | None, stack: ExitStack) -> Executor |
     except ImportError as error:
         raise PathlenError("--dask needs Dask: pip install 'pathlen[cluster]'") from error
     try:
-        client = stack.enter_context(Client(address, timeout="10s"))
+        client = stack.enter_context(Client(address, timeout=PATIENCE))
     except (OSError, ValueError) as error:
         raise PathlenError(f"no Dask scheduler answers at {address!r}: {error}") from error
     executor: Executor = client.get_executor()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import random
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,9 +17,10 @@ import numpy as np
 import pytest
 
 from pathlen import corpora, fleet, mean, pearson
-from pathlen.columns import OWN, measures
+from pathlen.columns import OWN, Trace, measures
 from pathlen.corpora import MANIFEST, Corpus, open_corpus
 from pathlen.errors import CorpusFailed, InvalidColumn, InvalidCorpus, InvalidText, ModelNotFound, UnmeasuredColumn
+from pathlen.files import write_bytes
 from pathlen.fleet import FREE, Progress, measure_corpus
 from pathlen.measurements import from_traces, measure
 from pathlen.models import LoadedModel, ModelSpec, from_directory
@@ -52,7 +55,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_a_corpus_holds_what_a_tracer_measures_shard_by_shard(corpus: Corpus, tiny: LoadedModel) -> None:
     tracer, texts = Tracer(tiny), iter(some_texts(12))
-    traces = []
+    traces: list[Trace] = []
     for entry in corpus.manifest.shards:
         traces += tracer.traces([next(texts) for _ in range(entry.texts)], columns=COLUMNS)
     expected, found = from_traces(traces), corpus.measured
@@ -75,13 +78,15 @@ def test_traces_come_back_as_they_were(corpus: Corpus) -> None:
 def test_estimators_take_a_corpus_as_a_measurement(spec: ModelSpec, tiny: LoadedModel, tmp_path: Path) -> None:
     texts = some_texts(12)
     corpus = measure_corpus(spec, texts, tmp_path / "out", columns=COLUMNS)
-    assert len(corpus.manifest.shards) == 1  # so that the same texts were read together, and the last digits are the same
+    assert (
+        len(corpus.manifest.shards) == 1
+    )  # so that the same texts were read together, and the last digits are the same
     found, expected = corpus.measured, measure(tiny, texts, columns=COLUMNS)
-    for statistic in (
-        lambda it: pearson(it.last_step, it.next_logit, passage=it.passage),
-        lambda it: mean(it.total_length, passage=it.passage),
-    ):
-        assert statistic(found).estimates() == statistic(expected).estimates()
+    r, length = (
+        (pearson(one.last_step, one.next_logit, passage=one.passage), mean(one.total_length, passage=one.passage))
+        for one in (found, expected)
+    )
+    assert [one.estimates() for one in r] == [one.estimates() for one in length]
     assert np.array_equal(found.where(found.next_rank == 1).passage, expected.where(expected.next_rank == 1).passage)
 
 
@@ -97,7 +102,9 @@ def test_it_says_what_it_is(corpus: Corpus, tiny: LoadedModel, tmp_path: Path) -
         f"Corpus({str(tmp_path / 'out')!r}, tiny, 12 texts, {tokens:,} tokens in {shards} shards, columns next_logit, "
         "next_rank, residual_norm, step_length)"
     )
-    assert (tmp_path / "out" / "CACHEDIR.TAG").read_text("utf-8").startswith("Signature: 8a477f597d28d172789f06886806bc55")
+    assert (
+        (tmp_path / "out" / "CACHEDIR.TAG").read_text("utf-8").startswith("Signature: 8a477f597d28d172789f06886806bc55")
+    )
     again = open_corpus(str(tmp_path / "out"))
     assert again.manifest == corpus.manifest
     assert np.array_equal(again.measured.last_step, corpus.measured.last_step)
@@ -113,14 +120,14 @@ def test_a_column_is_mapped_and_leaves_no_file_behind(corpus: Corpus) -> None:
 
 
 def test_a_folder_that_can_not_be_written_to_can_be_read(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = corpora.tempfile.TemporaryFile
+    real = tempfile.TemporaryFile
 
-    def elsewhere_only(dir: object = None) -> Any:  # noqa: A002
+    def elsewhere_only(dir: object = None) -> Any:
         if dir is not None:
             raise PermissionError(errno.EACCES, "Permission denied")
         return real()
 
-    monkeypatch.setattr(corpora.tempfile, "TemporaryFile", elsewhere_only)
+    monkeypatch.setattr(tempfile, "TemporaryFile", elsewhere_only)
     assert corpus.measured.step_length.shape[-1] == len(corpus.measured)
 
 
@@ -130,7 +137,7 @@ def test_a_disk_without_room_for_a_column_is_an_error_and_no_crash(
     def full(handle: int, begin: int, size: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(corpora.os, "posix_fallocate", full)
+    monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OSError, match=r"column 'step_length' needs 0\.0 MB of disk while it is used: No space left"):
         corpus.measured.step_length  # noqa: B018
 
@@ -142,7 +149,7 @@ def test_a_file_system_that_can_not_reserve_is_used_all_the_same(
         raise OSError(errno.EOPNOTSUPP, "Operation not supported")
 
     expected = corpus.measured.step_length
-    monkeypatch.setattr(corpora.os, "posix_fallocate", unable)
+    monkeypatch.setattr(os, "posix_fallocate", unable)
     assert np.array_equal(open_corpus(corpus.folder).measured.step_length, expected)
 
 
@@ -185,9 +192,7 @@ def test_a_second_call_measures_nothing(corpus: Corpus, spec: ModelSpec, monkeyp
     counted = refuse_measuring(monkeypatch)
     told: list[Progress] = []
     before = files(corpus.folder)
-    again = measure_corpus(
-        spec, some_texts(12), corpus.folder, columns=COLUMNS, shard_tokens=150, progress=told.append
-    )
+    again = measure_corpus(spec, some_texts(12), corpus.folder, columns=COLUMNS, shard_tokens=150, progress=told.append)
     assert counted == []
     assert files(corpus.folder) == before
     assert again.manifest.shards == corpus.manifest.shards
@@ -205,7 +210,7 @@ def test_progress_counts_what_was_measured_now(spec: ModelSpec, tmp_path: Path) 
 
 
 class Stopped(Exception):
-    pass
+    """What interrupts a run."""
 
 
 def stopping(texts: list[Passage]) -> Iterator[Passage]:
@@ -323,7 +328,9 @@ def test_columns_of_ones_own_are_measured_and_known_by_their_source(
         assert corpus.measured.widest_coordinate.shape == (len(corpus.measured),)
         assert list(corpus.manifest.recipe.own) == ["widest_coordinate"]
         monkeypatch.setattr(corpora, "source_of", lambda name: "changed")
-        with pytest.raises(InvalidCorpus, match="column 'widest_coordinate' of .* was measured with another function of"):
+        with pytest.raises(
+            InvalidCorpus, match="column 'widest_coordinate' of .* was measured with another function of"
+        ):
             open_corpus(tmp_path).measured.widest_coordinate  # noqa: B018
     finally:
         del OWN["widest_coordinate"]
@@ -393,7 +400,7 @@ def test_without_a_text_nothing_is_made(spec: ModelSpec, tmp_path: Path) -> None
 
 
 def cut_to(tiny: LoadedModel, tokens: int, name: str = "cut") -> Passage:
-    text = tiny.tokenizer.decode(tiny.token_ids(shipped("tides").text)[:tokens])
+    text = str(tiny.tokenizer.decode(tiny.token_ids(shipped("tides").text)[:tokens]))
     assert len(tiny.token_ids(text)) == tokens
     return Passage(name=name, text=text, origin="test")
 
@@ -404,7 +411,9 @@ def test_a_text_of_too_few_tokens_is_named_before_its_shard_is_measured(
 ) -> None:
     counted = refuse_measuring(monkeypatch)
     short = cut_to(tiny, tokens, "shorty")
-    message = f"at least 4 tokens, but 'shorty' has {tokens}; leave_out_short=True .--leave-out-short. leaves such texts out"
+    message = (
+        f"at least 4 tokens, but 'shorty' has {tokens}; leave_out_short=True .--leave-out-short. leaves such texts out"
+    )
     with pytest.raises(InvalidText, match=message):
         measure_corpus(spec, [*some_texts(2), short], tmp_path / "a")
     assert counted == []
@@ -449,15 +458,18 @@ def test_copies_are_counted(spec: ModelSpec, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["threads", "shard_tokens", "ahead"])
 def test_numbers_are_at_least_one(spec: ModelSpec, tmp_path: Path, name: str) -> None:
+    how: dict[str, Any] = {name: 0}
     with pytest.raises(ValueError, match=f"{name} must be at least 1, but 0 was given"):
-        measure_corpus(spec, some_texts(1), tmp_path / "out", **{name: 0})
+        measure_corpus(spec, some_texts(1), tmp_path / "out", **how)
     assert not (tmp_path / "out").exists()
 
 
 def test_arguments_are_checked_before_anything_is_made(spec: ModelSpec, tiny: LoadedModel, tmp_path: Path) -> None:
     out = tmp_path / "out"
     model: Any = tiny
-    with pytest.raises(TypeError, match="model must be a ModelSpec, from pathlen.spec or LoadedModel.spec, but a LoadedModel"):
+    with pytest.raises(
+        TypeError, match="model must be a ModelSpec, from pathlen.spec or LoadedModel.spec, but a LoadedModel"
+    ):
         measure_corpus(model, some_texts(1), out)
     with pytest.raises(InvalidColumn, match="there is no column 'step_lenght'; did you mean 'step_length'"):
         measure_corpus(spec, some_texts(1), out, columns=["step_lenght"])
@@ -468,7 +480,9 @@ def test_arguments_are_checked_before_anything_is_made(spec: ModelSpec, tiny: Lo
     with pytest.raises(ValueError, match="device must be cpu, cuda or mps, but 'tpu' was given"):
         measure_corpus(spec, some_texts(1), out, device="tpu")
     executor: Any = 3
-    with pytest.raises(TypeError, match="executor must be a concurrent.futures.Executor or a function that makes one, but a int"):
+    with pytest.raises(
+        TypeError, match="executor must be a concurrent.futures.Executor or a function that makes one, but a int"
+    ):
         measure_corpus(spec, some_texts(1), out, executor=executor)
     with pytest.raises(ValueError, match="workers must be at least 1, but 0 was given"):
         fleet.processes(0)
@@ -483,7 +497,9 @@ def test_a_folder_of_something_else_is_left_alone(spec: ModelSpec, tmp_path: Pat
         measure_corpus(spec, some_texts(1), tmp_path)
     with pytest.raises(InvalidCorpus, match="folder must be a folder, but .*thesis.txt' is a file"):
         measure_corpus(spec, some_texts(1), tmp_path / "thesis.txt")
-    (tmp_path / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55\n# of another", encoding="utf-8")
+    (tmp_path / "CACHEDIR.TAG").write_text(
+        "Signature: 8a477f597d28d172789f06886806bc55\n# of another", encoding="utf-8"
+    )
     with pytest.raises(InvalidCorpus, match="holds something else"):
         measure_corpus(spec, some_texts(1), tmp_path)
     assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {"thesis.txt", "CACHEDIR.TAG"}
@@ -491,9 +507,13 @@ def test_a_folder_of_something_else_is_left_alone(spec: ModelSpec, tmp_path: Pat
 
 def test_a_corpus_is_not_mixed_with_another(spec: ModelSpec, corpus: Corpus) -> None:
     before = files(corpus.folder), (corpus.folder / MANIFEST).read_bytes()
-    with pytest.raises(InvalidCorpus, match="measured otherwise: shard_tokens was 150, and is 151 now; give another folder"):
+    with pytest.raises(
+        InvalidCorpus, match="measured otherwise: shard_tokens was 150, and is 151 now; give another folder"
+    ):
         measure_corpus(spec, some_texts(12), corpus.folder, columns=COLUMNS, shard_tokens=151)
-    with pytest.raises(InvalidCorpus, match="measured otherwise: columns was next_logit, next_rank, .* is next_logit now"):
+    with pytest.raises(
+        InvalidCorpus, match="measured otherwise: columns was next_logit, next_rank, .* is next_logit now"
+    ):
         measure_corpus(spec, some_texts(12), corpus.folder, columns=["next_logit"], shard_tokens=150)
     with pytest.raises(InvalidCorpus, match="measured otherwise: dtype was float32, and is float64 now"):
         measure_corpus(spec, some_texts(12), corpus.folder, columns=COLUMNS, shard_tokens=150, dtype="float64")
@@ -526,13 +546,13 @@ def test_what_is_no_corpus_is_not_opened(corpus: Corpus, tmp_path: Path) -> None
 def test_a_full_disk_leaves_whole_shards_only(
     spec: ModelSpec, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, written = fleet.write_bytes, []
+    written: list[Path] = []
 
     def full(path: Path, content: bytes) -> None:
         if len(written) == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
         written.append(path)
-        real(path, content)
+        write_bytes(path, content)
 
     folder = tmp_path / "full"
     monkeypatch.setattr(fleet, "write_bytes", full)
