@@ -12,74 +12,34 @@ ends the run.
 
 from __future__ import annotations
 
-import errno
-import shutil
-import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields, replace
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from pathlen.cache import engine
 from pathlen.columns import CATALOG, OWN, columns_named
-from pathlen.corpora import Corpus, Entry, Failure, LeftOut, Manifest, read_manifest, write_manifest
-from pathlen.errors import CorpusFailed, InvalidCorpus, InvalidText
-from pathlen.files import write_bytes, write_text
+from pathlen.corpora import Corpus, LeftOut
+from pathlen.errors import InvalidCorpus, InvalidText
+from pathlen.files import write_text
+from pathlen.hands import Factory, Hands
+from pathlen.ledger import Ledger, Progress
 from pathlen.models import ModelSpec, identify, refuse_device, tokenizing
 from pathlen.passages import Passage
-from pathlen.records import environment
-from pathlen.shards import LETTERS, SHARDING, Recipe, Shard, file_name, key_of, sha256, source_of
+from pathlen.shards import SHARDING, Recipe, key_of, source_of
 
 if TYPE_CHECKING:
-    from pathlen.workers import Failed, Job, Made
+    from pathlen.workers import Job
 
 __all__ = ["FREE", "SHARD_TOKENS", "Progress", "measure_corpus", "processes"]
 
 FREE = tuple(sorted(name for name, one in CATALOG.items() if one.part in ("path", "next")))
 SHARD_TOKENS = 16_384
-ATTEMPTS = 2  # for a shard that is the only one in the hands of a worker when that dies
-AHEAD = 32  # shards handed out to an executor that doesn't say how many workers it has
 PRELOADED = ("pathlen.workers", "transformers.modeling_utils", "transformers.models.gpt2.modeling_gpt2")
-SAVED = 10.0  # seconds between two manifests
 TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by pathlen; can be measured again from its texts.\n"
-
-Factory = Callable[[], Executor]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far a run is, told after each shard.
-
-    Attributes
-    ----------
-    shards, texts, tokens, bytes : int
-        What is done, bytes of text in UTF-8, what earlier runs had done included.
-    earlier_tokens, earlier_bytes : int
-        How much of it earlier runs had done.
-    seconds : float
-        Since this run began to measure.
-    is_waiting : bool
-        Whether another process measures into the folder, and this one waits for it.
-
-    """
-
-    shards: int = 0
-    texts: int = 0
-    tokens: int = 0
-    bytes: int = 0
-    earlier_tokens: int = 0
-    earlier_bytes: int = 0
-    seconds: float = 0.0
-    is_waiting: bool = False
-
-    @property
-    def tokens_per_second(self) -> float:
-        """What this run measured itself, over its time; 0 as long as that is nothing."""
-        return (self.tokens - self.earlier_tokens) / self.seconds if self.seconds else 0.0
 
 
 def measure_corpus(
@@ -109,7 +69,7 @@ def measure_corpus(
         A new one, an empty one, or one that holds a corpus measured in the same way; then texts that are there already are
         not measured again, and new ones at the end are added.
     columns : iterable of str
-        As in `pathlen.traces.trace`; unless said, those that cost nearly nothing: lengths along the path and the next token's
+        As in `pathlen.traces.trace`; unless named, those that cost nearly nothing: lengths along the path and the next token's
         logit.
     device, dtype : str
         As in `pathlen.models.load`.
@@ -128,6 +88,11 @@ def measure_corpus(
         Whether texts of fewer than four tokens are left out and listed in the manifest, instead of being an error.
     progress : callable, optional
         Told of each shard.
+
+    Returns
+    -------
+    Corpus
+        As `pathlen.corpora.open_corpus` gives it later.
 
     Raises
     ------
@@ -156,13 +121,13 @@ def measure_corpus(
     folder = Path(folder)
     _refuse_foreign(folder)
     cut = _Cut(passages, tokenizing(spec), shard_tokens, leave_out_short=leave_out_short)
-    with _alone_in(folder, progress), _Hands(executor, ahead) as hands:
-        run = _Run(folder, recipe, threads, cut.left_out, progress)
+    with _alone_in(folder, progress), Hands(executor, ahead) as hands:
+        ledger = Ledger(folder, recipe, threads, cut.left_out, progress)
         try:
-            run.go(_jobs(run, cut, spec, device), hands)
-            return Corpus(folder, run.finished())
+            _measure(_jobs(ledger, cut, spec, device), hands, ledger)
+            return Corpus(folder, ledger.finished())
         except BaseException:
-            run.save()
+            ledger.save()
             raise
 
 
@@ -222,7 +187,7 @@ def _checked(
     # Workers elsewhere may have a device that this process lacks.
     refuse_device("cpu" if executor is not None and device.partition(":")[0] in ("cuda", "mps") else device, dtype)
     if not model.revision:
-        model = replace(model, source=str(Path(model.source).resolve()))  # workers may run in another folder
+        model = replace(model, source=str(Path(model.source).absolute()))  # workers may run in another folder
     return model, tuple(sorted(wanted))
 
 
@@ -334,349 +299,32 @@ class _Cut:
             )
 
 
-def _jobs(run: _Run, cut: Iterable[tuple[Passage, ...]], spec: ModelSpec, device: str) -> Iterator[Job]:
+def _measure(jobs: Iterator[Job], hands: Hands, ledger: Ledger) -> None:
+    """Have all jobs done; an error that ends the run comes after what is in work was written."""
+    try:
+        for job in jobs:
+            ledger.take(hands.give(job))
+    except Exception:
+        ledger.take(hands.rest())
+        raise
+    ledger.take(hands.rest())
+
+
+def _jobs(ledger: Ledger, cut: Iterable[tuple[Passage, ...]], spec: ModelSpec, device: str) -> Iterator[Job]:
     """Yield what is still to be measured."""
     from pathlen.workers import Job
 
-    own = tuple(OWN[name] for name in run.recipe.own)
+    own = tuple(OWN[name] for name in ledger.recipe.own)
     for number, passages in enumerate(cut):
-        key = key_of(run.recipe, passages)
-        if not run.has(number, key, passages):
+        key = key_of(ledger.recipe, passages)
+        if not ledger.has(number, key, passages):
             yield Job(
                 number=number,
                 key=key,
                 spec=spec,
-                recipe=run.recipe,
+                recipe=ledger.recipe,
                 device=device,
-                threads=run.threads,
+                threads=ledger.threads,
                 own=own,
                 passages=passages,
             )
-
-
-class _Run:
-    """What one call has found, measured and written so far."""
-
-    def __init__(
-        self,
-        folder: Path,
-        recipe: Recipe,
-        threads: int,
-        left_out: list[LeftOut],
-        progress: Callable[[Progress], None] | None,
-    ) -> None:
-        self.folder = folder
-        self.recipe = recipe
-        self.threads = threads
-        self._left_out = left_out
-        self._tell = progress or (lambda state: None)
-        self._before = _earlier(folder, recipe)
-        self._earlier = {one.number: one for one in self._before.shards} if self._before else {}
-        self._entries: dict[int, Entry] = {}
-        self._failures: list[Failure] = []
-        self._count = 0  # shards that the texts were cut into up to now
-        self._saved = self._start = time.monotonic()
-        self._progress = Progress()
-        for part in folder.glob("shards/*/.*.safetensors.*"):  # of a run that was killed while it wrote
-            part.unlink()
-
-    def go(self, jobs: Iterator[Job], hands: _Hands) -> None:
-        """Have all jobs done; an error that ends the run comes after what is in work was written."""
-        try:
-            for job in jobs:
-                self._take(hands.give(job))
-        except Exception:
-            self._take(hands.rest())
-            raise
-        self._take(hands.rest())
-
-    def _take(self, answers: Iterable[tuple[Job, Made | Failed]]) -> None:
-        from pathlen.workers import Made
-
-        for job, answer in answers:
-            if isinstance(answer, Made):
-                self._write(job, answer)
-            elif answer.is_the_worker:
-                raise CorpusFailed(f"a worker can't measure {self.recipe.title}, {answer.reason}; {self._kept()}")
-            else:
-                self._fail(job, answer.text, answer.reason)
-
-    def _fail(self, job: Job, text: str, reason: str) -> None:
-        first, last = job.passages[0].name, job.passages[-1].name
-        self._failures.append(Failure(number=job.number, first=first, last=last, text=text, reason=reason))
-
-    def has(self, number: int, key: str, passages: tuple[Passage, ...]) -> bool:
-        """Return whether a shard is there, whole; a damaged one is deleted."""
-        self._refuse_other_texts(number, key, passages)
-        self._count = number + 1
-        for path in (self.folder / "shards" / key[:2]).glob(f"{key[:LETTERS]}-*.safetensors"):
-            shard = Shard(path)
-            try:
-                found = shard.proven()
-            except InvalidCorpus:
-                path.unlink()
-                continue
-            tokens = int(shard.lengths().sum())
-            self._enter(number, key, found, path.stat().st_size, passages, tokens, is_earlier=True)
-            return True
-        return False
-
-    def _refuse_other_texts(self, number: int, key: str, passages: tuple[Passage, ...]) -> None:
-        earlier = self._earlier.get(number)
-        if earlier is None or earlier.key == key:
-            return
-        if number == max(self._earlier):  # the last one grows where texts are added at the end
-            with suppress(InvalidCorpus):
-                texts = list(Shard(self.folder / file_name(earlier.key, earlier.sha256)).passages())
-                if texts == list(passages[: len(texts)]):
-                    return
-        raise InvalidCorpus(
-            f"{str(self.folder)!r} holds a corpus of other texts: they differ between {passages[0].name!r} and "
-            f"{passages[-1].name!r}; give another folder, or delete this one"
-        )
-
-    def _write(self, job: Job, made: Made) -> None:
-        if sha256(made.content) != made.sha256:
-            self._fail(job, "", "it was changed on the way from its worker")
-            return
-        try:
-            write_bytes(self.folder / file_name(job.key, made.sha256), made.content)
-        except OSError as error:
-            free = shutil.disk_usage(self.folder).free
-            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            raise CorpusFailed(
-                f"shard {job.number} can't be written to {str(self.folder)!r}: "
-                f"{'no space is left' if is_full else error.strerror} ({len(made.content) / 1e6:,.1f} MB are needed, "
-                f"{free / 1e6:,.1f} MB are free); {self._kept()}"
-            ) from error
-        self._enter(job.number, job.key, made.sha256, len(made.content), job.passages, made.tokens, is_earlier=False)
-
-    def _kept(self) -> str:
-        count, tokens = len(self._entries), sum(one.tokens for one in self._entries.values())
-        return (
-            f"{count:,} whole shard{'s' * (count != 1)} ({tokens:,} tokens) {'are' if count != 1 else 'is'} kept, and the "
-            "same call goes on from there"
-        )
-
-    def _enter(
-        self,
-        number: int,
-        key: str,
-        digest: str,
-        size: int,
-        passages: tuple[Passage, ...],
-        tokens: int,
-        *,
-        is_earlier: bool,
-    ) -> None:
-        self._entries[number] = Entry(
-            number=number, key=key, sha256=digest, bytes=size, texts=len(passages), tokens=tokens
-        )
-        now, before = time.monotonic(), self._progress
-        if before.tokens == before.earlier_tokens and is_earlier:
-            self._start = now  # nothing was measured yet
-        size_of_texts = sum(len(one.text.encode("utf-8")) for one in passages)
-        self._progress = Progress(
-            shards=before.shards + 1,
-            texts=before.texts + len(passages),
-            tokens=before.tokens + tokens,
-            bytes=before.bytes + size_of_texts,
-            earlier_tokens=before.earlier_tokens + tokens * is_earlier,
-            earlier_bytes=before.earlier_bytes + size_of_texts * is_earlier,
-            seconds=now - self._start,
-        )
-        self._tell(self._progress)
-        if now - self._saved > SAVED:
-            self.save()
-
-    def _manifest(self, *, is_complete: bool) -> Manifest:
-        entries = self._entries
-        if not is_complete:
-            # What this run did not come to is there all the same.
-            entries = {number: one for number, one in self._earlier.items() if number >= self._count} | entries
-            was_complete = self._before is not None and self._before.is_complete
-            is_complete = was_complete and entries == self._earlier
-        return Manifest(
-            recipe=self.recipe,
-            shards=tuple(entries[number] for number in sorted(entries)),
-            failures=tuple(sorted(self._failures, key=lambda one: one.number)),
-            left_out=tuple(self._left_out),
-            is_complete=is_complete,
-            threads=self.threads,
-            environment=environment(),
-        )
-
-    def save(self) -> None:
-        """Write what is there up to now; where there is no room for the manifest, shards are found without."""
-        self._saved = time.monotonic()
-        manifest = self._manifest(is_complete=False)
-        if not manifest.is_complete:  # else nothing came to what was there before
-            with suppress(OSError):
-                write_manifest(self.folder, manifest)
-
-    def finished(self) -> Manifest:
-        """Write and return the manifest of a whole corpus; `CorpusFailed` where it isn't one."""
-        if self._earlier and max(self._earlier) >= self._count:
-            raise InvalidCorpus(
-                f"{str(self.folder)!r} holds a corpus of more texts than the {self._progress.texts:,} that were given; "
-                "give another folder, or delete this one"
-            )
-        if self._failures:
-            listed = "\n  ".join(str(one) for one in sorted(self._failures, key=lambda one: one.number))
-            raise CorpusFailed(
-                f"{len(self._failures):,} of {self._count:,} shards of {self.recipe.title} could not be measured; "
-                f"{self._kept()}:\n  {listed}"
-            )
-        manifest = self._manifest(is_complete=True)
-        write_manifest(self.folder, manifest)
-        named = {self.folder / file_name(one.key, one.sha256) for one in manifest.shards}
-        for path in self.folder.glob("shards/*/*.safetensors"):
-            if path not in named:  # the last shard of a corpus that has grown since
-                path.unlink()
-        return manifest
-
-
-def _earlier(folder: Path, recipe: Recipe) -> Manifest | None:
-    """Return the manifest of an earlier run, after finding that it measured the same model in the same way."""
-    manifest = read_manifest(folder)
-    if manifest is None:
-        return None
-    for field in fields(Recipe):
-        before, now = getattr(manifest.recipe, field.name), getattr(recipe, field.name)
-        if before != now and field.name not in ("family", "size", "title", "source", "revision"):
-            raise InvalidCorpus(
-                f"{str(folder)!r} holds a corpus that was measured otherwise: {field.name} was {_short(before)}, and is "
-                f"{_short(now)} now; give another folder, or delete this one"
-            )
-    return manifest
-
-
-def _short(value: object) -> str:
-    if isinstance(value, tuple):
-        return ", ".join(map(str, value))
-    return value[:12] if isinstance(value, str) else repr(value)
-
-
-class _Hands:
-    """Hands out shards to an executor, a bounded number at a time, and takes them back in the order in which they are done."""
-
-    def __init__(self, executor: Executor | Factory | None, ahead: int | None) -> None:
-        self._make = executor if executor is not None and not isinstance(executor, Executor) else None
-        self._executor = executor if isinstance(executor, Executor) else None
-        self._ahead = ahead
-        self._most = 1
-        self._out: dict[Future[Made | Failed], Job] = {}
-        self._lost: list[Job] = []
-
-    def __enter__(self) -> Self:
-        if self._make:
-            self._executor = self._make()
-        workers = getattr(self._executor, "_max_workers", None)
-        self._most = self._ahead or (2 * workers if isinstance(workers, int) else AHEAD)
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        for future in self._out:
-            future.cancel()
-        if self._make and self._executor:
-            self._executor.shutdown(wait=True, cancel_futures=True)
-        if "pathlen.workers" in sys.modules:
-            from pathlen.workers import forget
-
-            forget()
-
-    def give(self, job: Job) -> Iterator[tuple[Job, Made | Failed]]:
-        """Hand out a shard, and yield what is done; where too many are out, wait for one."""
-        if self._executor is None:
-            yield job, measured_here(job)
-            return
-        try:
-            self._out[self._submitted(job)] = job
-        except BrokenExecutor:
-            yield from self._after_a_break([job])
-        yield from self._done(is_waiting=False)
-        while len(self._out) >= self._most:
-            yield from self._done(is_waiting=True)
-
-    def rest(self) -> Iterator[tuple[Job, Made | Failed]]:
-        """Yield all that is still out, when it is done; what an executor lost is given to it once more, alone."""
-        while self._out:
-            yield from self._done(is_waiting=True)
-        while self._lost:
-            job = self._lost.pop(0)
-            yield job, self._alone(job)
-
-    def _submitted(self, job: Job) -> Future[Made | Failed]:
-        from pathlen.workers import measured
-
-        assert self._executor is not None  # noqa: S101  # or it would be measured here
-        return self._executor.submit(measured, job)
-
-    def _done(self, *, is_waiting: bool) -> Iterator[tuple[Job, Made | Failed]]:
-        done, _ = wait(self._out, timeout=None if is_waiting else 0, return_when=FIRST_COMPLETED)
-        broken = []
-        for future in done:
-            job = self._out.pop(future)
-            if _is_broken(future):
-                broken.append(job)
-            elif future.cancelled() or future.exception():
-                # Dask gives up on all that was with workers that died, whoever it was that killed them.
-                self._lost.append(job)
-            else:
-                yield job, future.result()
-        if broken:
-            yield from self._after_a_break(broken)
-
-    def _after_a_break(self, jobs: list[Job]) -> Iterator[tuple[Job, Made | Failed]]:
-        """Measure what was out when a worker died one shard at a time, so that one that kills its worker is found."""
-        wait(self._out)  # a pool breaks as a whole
-        while self._out:
-            future, job = self._out.popitem()
-            if _is_broken(future):
-                jobs.append(job)
-            else:
-                yield job, _answer(future)
-        self._renew()
-        for job in jobs:
-            yield job, self._alone(job)
-
-    def _alone(self, job: Job) -> Made | Failed:
-        from pathlen.workers import Failed
-
-        for _ in range(ATTEMPTS):
-            if self._executor is None:
-                return measured_here(job)
-            try:
-                return _answer(self._submitted(job))
-            except BrokenExecutor:
-                self._renew()
-        return Failed(text="", reason=f"its worker died {ATTEMPTS} times while it measured nothing else")
-
-    def _renew(self) -> None:
-        """Make a new pool in the place of a broken one; where nobody said how, this process goes on by itself."""
-        if self._executor and self._make:
-            self._executor.shutdown(wait=False, cancel_futures=True)
-        self._executor = self._make() if self._make else None
-
-
-def measured_here(job: Job) -> Made | Failed:
-    """Measure a shard in this process."""
-    from pathlen.workers import measured
-
-    return measured(job)
-
-
-def _is_broken(future: Future[Made | Failed]) -> bool:
-    return not future.cancelled() and isinstance(future.exception(), BrokenExecutor)
-
-
-def _answer(future: Future[Made | Failed]) -> Made | Failed:
-    """Return what a worker said, or what became of it; `BrokenExecutor` if its pool broke."""
-    from pathlen.workers import Failed
-
-    try:
-        return future.result()
-    except BrokenExecutor:
-        raise
-    except Exception as error:  # noqa: BLE001  # as Dask's of a worker that died too often
-        return Failed(text="", reason=f"{type(error).__name__}: {error}")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pathlen import corpora, fleet, mean, pearson
+from pathlen import corpora, fleet, hands, ledger, mean, pearson
 from pathlen.columns import OWN, Trace, measures
 from pathlen.corpora import MANIFEST, Corpus, open_corpus
 from pathlen.errors import CorpusFailed, InvalidColumn, InvalidCorpus, InvalidText, ModelNotFound, UnmeasuredColumn
@@ -178,13 +178,13 @@ def test_all_columns_can_be_measured(spec: ModelSpec, tiny: LoadedModel, tmp_pat
 def refuse_measuring(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Count the shards that are measured in this process."""
     counted: list[int] = []
-    real = fleet.measured_here
+    real = hands.measured_here
 
     def counting(job: Any) -> Any:
         counted.append(job.number)
         return real(job)
 
-    monkeypatch.setattr(fleet, "measured_here", counting)
+    monkeypatch.setattr(hands, "measured_here", counting)
     return counted
 
 
@@ -555,7 +555,7 @@ def test_a_full_disk_leaves_whole_shards_only(
         write_bytes(path, content)
 
     folder = tmp_path / "full"
-    monkeypatch.setattr(fleet, "write_bytes", full)
+    monkeypatch.setattr(ledger, "write_bytes", full)
     with pytest.raises(
         CorpusFailed,
         match=r"shard 2 can't be written to .*: no space is left \(\d+\.\d MB are needed, .* MB are free\); 2 whole shards "
@@ -575,6 +575,6 @@ def test_another_fault_of_the_disk_is_told_as_it_is(
     def broken(path: Path, content: bytes) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(fleet, "write_bytes", broken)
+    monkeypatch.setattr(ledger, "write_bytes", broken)
     with pytest.raises(CorpusFailed, match="shard 0 can't be written to .*: Input/output error .*; 0 whole shards"):
         measure_corpus(spec, some_texts(1), tmp_path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,13 +22,15 @@ from typing import Any
 import pytest
 
 from pathlen import fleet, workers
+from pathlen.cache import MEASURING
 from pathlen.columns import OWN
 from pathlen.corpora import open_corpus
 from pathlen.errors import CorpusFailed, InvalidCorpus
 from pathlen.fleet import measure_corpus, processes
+from pathlen.ledger import Ledger
 from pathlen.models import LoadedModel, from_directory, load
 from pathlen.passages import NAMES, Passage, shipped
-from pathlen.shards import packed
+from pathlen.shards import SHARDING, packed
 from pathlen.traces import Tracer
 from pathlen.workers import Job, Made
 
@@ -249,6 +252,16 @@ def test_a_worker_with_other_weights_measures_nothing(
     assert files(tmp_path / "out") == {}
 
 
+def test_a_shards_engine_is_everything_that_decides_what_it_holds() -> None:
+    """Whatever what measures a shard imports is in the digest that names it."""
+    assert set(SHARDING) == {*MEASURING, "shards", "workers"}
+    home = Path(workers.__file__).parent
+    for room in ("shards", "workers"):
+        taken = re.findall(r"^\s*from pathlen\.(\w+) import", (home / f"{room}.py").read_text("utf-8"), re.MULTILINE)
+        assert len(taken) > 3
+        assert set(taken) <= set(SHARDING), room
+
+
 def test_a_worker_of_another_version_measures_nothing(
     tiny: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -377,7 +390,7 @@ def test_no_more_shards_are_out_than_asked_for(tiny: LoadedModel, tmp_path: Path
             most = max(most, out)
             return super().submit(function, *given, **named)
 
-    real = fleet._Run._write
+    real = Ledger._write
 
     def written(run: Any, job: Job, made: Made) -> None:
         nonlocal out
@@ -385,7 +398,7 @@ def test_no_more_shards_are_out_than_asked_for(tiny: LoadedModel, tmp_path: Path
         real(run, job, made)
 
     with pytest.MonkeyPatch.context() as patch, Counting(2) as threads:
-        patch.setattr(fleet._Run, "_write", written)
+        patch.setattr(Ledger, "_write", written)
         measure_corpus(tiny.spec, some_texts(tiny), tmp_path, shard_tokens=40, executor=threads, ahead=3)
     assert most == 3
 
