@@ -63,6 +63,8 @@ class Hands:
         yield from self._done(is_waiting=False)
         while len(self._out) >= self._most:
             yield from self._done(is_waiting=True)
+        if len(self._lost) >= self._most:  # their texts must not pile up
+            yield from self.rest()
 
     def rest(self) -> Iterator[tuple[Job, Made | Failed]]:
         """Yield all that is still out, when it is done; what an executor lost is given to it once more, alone."""

@@ -15,14 +15,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pathlen import corpora, fleet, hands, ledger, mean, pearson
 from pathlen.columns import OWN, Trace, measures
-from pathlen.corpora import MANIFEST, Corpus, open_corpus
+from pathlen.corpora import MANIFEST, Corpus, _rows, open_corpus
 from pathlen.errors import CorpusFailed, InvalidColumn, InvalidCorpus, InvalidText, ModelNotFound, UnmeasuredColumn
 from pathlen.files import write_bytes
 from pathlen.fleet import FREE, Progress, measure_corpus
-from pathlen.measurements import from_traces, measure
+from pathlen.measurements import LEFT_OUT, from_traces, measure
 from pathlen.models import LoadedModel, ModelSpec, from_directory
 from pathlen.passages import NAMES, Passage, shipped
 from pathlen.shards import Shard
@@ -88,6 +90,16 @@ def test_estimators_take_a_corpus_as_a_measurement(spec: ModelSpec, tiny: Loaded
     )
     assert [one.estimates() for one in r] == [one.estimates() for one in length]
     assert np.array_equal(found.where(found.next_rank == 1).passage, expected.where(expected.next_rank == 1).passage)
+
+
+@given(st.lists(st.integers(4, 30), min_size=1, max_size=20))
+def test_rows_are_those_of_each_text_by_itself(lengths: list[int]) -> None:
+    """Of a text's tokens all but the first and the last; of its next tokens, which are one fewer, all but the first."""
+    tokens = [np.arange(one) for one in lengths]
+    for entries, end in ((tokens, -1), ([one[:-1] for one in tokens], None)):
+        joined = np.concatenate(entries)
+        expected = np.concatenate([one[LEFT_OUT:end] for one in entries])
+        assert np.array_equal(joined[_rows(np.array(lengths), len(joined))], expected)
 
 
 def test_it_says_what_it_is(corpus: Corpus, tiny: LoadedModel, tmp_path: Path) -> None:

@@ -324,7 +324,6 @@ class Fake(Executor):
 
     def __init__(self, answer: Callable[[Job], Any]) -> None:
         self.answer = answer
-        self.most = self.now = 0
 
     def submit(self, function: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -355,6 +354,22 @@ def test_what_an_executor_raises_belongs_to_its_shard(tiny: LoadedModel, tmp_pat
     with pytest.raises(CorpusFailed, match=r"shard 1, texts '\S+' to '\S+': ConnectionError: the machine is gone"):
         measure_corpus(tiny.spec, some_texts(tiny), tmp_path, shard_tokens=100, executor=Fake(lost))
     assert len(files(tmp_path)) == len(open_corpus(tmp_path, partial=True).manifest.shards) > 2
+
+
+def test_what_an_executor_loses_now_and_then_is_measured_all_the_same(tiny: LoadedModel, tmp_path: Path) -> None:
+    tried: list[int] = []
+
+    def losing(job: Job) -> Any:
+        tried.append(job.number)
+        if tried.count(job.number) == 1:
+            raise ConnectionError("the machine is gone")
+        return workers.measured(job)
+
+    texts = some_texts(tiny)
+    corpus = measure_corpus(tiny.spec, texts, tmp_path / "a", shard_tokens=40, executor=Fake(losing), ahead=2)
+    assert files(corpus.folder) == files(measure_corpus(tiny.spec, texts, tmp_path / "b", shard_tokens=40).folder)
+    # No more of them wait for their second turn than may be out.
+    assert tried[:4] == [0, 1, 0, 1]
 
 
 def test_texts_that_fail_together_only_are_said_to(

@@ -70,7 +70,8 @@ def watched(command: list[str], folder: Path, run: str, curve: list[Sample], kil
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         while process.poll() is None:
             shards = len(list(folder.glob("shards/*/*.safetensors")))
-            curve.append((run, time.monotonic() - start, shards, memory(process.pid)))
+            if held := memory(process.pid):  # nothing before it has begun and after it has ended
+                curve.append((run, time.monotonic() - start, shards, held))
             if kill_at is not None and shards >= kill_at:
                 process.send_signal(signal.SIGKILL)
                 break
@@ -136,6 +137,8 @@ def _table(
         "Made by `OMP_NUM_THREADS=1 PATHLEN_MILLION_TABLE=tests/benchmarks/MILLION.md pytest",
         "tests/benchmarks/test_million_tokens.py`, which says how; the curve is in `MILLION.csv` and `MILLION.svg`. The machine",
         "was shared with other work.",
+        "",
+        "![memory over time](MILLION.svg)",
         "",
         "| | |",
         "|---|---|",
