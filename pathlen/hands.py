@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -111,11 +112,11 @@ class Hands:
     def _alone(self, job: Job) -> Made | Failed:
         from pathlen.workers import Failed
 
-        for _ in range(ATTEMPTS):
+        for attempt in range(1, ATTEMPTS + 1):
             if self._executor is None:
                 return measured_here(job)
             try:
-                return _answer(self._submitted(job))
+                return _answer(self._submitted(replace(job, attempt=attempt)))
             except BrokenExecutor:
                 self._renew()
         return Failed(text="", reason=f"its worker died {ATTEMPTS} times while it measured nothing else")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlen.fleet import Progress
     from pathlen.models import ModelSpec
 
-__all__ = ["SENTENCE", "add_arguments", "run"]
+__all__ = ["ARGUMENTS", "SENTENCE", "add_arguments", "run"]
 
 SENTENCE = "measure texts of any number into a folder; goes on where it was interrupted"
 EVERY = 15.0  # seconds between two lines where nobody watches a bar
@@ -26,31 +26,36 @@ PATIENCE = "10s"  # with a scheduler that doesn't answer
 NAMED = 5  # texts that were left out
 
 
+def _argument(*names: str, **settings: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
+    return names, settings
+
+
+# Names and settings as `ArgumentParser.add_argument` takes them.
+ARGUMENTS = (
+    _argument("--family", metavar="FAMILY", default="mini", help="whose size is meant; default: mini"),
+    _argument("--size", metavar="SIZE", default="small", help="default: small"),
+    _argument("--model", metavar="MODEL", help="another model: a directory, or owner/repository of the Hub"),
+    _argument("--text", metavar="FILE", nargs="+", required=True, help="files in UTF-8, or names of shipped passages"),
+    _argument("--split", choices=("file", "paragraphs", "lines"), default="file", help="what a text is; default: file"),
+    _argument("-o", "--output", metavar="FOLDER", type=Path, required=True, help="where the corpus goes"),
+    _argument("--columns", metavar="COLUMN", nargs="+", help="what to measure, or all; default: what is nearly free"),
+    _argument("--workers", metavar="N", type=int, default=1, help="processes that measure; default: 1"),
+    _argument("--threads", metavar="N", type=int, default=1, help="of each worker; default: 1"),
+    _argument("--dask", metavar="ADDRESS", help="measure on the workers of a Dask scheduler instead"),
+    _argument("--device", metavar="DEVICE", default="cpu", help="cpu, cuda or mps; default: cpu"),
+    _argument("--dtype", metavar="TYPE", default="float32", help="default: float32"),
+    _argument("--shard-tokens", metavar="N", type=int, help="tokens that close a shard; default: 16,384"),
+    _argument(
+        "--leave-out-short", action="store_true", help="leave out texts of fewer than four tokens, and list them"
+    ),
+    _argument("--json", action="store_true", help="as JSON, for a program to read"),
+)
+
+
 def add_arguments(parser: ArgumentParser) -> None:
     """Give a parser the command's arguments."""
-    parser.add_argument("--family", metavar="FAMILY", default="mini", help="whose size is meant; default: mini")
-    parser.add_argument("--size", metavar="SIZE", default="small", help="default: small")
-    parser.add_argument("--model", metavar="MODEL", help="another model: a directory, or owner/repository of the Hub")
-    parser.add_argument(
-        "--text", metavar="FILE", nargs="+", required=True, help="files in UTF-8, or names of shipped passages"
-    )
-    parser.add_argument(
-        "--split", choices=("file", "paragraphs", "lines"), default="file", help="what a text is; default: file"
-    )
-    parser.add_argument("-o", "--output", metavar="FOLDER", type=Path, required=True, help="where the corpus goes")
-    parser.add_argument(
-        "--columns", metavar="COLUMN", nargs="+", help="what to measure, or all; default: what costs nearly nothing"
-    )
-    parser.add_argument("--workers", metavar="N", type=int, default=1, help="processes that measure; default: 1")
-    parser.add_argument("--threads", metavar="N", type=int, default=1, help="of each worker; default: 1")
-    parser.add_argument("--dask", metavar="ADDRESS", help="measure on the workers of a Dask scheduler instead")
-    parser.add_argument("--device", metavar="DEVICE", default="cpu", help="cpu, cuda or mps; default: cpu")
-    parser.add_argument("--dtype", metavar="TYPE", default="float32", help="default: float32")
-    parser.add_argument("--shard-tokens", metavar="N", type=int, help="tokens that close a shard; default: 16,384")
-    parser.add_argument(
-        "--leave-out-short", action="store_true", help="leave out texts of fewer than four tokens, and list them"
-    )
-    parser.add_argument("--json", action="store_true", help="as JSON, for a program to read")
+    for names, settings in ARGUMENTS:
+        parser.add_argument(*names, **settings)
 
 
 def run(options: Namespace) -> int:

@@ -51,6 +51,9 @@ class Job:
     own : tuple of OwnColumn
         Columns of one's own among those that are wanted; a worker may not know them.
     passages : tuple of Passage
+    attempt : int
+        How often it was handed out before. Dask knows a task by what it is given, and answers one that failed with what it
+        answered before.
 
     """
 
@@ -62,6 +65,7 @@ class Job:
     threads: int
     own: tuple[OwnColumn, ...]
     passages: tuple[Passage, ...]
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -361,7 +361,7 @@ def test_what_an_executor_loses_now_and_then_is_measured_all_the_same(tiny: Load
 
     def losing(job: Job) -> Any:
         tried.append(job.number)
-        if tried.count(job.number) == 1:
+        if job.attempt == 0:  # as Dask, which answers a task that failed with what it answered before
             raise ConnectionError("the machine is gone")
         return workers.measured(job)
 
