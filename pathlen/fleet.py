@@ -50,6 +50,7 @@ def measure_corpus(
     columns: Iterable[str] = FREE,
     device: str = "cpu",
     dtype: str = "float32",
+    fast: bool = False,
     executor: Executor | Factory | None = None,
     threads: int = 1,
     ahead: int | None = None,
@@ -73,6 +74,9 @@ def measure_corpus(
         logit.
     device, dtype : str
         As in `pathlen.models.load`.
+    fast : bool
+        Whether short texts are read together, and rounding may differ from what the model computes for each text alone; see
+        `pathlen.traces.Tracer`.
     executor : Executor, or a function that makes one, optional
         What measures shards; this process unless said. Given a function, a pool one of whose workers was killed is replaced by
         a new one, and it is shut down at the end; given an executor, what a broken one leaves undone is measured by this process.
@@ -116,7 +120,7 @@ def measure_corpus(
 
     """
     spec, wanted = _checked(model, columns, device, dtype, executor, threads, ahead, shard_tokens)
-    recipe = _recipe(spec, wanted, device, dtype, shard_tokens)
+    recipe = _recipe(spec, wanted, device, dtype, shard_tokens, fast=fast)
     passages = _one_or_more(passages)
     folder = Path(folder)
     _refuse_foreign(folder)
@@ -191,7 +195,9 @@ def _checked(
     return model, tuple(sorted(wanted))
 
 
-def _recipe(spec: ModelSpec, columns: tuple[str, ...], device: str, dtype: str, shard_tokens: int) -> Recipe:
+def _recipe(
+    spec: ModelSpec, columns: tuple[str, ...], device: str, dtype: str, shard_tokens: int, *, fast: bool
+) -> Recipe:
     own = identify(spec)
     return Recipe(
         family=spec.family,
@@ -207,6 +213,7 @@ def _recipe(spec: ModelSpec, columns: tuple[str, ...], device: str, dtype: str, 
         own={name: source_of(name) for name in columns if name in OWN},
         dtype=dtype,
         device=device.partition(":")[0],
+        fast=fast,
         shard_tokens=shard_tokens,
         engine=engine(SHARDING),
     )

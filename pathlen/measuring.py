@@ -44,6 +44,7 @@ ARGUMENTS = (
     _argument("--dask", metavar="ADDRESS", help="measure on the workers of a Dask scheduler instead"),
     _argument("--device", metavar="DEVICE", default="cpu", help="cpu, cuda or mps; default: cpu"),
     _argument("--dtype", metavar="TYPE", default="float32", help="default: float32"),
+    _argument("--fast", action="store_true", help="read short texts together; rounding may differ in the last digits"),
     _argument("--shard-tokens", metavar="N", type=int, help="tokens that close a shard; default: 16,384"),
     _argument(
         "--leave-out-short", action="store_true", help="leave out texts of fewer than four tokens, and list them"
@@ -75,6 +76,7 @@ def run(options: Namespace) -> int:
                 columns=options.columns or FREE,
                 device=options.device,
                 dtype=options.dtype,
+                fast=options.fast,
                 executor=_executor(options.workers, options.dask, stack),
                 threads=options.threads,
                 shard_tokens=SHARD_TOKENS if options.shard_tokens is None else options.shard_tokens,

@@ -52,6 +52,8 @@ class Recipe:
         Of columns of one's own among them: the digest of the source that declares each.
     dtype, device : str
         The type and the kind of device it runs in and on.
+    fast : bool
+        Whether rounding may differ from what the model computes for each text alone; see `pathlen.traces.Tracer`.
     shard_tokens : int
         A shard is closed as soon as it has so many.
     engine : str
@@ -72,6 +74,7 @@ class Recipe:
     own: dict[str, str]
     dtype: str
     device: str
+    fast: bool
     shard_tokens: int
     engine: str
 
@@ -79,7 +82,7 @@ class Recipe:
 def key_of(recipe: Recipe, passages: Sequence[Passage]) -> str:
     """Return the digest of all that a shard of these texts depends on."""
     model = (recipe.weights_sha256, recipe.tokenizer_sha256, recipe.config_sha256)
-    how = (recipe.columns, sorted(recipe.own.items()), recipe.dtype, recipe.device, recipe.engine)
+    how = (recipe.columns, sorted(recipe.own.items()), recipe.dtype, recipe.device, recipe.fast, recipe.engine)
     return digest(json.dumps([model, how, [asdict(one) for one in passages]]))
 
 

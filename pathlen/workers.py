@@ -132,11 +132,11 @@ def _tracer(job: Job) -> Tracer:
     # What ships with the package lies where this worker's package does.
     spec = spec_of(job.spec.family, job.spec.size) if job.spec.origin == SHIPPED else job.spec
     files = recipe.weights_sha256, recipe.tokenizer_sha256, recipe.config_sha256
-    name = spec, job.device, recipe.dtype, *files, recipe.engine
+    name = spec, job.device, recipe.dtype, recipe.fast, *files, recipe.engine
     if name not in _held:
         _refuse_another_version(spec, recipe)
         _held.clear()  # before another is loaded
-        _held[name] = Tracer(load(spec, device=job.device, dtype=recipe.dtype))
+        _held[name] = Tracer(load(spec, device=job.device, dtype=recipe.dtype), fast=recipe.fast)
     return _held[name]
 
 

@@ -68,6 +68,20 @@ def test_a_corpus_holds_what_a_tracer_measures_shard_by_shard(corpus: Corpus, ti
     assert len(found) == len(expected)
 
 
+def test_a_fast_corpus_is_what_a_fast_tracer_measures(spec: ModelSpec, tiny: LoadedModel, tmp_path: Path) -> None:
+    texts = some_texts(6)
+    corpus = measure_corpus(spec, texts, tmp_path, columns=COLUMNS, fast=True)
+    expected = from_traces(list(Tracer(tiny, fast=True).traces(texts, columns=COLUMNS)))
+    assert np.array_equal(corpus.measured.step_length, expected.step_length)
+
+
+def test_a_text_is_measured_as_if_it_were_alone(spec: ModelSpec, tiny: LoadedModel, tmp_path: Path) -> None:
+    """Unless a corpus is fast, no last digit of a text depends on the texts beside it."""
+    corpus = measure_corpus(spec, some_texts(6), tmp_path, columns=COLUMNS)
+    for found, text in zip(corpus.traces(), some_texts(6), strict=True):
+        assert np.array_equal(found.step_length, Tracer(tiny).trace(text, columns=COLUMNS).step_length)
+
+
 def test_traces_come_back_as_they_were(corpus: Corpus) -> None:
     again = from_traces(list(corpus.traces()))
     for name in COLUMNS:
@@ -80,9 +94,7 @@ def test_traces_come_back_as_they_were(corpus: Corpus) -> None:
 def test_estimators_take_a_corpus_as_a_measurement(spec: ModelSpec, tiny: LoadedModel, tmp_path: Path) -> None:
     texts = some_texts(12)
     corpus = measure_corpus(spec, texts, tmp_path / "out", columns=COLUMNS)
-    assert (
-        len(corpus.manifest.shards) == 1
-    )  # so that the same texts were read together, and the last digits are the same
+    assert len(corpus.manifest.shards) == 1
     found, expected = corpus.measured, measure(tiny, texts, columns=COLUMNS)
     r, length = (
         (pearson(one.last_step, one.next_logit, passage=one.passage), mean(one.total_length, passage=one.passage))
@@ -319,11 +331,12 @@ def test_a_shard_depends_on_all_that_its_numbers_do(
         keys(5, texts=[replace(some_texts(1)[0], name="renamed")]),
         keys(6, columns=COLUMNS[:2]),
         keys(7, dtype="float64"),
+        keys(9, fast=True),
     }
     for module in ("fleet", "workers"):
         monkeypatch.setattr(f"pathlen.{module}.engine", lambda rooms: "another version")
     others.add(keys(8))
-    assert len(others) == 6
+    assert len(others) == 7
     assert first not in others
 
 

@@ -74,6 +74,12 @@ def test_workers_measure_the_same(command: list[str], tmp_path: Path) -> None:
     assert open_corpus(tmp_path / "two").manifest.shards == open_corpus(tmp_path / "out").manifest.shards
 
 
+def test_options_reach_the_corpus(command: list[str], tmp_path: Path) -> None:
+    assert main([*command, "--fast", "--dtype", "float64", "--threads", "2"]) == 0
+    manifest = open_corpus(tmp_path / "out").manifest
+    assert (manifest.recipe.fast, manifest.recipe.dtype, manifest.threads) == (True, "float64", 2)
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
