@@ -7,7 +7,8 @@
     pathlen texts                         the passages that ship with the package
     pathlen report RECORD... -o PAGE      render a record again, or several as one, which decides claims between sizes;
                                           no model is needed
-    pathlen measure --text FILE... -o FOLDER  measure any number of texts into a folder
+    pathlen measure --text FILE... -o FOLDER
+                                          measure any number of texts into a folder; goes on where it was interrupted
     pathlen diff BEFORE AFTER             which verdicts changed between two records
     pathlen power RECORD                  what its texts could have shown, and what it would take to decide
     pathlen lock FOLDER                   write down what its claims declare; a run that differs is flagged

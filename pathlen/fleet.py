@@ -138,6 +138,8 @@ def measure_corpus(
 def processes(workers: int) -> Factory:
     """Return a function that makes a pool of processes, for `measure_corpus`; each loads the model once.
 
+    A process reads the script that made it: call what measures under ``if __name__ == "__main__":`` there.
+
     Raises
     ------
     ValueError
