@@ -133,6 +133,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plugin": {"claims", "errors", "evaluation", "lock", "report", "sessions", "verdicts"},
     "cli": {
         "cache",
+        "claims",
         "comparisons",
         "errors",
         "fetch",

@@ -1,0 +1,51 @@
+"""Commands about a folder of claims."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from pathlen.cli.command import DONE, FOUND, JSON, PATH, argument, command, say, say_json
+
+__all__ = ["lock"]
+
+
+@command(
+    "lock",
+    "write down what a folder's claims declare; a run that differs is flagged",
+    argument(
+        "folder",
+        metavar="FOLDER",
+        type=Path,
+        nargs="?",
+        default=Path("claims"),
+        help="default: claims",
+        completes=PATH,
+    ),
+    argument("--check", action="store_true", help="write nothing, and say what differs from the lock"),
+    JSON,
+)
+def lock(options: Namespace) -> int:
+    """Write a folder's lock, or compare its claims with the one there is."""
+    from pathlen.lock import LOCK, lock_of, read_lock, write_lock
+
+    found, path = lock_of(options.folder), options.folder / LOCK
+    compared = options.check or path.exists()
+    differences = read_lock(path).deviations(found.declarations) if compared else []
+    if not options.check:
+        write_lock(found, path)
+    if options.json:
+        say_json(
+            {
+                "lock": str(path),
+                "digest": found.digest,
+                "declarations": len(found.declarations),
+                "differences": differences,
+                "written": not options.check,
+            }
+        )
+    elif options.check:
+        say(*(differences or [f"{path}: {len(found.declarations)} declarations, all as locked"]))
+    else:
+        say(*differences, f"{path}: {len(found.declarations)} declarations")
+    return FOUND if options.check and differences else DONE
