@@ -26,6 +26,7 @@ from pathlen import SIZES
 from pathlen.attribution import Attribution
 from pathlen.controls import Control, Tally
 from pathlen.errors import InvalidClaim, ModelMismatch, UndefinedEstimate
+from pathlen.misuse import refuse_assertions, what_to_return, where_it_must_lie
 from pathlen.stats.estimate import Estimate
 from pathlen.stats.power import passages_in, smallest_effect, smallest_margin, tokens_to_decide
 from pathlen.stats.scales import SCALES
@@ -132,8 +133,7 @@ class Claim:
             raise InvalidClaim(f"claim {self.id!r} needs a sentence: write it as the function's docstring")
         if not isinstance(self.expect, Region):
             raise InvalidClaim(
-                f"claim {self.id!r} needs a region: say expect=below(...), above(...) or within(...), "
-                f"but {self.expect!r} was given"
+                f"claim {self.id!r} needs a region: say {where_it_must_lie(self.expect)}, but {self.expect!r} was given"
             )
         if not self.sizes:
             raise InvalidClaim(f"claim {self.id!r} needs at least one size out of {', '.join(SIZES)}")
@@ -254,6 +254,8 @@ def flags(negligible: bool, universes: Curve | None, controls: Sequence[Tally]) 
 
 
 def claim(
+    bare: Callable[..., object] | None = None,
+    /,
     *,
     sizes: Iterable[str] = (),
     section: str = "",
@@ -275,9 +277,15 @@ def claim(
         As soon as the function is defined, if the claim could not be checked.
 
     """
+    if bare is not None:
+        raise InvalidClaim(
+            f"claim {getattr(bare, '__name__', bare)!r} is declared without saying anything: write "
+            "@claim(sizes=[...], expect=..., controls=[...]), with its parentheses"
+        )
 
     def declare(function: Function) -> Function:
         name = function.__name__.removeprefix("test_")
+        refuse_assertions(name.replace("_", "-"), function)
         if isinstance(sizes, str):
             raise InvalidClaim(
                 f"claim {name!r}: sizes must be a list of sizes, but {sizes!r} was given: write [{sizes!r}]"
@@ -327,7 +335,9 @@ def refuse_duplicates(claims: Sequence[tuple[Claim, str]]) -> None:
     for one, home in claims:
         first = homes.setdefault((one.id, one.reading), home)
         if first != home:
-            raise InvalidClaim(f"claim {one.id!r} ({one.reading}) is declared twice, in {first} and in {home}")
+            raise InvalidClaim(
+                f"claim {one.id!r} ({one.reading}) is declared twice, in {first} and in {home}: rename one of the functions"
+            )
 
 
 def evaluate(
@@ -387,7 +397,7 @@ def vacuous_if(verdict: Verdict, true_by_construction: str, controls: Iterable[T
 
 def _refuse_unfit(claim: Claim, statistic: object) -> None:
     if not isinstance(statistic, Statistic):
-        raise InvalidClaim(f"claim {claim.id!r} must return a statistic, but returned {type(statistic).__name__}")
+        raise InvalidClaim(what_to_return(claim.id, statistic))
     least, most = statistic.ends
     if least >= claim.expect.low and most <= claim.expect.high:
         raise InvalidClaim(

@@ -23,9 +23,11 @@ its report, as JSON in ``user_properties``, so that a run spread over processes 
 
 from __future__ import annotations
 
+from argparse import ArgumentError
 from collections.abc import Generator
 from contextlib import nullcontext
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 DEFAULT_FAIL_ON = "refuted,invalid,error"
 DEFAULT_REPORT = "reports"
 DEFAULT_CONTROLS = "full"
+NO_VALUE = "\0"
 CLAIM: pytest.StashKey[Claim] = pytest.StashKey()
 FINDING: pytest.StashKey[Finding] = pytest.StashKey()
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
@@ -49,8 +52,20 @@ VERDICT = "pathlen_verdict"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options."""
-    add = parser.getgroup("pathlen", "claims about language models").addoption
+    """Add the options, each under a name that nobody else takes as well: ``--pathlen-seed`` beside ``--seed``."""
+    _give_way(parser)
+    group = parser.getgroup("pathlen", "claims about language models")
+
+    def add(name: str, **settings: Any) -> None:
+        own = {"dest": f"pathlen_{name.removeprefix('--').replace('-', '_')}", **settings}
+        if own.keys().isdisjoint({"action", "nargs"}):
+            own |= {"nargs": "?", "const": NO_VALUE}  # a project's own option of this name may be one without a value
+        prefixed = name.replace("--", "--pathlen-", 1)
+        try:
+            group.addoption(name, prefixed, **own)
+        except ArgumentError:  # a plugin that came before has the plain name
+            group.addoption(prefixed, **own)
+
     add("--family", metavar="NAME", help="gpt2 or mini (default: gpt2 if any of it is on this machine, else mini)")
     add("--size", metavar="SIZES", help="comma-separated: small,medium,large,xl (default: all of the family)")
     add("--model", metavar="MODEL", help="a directory, or owner/name on the Hub; with --size, instead of that size")
@@ -64,7 +79,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help="UTF-8 files or names of shipped passages (default: all shipped passages)",
     )
-    add("--seed", metavar="N", type=int, default=0, help="seed of every resample (default: 0)")
+    add("--seed", metavar="N", default="0", help="seed of every resample (default: 0)")
     add("--report", metavar="DIR", help=f"folder for the record and the page (default: {DEFAULT_REPORT})")
     add(
         "--fail-on",
@@ -83,7 +98,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="first fetch the weights of these sizes that are not on this machine (default: never download)",
     )
-    add("--expect", metavar="RECORD", type=Path, help="pass exactly where the verdict equals this record's")
+    add("--expect", metavar="RECORD", help="pass exactly where the verdict equals this record's")
+
+
+def _give_way(parser: pytest.Parser) -> None:
+    """Let a project's own options take plain names from this plugin's.
+
+    It is loaded wherever it is installed, and ``--seed`` or ``--device`` are names that a project's ``conftest.py`` may well
+    add for itself; two options of one name would stop every run of that project. So whoever comes later gets the name, and
+    the option here keeps its prefixed one.
+    """
+    for place in (parser.optparser, parser._anonymous._arggroup):
+        place.conflict_handler = "resolve"
+    # Options of this plugin itself must not push others' aside in their turn.
+    parser.getgroup("pathlen", "claims about language models")._arggroup.conflict_handler = "error"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -92,8 +120,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_Reporter(config), "pathlen-reporter")
     given = config.option
     defaults = (DEFAULT_FAIL_ON, DEFAULT_CONTROLS, "cpu", "float32")
-    changed = (given.fail_on, given.controls, given.device, given.dtype) != defaults
-    if changed or any((given.family, given.size, given.model, given.text, given.expect, given.download)):
+    changed = (given.pathlen_fail_on, given.pathlen_controls, given.pathlen_device, given.pathlen_dtype) != defaults
+    chosen = (given.pathlen_family, given.pathlen_size, given.pathlen_model, given.pathlen_text)
+    if changed or any((*chosen, given.pathlen_expect, given.pathlen_download)):
         _session(config)
 
 
@@ -104,24 +133,34 @@ def _session(config: pytest.Config) -> Session:
         from pathlen.sessions import Session, settings_of
 
         given = config.option
+        for name, value in vars(given).items():
+            if name.startswith("pathlen_") and value == NO_VALUE:
+                raise pytest.UsageError(f"--{name.removeprefix('pathlen_').replace('_', '-')} needs a value")
         try:
             settings = settings_of(
-                family=given.family,
-                sizes=given.size,
-                directory=given.model,
-                texts=given.text,
-                seed=given.seed,
-                report=Path(given.report) if given.report else _home(config) / DEFAULT_REPORT,
-                fail_on=given.fail_on,
-                expect=given.expect,
-                controls=given.controls,
-                device=given.device,
-                dtype=given.dtype,
+                family=given.pathlen_family,
+                sizes=given.pathlen_size,
+                directory=given.pathlen_model,
+                texts=given.pathlen_text,
+                seed=_whole(given.pathlen_seed),
+                report=Path(given.pathlen_report) if given.pathlen_report else _home(config) / DEFAULT_REPORT,
+                fail_on=given.pathlen_fail_on,
+                expect=Path(given.pathlen_expect) if given.pathlen_expect else None,
+                controls=given.pathlen_controls,
+                device=given.pathlen_device,
+                dtype=given.pathlen_dtype,
             )
         except (PathlenError, ValueError) as error:
             raise pytest.UsageError(str(error)) from error
         config.stash[SESSION] = Session(settings)
     return config.stash[SESSION]
+
+
+def _whole(seed: str) -> int:
+    try:
+        return int(seed)
+    except ValueError as error:
+        raise ValueError(f"--seed must be a whole number, but {seed!r} was given") from error
 
 
 def _home(config: pytest.Config) -> Path:
@@ -135,19 +174,83 @@ def _home(config: pytest.Config) -> Path:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Spread a claim over the sizes of the session."""
     if not hasattr(metafunc.function, "__pathlen_claim__"):
+        if SIZE in metafunc.fixturenames:
+            _refuse_without_claim(metafunc)
         return
-    if SIZE not in metafunc.fixturenames:
-        raise pytest.UsageError(
-            f"claim {metafunc.function.__name__} must take what it measures as an argument: "
-            "measured, measured_small, as_published or relative_error"
-        )
     from pathlen.claims import TOGETHER, declared
 
-    settings = _session(metafunc.config).settings
     claim = declared(metafunc.function)
     assert claim is not None
+    _refuse_unknown(metafunc, claim)
+    if SIZE not in metafunc.fixturenames:
+        raise pytest.UsageError(
+            f"claim {metafunc.function.__name__} must take what it measures as an argument: {', '.join(_columns())}"
+        )
+    settings = _session(metafunc.config).settings
     together = claim.logic == "differs" and settings.is_family
     metafunc.parametrize(SIZE, [TOGETHER] if together else list(settings.specs), scope="session")
+
+
+def _columns() -> list[str]:
+    """Return what a claim can ask for."""
+    from pathlen.evaluation import COLUMNS
+
+    return list(COLUMNS)
+
+
+def _refuse_without_claim(metafunc: pytest.Metafunc) -> None:
+    """Refuse a function that measures and is no claim: nobody would judge what it returns."""
+    if SIZE not in _parametrised(metafunc):
+        asked = ", ".join(name for name in metafunc.fixturenames if name in _columns())
+        raise pytest.Collector.CollectError(
+            f"{metafunc.function.__name__} asks for {asked} but is no claim: write "
+            "@claim(sizes=[...], expect=..., controls=[...]) above it"
+        )
+
+
+def _refuse_unknown(metafunc: pytest.Metafunc, claim: Claim) -> None:
+    """Refuse a claim that asks for something that nothing provides, and say what was probably meant."""
+    from pathlen.misuse import unknown_argument
+
+    information = metafunc.definition._fixtureinfo
+    provided = {*information.name2fixturedefs, "request"} | _parametrised(metafunc)
+    for name in information.argnames:
+        if name not in provided:
+            raise pytest.Collector.CollectError(unknown_argument(claim.id, name, _columns()))
+
+
+def _parametrised(metafunc: pytest.Metafunc) -> set[str]:
+    """Return the arguments that marks give values to."""
+    names: set[str] = set()
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        given = mark.args[0] if mark.args else mark.kwargs["argnames"]
+        names |= {name.strip() for name in (given.split(",") if isinstance(given, str) else given)}
+    return names
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Show what is wrong with a claim where it stands, without the way that Python took to find out."""
+    report = yield
+    raised = getattr(getattr(report, "call", None), "excinfo", None)
+    if report.failed and raised is not None and _is_misuse(raised.value) and not collector.config.option.fulltrace:
+        own = [entry for entry in raised.traceback if entry.path == collector.path]
+        place = f"\n  in {collector.nodeid}, line {own[-1].lineno + 1}" if own else ""
+        report.longrepr = f"{raised.value}{place}"
+    return report
+
+
+def _is_misuse(error: BaseException) -> bool:
+    """Whether an error says what is wrong with its arguments, and was raised by this package."""
+    from pathlen.errors import PathlenError
+
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    here = trace is not None and Path(trace.tb_frame.f_code.co_filename).is_relative_to(Path(__file__).parent)
+    return here and isinstance(error, (PathlenError, ValueError, TypeError, AttributeError))
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -198,7 +301,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             if not hasattr(session.config, "workerinput"):
                 # An error of a worker would not reach the reader; the controlling process reports what it can't write.
                 claims.refuse_unwritable()
-                if session.config.option.download:
+                if session.config.option.pathlen_download:
                     _download(session.config)
         except (OSError, PathlenError) as error:
             raise pytest.UsageError(str(error)) from error
@@ -208,7 +311,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_xdist_node_collection_finished(node: Any) -> None:
     """Fetch what is missing on a run spread over processes: once, here, before any of them starts on an item."""
     config: pytest.Config = node.config
-    if config.option.download and DOWNLOADED not in config.stash:
+    if config.option.pathlen_download and DOWNLOADED not in config.stash:
         from pathlen.errors import PathlenError
 
         try:
@@ -325,6 +428,8 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn a finding into an outcome and let it travel on the report."""
+    if CLAIM in item.stash and call.excinfo and _is_misuse(call.excinfo.value) and not item.config.option.fulltrace:
+        _show_own_lines(call.excinfo, item)
     report = yield
     error = call.excinfo.value if call.excinfo else None
     if CLAIM not in item.stash or call.when == "teardown" or (call.when == "setup" and error is None):
@@ -345,6 +450,10 @@ def pytest_runtest_makereport(
     report.user_properties.append((PROPERTY, session.send(finding, _node(item))))
     _label(report, finding.verdict.value)
     if is_bug:  # keeps its traceback, and fails whatever is asked for
+        from pathlen.errors import InvalidClaim
+
+        if isinstance(error, InvalidClaim) and not item.config.option.fulltrace:
+            report.longrepr = str(finding)  # raised about the claim and not within it, so no line of it is to blame
         return report
     text = str(finding) if expected is None else f"expected {expected}, found {finding}"
     if session.settings.fails(finding):
@@ -355,6 +464,21 @@ def pytest_runtest_makereport(
         path, line, _ = item.location
         report.outcome, report.longrepr = "skipped", (path, line or 0, text)
     return report
+
+
+def _show_own_lines(raised: pytest.ExceptionInfo[BaseException], item: pytest.Item) -> None:
+    """Leave out of a traceback what this package and pytest did before and after the lines of the claim's own file."""
+    own = []
+    step = raised.value.__traceback__
+    while step is not None:
+        if Path(step.tb_frame.f_code.co_filename) == item.path:
+            own.append(step)
+        step = step.tb_next
+    kept = None
+    for step in reversed(own):
+        kept = TracebackType(kept, step.tb_frame, step.tb_lasti, step.tb_lineno)
+    if kept is not None:
+        raised.traceback = type(raised.traceback)(kept)
 
 
 def _label(report: pytest.TestReport, verdict: str) -> None:

@@ -61,7 +61,8 @@ class Region:
 
     def __post_init__(self) -> None:
         if not self.low < self.high:
-            raise ValueError(f"a region needs low < high, but ({self.low}, {self.high}) was given")
+            swapped = f": write within({self.high:g}, {self.low:g})" if self.high < self.low else ""
+            raise ValueError(f"a region needs low < high, but ({self.low}, {self.high}) was given{swapped}")
         if math.isinf(self.low) and math.isinf(self.high):
             raise ValueError("a region needs at least one finite end, else nothing could refute the claim")
 

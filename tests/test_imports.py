@@ -33,7 +33,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "attribution": set(),
     "controls": {"columns", "stats"},
     "universes": {"errors", "measurements", "stats", "verdicts"},
-    "claims": {"attribution", "controls", "errors", "stats", "universes", "verdicts"},
+    "misuse": {"errors", "stats"},
+    "claims": {"attribution", "controls", "errors", "misuse", "stats", "universes", "verdicts"},
     "lock": {"claims", "errors", "files", "stats", "verdicts"},
     "records": {"attribution", "claims", "controls", "errors", "files", "stats", "universes", "verdicts"},
     "merge": {"errors", "records", "verdicts"},
@@ -130,7 +131,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "verdicts",
         "workbench",
     },
-    "plugin": {"claims", "errors", "evaluation", "lock", "report", "sessions", "verdicts"},
+    "plugin": {"claims", "errors", "evaluation", "lock", "misuse", "report", "sessions", "verdicts"},
     "cli": {
         "cache",
         "claims",

@@ -263,11 +263,15 @@ def test_small_is_measured_beside_a_larger_size(project: pytest.Pytester) -> Non
 from pathlen import MEDIUM, SHIFTED, below, claim, pearson
 
 
+def refuse_others(small, medium):
+    assert small.step_length.shape[0] == 12
+    assert medium.step_length.shape[0] == 24
+
+
 @claim(sizes=[MEDIUM], section="3.2", expect=below(9.0), controls=[SHIFTED])
 def test_differs(measured_small, measured):
     """Small is not Medium."""
-    assert measured_small.step_length.shape[0] == 12
-    assert measured.step_length.shape[0] == 24
+    refuse_others(measured_small, measured)
     small = pearson(measured_small.last_step, measured_small.next_logit, passage=measured_small.passage)
     return small.minus(pearson(measured.last_step, measured.next_logit, passage=measured.passage))
 ''',
@@ -320,6 +324,8 @@ def test_a_run_spread_over_processes_writes_the_same_findings(project: pytest.Py
         (["--text", "mine.txt", "test_x.py"], "'test_x.py' is no text: name tests before it"),
         (["--text", "mine.txt", "copy.txt"], "texts must differ, but 'copy' is the same as 'mine'"),
         (["--controls", "some"], "--controls must be none, quick or full, but 'some' was given"),
+        (["--family", "mini", "--seed", "x"], "--seed must be a whole number, but 'x' was given"),
+        (["--family"], "--family needs a value"),
         (["--family", "mini", "--seed", "-1"], "--seed must not be negative, but -1 was given"),
     ],
 )

@@ -115,6 +115,26 @@ class Statistic(ABC):
         """
         return self.sampling(by=by, seed=seed, replicates=replicates).estimate(level)
 
+    def __lt__(self, other: object) -> bool:
+        raise self._not_compared()
+
+    __le__ = __gt__ = __ge__ = __lt__
+
+    def __float__(self) -> float:
+        raise TypeError(
+            f"a bare number has no interval, so {self.name} is not turned into one: return the statistic itself, or look at its "
+            ".value outside of claims"
+        )
+
+    def __sub__(self, other: object) -> Smooth:
+        raise TypeError(f"two statistics are subtracted with one.minus(other), as {self.name} is of the same tokens")
+
+    def _not_compared(self) -> TypeError:
+        return TypeError(
+            f"{self.name} is not compared in the body: return it, and say in the decorator where it must lie, "
+            "expect=below(...), above(...) or within(...)"
+        )
+
     def minus(self, other: Statistic) -> Smooth:
         """Return the paired contrast ``self - other`` on their common scale.
 

@@ -176,9 +176,13 @@ def checked(passage: ArrayLike, **given: ArrayLike) -> tuple[Passages, list[Arra
     for name, column in columns.items():
         if column.shape[-1:] != (passages.rows,):
             raise ValueError(
-                f"{name} must have one value per row of passage ({passages.rows},), but its shape is {column.shape}"
+                f"{name} must have one value per row of passage ({passages.rows},), but its shape is {column.shape}: "
+                "tokens are the last axis of every column, and all columns of a statistic come from one measurement"
             )
         if not np.isfinite(column).all():
             bad = int(np.count_nonzero(~np.isfinite(column)))
-            raise UndefinedEstimate(f"{name} holds {bad} values that are not finite")
+            raise UndefinedEstimate(
+                f"{name} holds {bad} values that are not finite: leave those tokens out of every column with "
+                "measured.where(...), or say in the claim what stands in for them"
+            )
     return passages, list(columns.values())
