@@ -12,6 +12,7 @@
       InvalidClaim         a claim without a sentence, a size, a region or a control; two claims with one id
       InvalidColumn        a column that is not in the catalog, or one's own that is declared or computed wrongly
       UnmeasuredColumn     a column that was not measured, in a table that has no model to measure it with
+      InvalidPaper         a paper.toml that does not say which document claims are about
       InvalidRecord        not a record, or one of an unknown schema version
       InvalidLock          not a lock, or one that was edited by hand
       InvalidCorpus        a folder that holds no corpus, another one, an unfinished or a damaged one
@@ -72,6 +73,10 @@ class InvalidColumn(PathlenError):
 
 class UnmeasuredColumn(PathlenError):
     """A column was left out when the text was measured."""
+
+
+class InvalidPaper(PathlenError):
+    """A ``paper.toml`` that does not say which document claims are about, or a folder where none can be begun."""
 
 
 class InvalidRecord(PathlenError):

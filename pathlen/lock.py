@@ -27,6 +27,7 @@ import msgspec
 from pathlen.claims import Claim, declared, refuse_duplicates
 from pathlen.errors import InvalidClaim, InvalidLock
 from pathlen.files import write_text
+from pathlen.paper import PAPER, nearest_paper
 from pathlen.stats.statistic import Statistic
 from pathlen.verdicts import Region
 
@@ -173,7 +174,9 @@ def checks_of(folder: Path) -> list[tuple[Claim, Callable[..., Statistic]]]:
 
 
 def _modules(folder: Path) -> list[ModuleType]:
-    found = [imported(path) for path in sorted({*folder.rglob("test_*.py"), *folder.rglob("*_test.py")})]
+    paths = sorted({*folder.rglob("test_*.py"), *folder.rglob("*_test.py")})
+    # A folder below with a paper of its own is about another document, and has a lock of its own.
+    found = [imported(path) for path in paths if nearest_paper(path.parent, folder) in (None, folder / PAPER)]
     if not any(claims_in(module) for module in found):
         raise InvalidClaim(f"no claim is declared in {str(folder)!r}: a lock needs test_*.py files with @claim in them")
     return found

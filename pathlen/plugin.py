@@ -298,6 +298,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         claims.prepare(map(_check, items), (Check(*found) for module in modules for found in claims_in(module)))
         try:
             claims.compare_with_lock(modules, _home(session.config))
+            claims.take_paper(modules, _home(session.config), moved=session.config.option.pathlen_report is None)
             if not hasattr(session.config, "workerinput"):
                 # An error of a worker would not reach the reader; the controlling process reports what it can't write.
                 claims.refuse_unwritable()

@@ -24,6 +24,7 @@ from pathlen.claims import Claim, Finding, flags, is_negligible, vacuous_if
 from pathlen.controls import Effort, Tally
 from pathlen.errors import InvalidRecord, UndefinedEstimate
 from pathlen.files import write_text
+from pathlen.paper import Paper
 from pathlen.stats.estimate import Estimate
 from pathlen.universes import Curve
 from pathlen.verdicts import Region, Verdict
@@ -328,6 +329,8 @@ class Run:
         Every difference from it, in words.
     severity : Severity or None
         What these claims come to on random networks, where that was measured with the same lock.
+    paper : Paper or None
+        The document whose claims were checked, where a ``paper.toml`` beside them says so.
 
     """
 
@@ -348,6 +351,7 @@ class Run:
     claims: tuple[ClaimRecord, ...]
     findings: tuple[FindingRecord, ...]
     environment: dict[str, str]
+    paper: Paper | None = None
 
     def __post_init__(self) -> None:
         claims = {(one.id, one.reading): one for one in self.claims}

@@ -22,13 +22,14 @@ from pathlen import SIZES
 from pathlen.cache import Cache, folder
 from pathlen.claims import TOGETHER, Finding
 from pathlen.controls import EFFORTS, Effort
-from pathlen.errors import ModelNotFound, PathlenError
+from pathlen.errors import InvalidPaper, ModelNotFound, PathlenError
 from pathlen.evaluation import Check, Evaluator
 from pathlen.fetch import describe, fetch, plan, require_space
 from pathlen.files import write_text
 from pathlen.lock import Declaration, declarations, nearest, read_lock
 from pathlen.measurements import LEFT_OUT
 from pathlen.models import FAMILIES, ModelSpec, find, from_name, refuse_device, spec
+from pathlen.paper import Paper, nearest_paper, read_paper
 from pathlen.passages import Passage, chosen
 from pathlen.records import (
     SCHEMA_VERSION,
@@ -49,6 +50,7 @@ from pathlen.workbench import Workbench
 
 __all__ = ["Session", "Settings", "settings_of"]
 
+CLAIMS = "claims"
 Key = tuple[str, str, str]
 Message = tuple[ClaimRecord, FindingRecord, tuple[ModelRecord, ...]]
 
@@ -232,6 +234,7 @@ class Session:
         self.deviations: dict[tuple[str, str], str] = {}
         self.gone: list[str] = []
         self.severity: Severity | None = None
+        self.paper: Paper | None = None
         self._claims: dict[tuple[str, str], ClaimRecord] = {}
         self._models: dict[str, ModelRecord] = {}
         self._started = datetime.now(UTC)
@@ -289,6 +292,35 @@ class Session:
             self.lock = path.relative_to(top).as_posix() if path.is_relative_to(top) else str(path)
             self.deviations |= {key: lock.deviation(one) for key, one in here.items()}
             self.gone += lock.gone(here, files | lock.missing_files(path.parent))
+
+    def take_paper(self, modules: Iterable[ModuleType], top: Path, *, moved: bool) -> None:
+        """Note which document the claims of these modules are about: the nearest ``paper.toml``, up to the project's folder.
+
+        A folder with a paper inside of a project, other than its ``claims``, gets a report of its own, ``reports/FOLDER``,
+        where ``moved`` says that nobody chose another place: it must not replace the project's.
+
+        Raises
+        ------
+        InvalidPaper
+            If there is one that can't be read, or modules are of different papers: a record is of one document.
+
+        """
+        found: dict[Path | None, str] = {}
+        for module in modules:
+            folder = Path(str(module.__file__)).parent
+            named = folder.relative_to(top) if folder.is_relative_to(top) else folder
+            found.setdefault(nearest_paper(folder, top), named.as_posix())
+        if len(found) > 1:
+            raise InvalidPaper(
+                "a record is of one document, but these claims are of several; run each by itself: "
+                + ", ".join(f"pytest {folder}" for folder in sorted(found.values()))
+            )
+        (path,) = found
+        if path is None:
+            return
+        self.paper = read_paper(path)
+        if moved and path.parent not in (top, top / CLAIMS):
+            self.settings = replace(self.settings, report=self.settings.report / path.parent.name)
 
     def argument(self, name: str, size: str) -> Any:
         """Return what a claim's body gets that asks for columns by name; errors as in `Workbench.columns`.
@@ -391,6 +423,7 @@ class Session:
             claims=tuple(self._claims.values()),
             findings=tuple(self.findings.values()),
             environment=environment(),
+            paper=self.paper,
         )
 
     def write(self, run: Run) -> tuple[Path, Path]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pathlen.cli import main
+from pathlen import cli
+from pathlen.cli import COMMANDS, main
+from pathlen.cli.command import painted
 from pathlen.records import Run, write
 from pathlen.report import page
 
@@ -197,3 +204,122 @@ def test_changed_verdicts_come_first(run: Run, tmp_path: Path, capsys: pytest.Ca
     table = capsys.readouterr().out
     assert table.startswith("**1 changed verdicts**, 3 the same.\n\n| claim | reading | size | before | now |\n")
     assert re.search(r"\| falls \| corrected \| small \| – \| ✓ supported -0\.\d+ \|", table)
+
+
+# What holds for every command.
+
+
+def test_every_command_is_in_the_modules_docstring_and_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for one in COMMANDS:
+        assert f"    pathlen {one.name} " in (cli.__doc__ or "")
+        with pytest.raises(SystemExit, match="0"):
+            main([one.name, "--help"])
+        assert " ".join(f"{one.sentence}.".split()) in " ".join(capsys.readouterr().out.split())
+    assert len({one.name for one in COMMANDS}) == len(COMMANDS)
+
+
+def test_a_name_that_is_nearly_one_is_asked_about(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["reprot", "x.json"])
+    assert capsys.readouterr().err.strip().endswith("; did you mean report?")
+    with pytest.raises(SystemExit, match="2"):
+        main(["cache", "empty"])
+    assert "did you mean" not in capsys.readouterr().err
+
+
+def from_json(capsys: pytest.CaptureFixture[str]) -> Any:
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    return json.loads(shown.out)
+
+
+def test_answers_are_json_on_request(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--json"]) == 0
+    models = from_json(capsys)
+    assert [(one["family"], one["size"]) for one in models[:2]] == [("gpt2", "small"), ("gpt2", "medium")]
+    assert all((one["folder"] is None) == bool(one["remedy"]) for one in models)
+    assert main(["texts", "--json"]) == 0
+    assert {one["name"] for one in from_json(capsys)} >= {"nietzsche", "tides"}
+    write(run, tmp_path / "before.json")
+    write(replace(run, findings=run.findings[1:]), tmp_path / "after.json")
+    assert main(["diff", str(tmp_path / "before.json"), str(tmp_path / "after.json"), "--json"]) == 1
+    found = from_json(capsys)
+    assert found["gone"] == [
+        {"claim": "falls", "reading": "corrected", "size": "small", "before": run.findings[0].verdict}
+    ]
+    assert (found["changed"], found["new"], found["same"]) == ([], [], len(run.findings) - 1)
+    assert main(["power", str(tmp_path / "before.json"), "--json"]) == 0
+    power = from_json(capsys)
+    assert power[0]["could_show"].startswith("find an r 0.")
+    assert power[0]["tokens"] == 480
+    assert main(["cache", "info", "--json"]) == 0
+    assert from_json(capsys) | {"folder": ""} == {"folder": "", "entries": 0, "bytes": 0}
+    assert main(["cache", "clear", "--json"]) == 0
+    assert from_json(capsys)["deleted"] == 0
+    folder = claims_in(tmp_path / "claims")
+    assert main(["lock", str(folder), "--json"]) == 0
+    assert from_json(capsys) | {"digest": ""} == {
+        "lock": str(folder / "claims.lock"),
+        "digest": "",
+        "declarations": 1,
+        "differences": [],
+        "written": True,
+    }
+    claims_in(folder, CLAIM.replace("It falls.", "It sinks."))
+    assert main(["lock", str(folder), "--check", "--json"]) == 1
+    assert from_json(capsys)["differences"] == ["falls (corrected): sentence was It falls., is It sinks."]
+
+
+class Terminal(io.StringIO):
+    """A terminal that a person looks at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_colour_is_for_terminals_and_never_where_it_is_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert painted("x", "red", Terminal()) == "\x1b[31mx\x1b[0m"
+    assert painted("x", "red", io.StringIO()) == "x"
+    monkeypatch.setenv("TERM", "dumb")
+    assert painted("x", "red", Terminal()) == "x"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert painted("x", "red", io.StringIO()) == "\x1b[31mx\x1b[0m"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert painted("x", "red", Terminal()) == "x"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh", "fish"])
+def test_a_shell_completes_every_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert all(one.name in script for one in COMMANDS)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not on this machine")
+def test_bash_completes_commands_options_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", "bash"]) == 0
+    (tmp_path / "run.json").write_text("{}", encoding="utf-8")
+    script = tmp_path / "completion.sh"
+    script.write_text(capsys.readouterr().out, encoding="utf-8")
+
+    def completed(*words: str) -> list[str]:
+        line = f"source {script}; COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; COMP_LINE=x; "
+        line += f"_shtab_pathlen pathlen '{words[-1]}' 2>/dev/null; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    assert completed("pathlen", "do") == ["doctor"]
+    assert "--dry-run" in completed("pathlen", "fetch", "--d")
+    assert "run.json" in completed("pathlen", "power", "ru")
+
+
+def test_a_stopped_command_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def stopped() -> list[str]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pathlen.doctor.examine", stopped)
+    assert main(["doctor"]) == 130
+    assert capsys.readouterr().err == "pathlen doctor: stopped\n"

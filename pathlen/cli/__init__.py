@@ -16,7 +16,7 @@
     pathlen lock FOLDER --check           say what differs from what was written down
     pathlen doctor                        whether everything is in place on this machine, and what to do where not
     pathlen cache info|clear              what earlier runs kept to save work, and away with it
-    pathlen completion bash|zsh|tcsh      a script with which a shell completes these commands
+    pathlen completion bash|zsh|...       a script with which a shell completes these commands
 
 =========== ======================================================================================================
 exit status when
@@ -48,6 +48,7 @@ __all__ = ["COMMANDS", "main", "parser"]
 STOPPED = 130
 
 COMMANDS: tuple[Command, ...] = (
+    claims.new,
     models.models,
     models.fetch,
     models.texts,
@@ -56,7 +57,9 @@ COMMANDS: tuple[Command, ...] = (
     records.diff,
     records.power,
     claims.lock,
+    machine.doctor,
     machine.cache,
+    machine.completion,
 )
 
 
