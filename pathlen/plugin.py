@@ -451,10 +451,10 @@ def pytest_runtest_makereport(
     report.user_properties.append((PROPERTY, session.send(finding, _node(item))))
     _label(report, finding.verdict.value)
     if is_bug:  # keeps its traceback, and fails whatever is asked for
-        from pathlen.errors import InvalidClaim
+        from pathlen.errors import InvalidClaim, InvalidColumn
 
-        if isinstance(error, InvalidClaim) and not item.config.option.fulltrace:
-            report.longrepr = str(finding)  # raised about the claim and not within it, so no line of it is to blame
+        if isinstance(error, (InvalidClaim, InvalidColumn)) and not item.config.option.fulltrace:
+            report.longrepr = str(finding)  # raised about what was declared, so no line of the body is to blame
         return report
     text = str(finding) if expected is None else f"expected {expected}, found {finding}"
     if session.settings.fails(finding):

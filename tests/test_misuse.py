@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pathlen.claims import claim
+from pathlen.columns import OWN
 from pathlen.errors import InvalidClaim, UndefinedEstimate
 from pathlen.misuse import near
 from pathlen.stats import mean, pearson
@@ -75,7 +76,33 @@ AT_COLLECTION = {
         ),
     ),
 }
+SPREAD = """@measures(at="state", unit="1")
+def spread(states):
+    "How far a token's coordinates spread."
+    return states.std(dim=-1)
+
+
+"""
+
+
+def own(old: str, new: str, column: str = "spread") -> str:
+    assert old in SPREAD
+    return HEAD + SPREAD.replace(old, new) + RIGHT.replace("measured.last_step,", f"measured.{column}[-1],")
+
+
 AT_RUN_TIME = {
+    "unknown column": (
+        changed("measured.last_step", "measured.last_stp"),
+        "a Measurement has no column 'last_stp'; did you mean 'last_step'?",
+    ),
+    "own column without a number for each token": (
+        own("states.std(dim=-1)", "states.std(dim=0)"),
+        "column 'spread' must be one number for each token, a tensor of shape (",
+    ),
+    "own column with NaN": (
+        own("states.std(dim=-1)", "states.std(dim=-1) / 0 * 0"),
+        "column 'spread' must be finite",
+    ),
     "nothing returned": (
         changed("return mean", "mean"),
         (
@@ -122,13 +149,15 @@ def text(pytester: pytest.Pytester) -> Path:
 
 def run(pytester: pytest.Pytester, source: str, checkpoint: Path, *more: str) -> tuple[pytest.RunResult, str]:
     pytester.makepyfile(test_mine=source)
+    OWN.pop("spread", None)  # of an earlier run in this process
     result = pytester.runpytest("test_mine.py", "--model", str(checkpoint), "--text", "mine.txt", *OPTIONS, *more)
     return result, " ".join(" ".join([*result.outlines, *result.errlines]).split())
 
 
 def test_what_is_misused_below_is_right(pytester: pytest.Pytester, checkpoint: Path, text: Path) -> None:
-    result, _ = run(pytester, HEAD + RIGHT, checkpoint)
-    assert result.ret == 0
+    for source in (HEAD + RIGHT, own("spread", "spread")):
+        result, _ = run(pytester, source, checkpoint)
+        assert result.ret == 0
 
 
 @pytest.mark.parametrize("misuse", AT_COLLECTION)
@@ -152,7 +181,8 @@ def test_a_misuse_that_shows_when_it_runs_is_an_error_that_says_what_to_write(
     source, message = AT_RUN_TIME[misuse]
     result, shown = run(pytester, source, checkpoint)
     assert result.ret == 1
-    assert result.parseoutcomes()["failed"] == 1
+    outcomes = result.parseoutcomes()
+    assert outcomes.get("failed", 0) + outcomes.get("errors", 0) == 1
     assert message in shown
     assert not re.search(r"pathlen/\w+(/\w+)?\.py:\d+", shown), "no line of this package is shown"
 
