@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlen.errors import InvalidColumn as InvalidColumn
     from pathlen.errors import InvalidCorpus as InvalidCorpus
     from pathlen.errors import InvalidLock as InvalidLock
+    from pathlen.errors import InvalidPaper as InvalidPaper
     from pathlen.errors import InvalidRecord as InvalidRecord
     from pathlen.errors import InvalidText as InvalidText
     from pathlen.errors import ModelMismatch as ModelMismatch
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from pathlen.stats import Estimate as Estimate
     from pathlen.stats import Statistic as Statistic
     from pathlen.stats import cliffs_delta as cliffs_delta
+    from pathlen.stats import detrended as detrended
+    from pathlen.stats import estimator as estimator
     from pathlen.stats import every as every
     from pathlen.stats import head_cancellation as head_cancellation
     from pathlen.stats import largest as largest
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
     from pathlen.stats import pooled_pearson as pooled_pearson
     from pathlen.stats import ratio as ratio
     from pathlen.stats import share as share
+    from pathlen.stats import slope as slope
     from pathlen.stats import spearman as spearman
     from pathlen.stats import strongest as strongest
     from pathlen.stats import variation as variation
@@ -90,6 +94,7 @@ _HOME = {
         "InvalidColumn",
         "InvalidCorpus",
         "InvalidLock",
+        "InvalidPaper",
         "InvalidRecord",
         "InvalidText",
         "ModelMismatch",
@@ -108,6 +113,8 @@ _HOME = {
         "Estimate",
         "Statistic",
         "cliffs_delta",
+        "detrended",
+        "estimator",
         "every",
         "head_cancellation",
         "largest",
@@ -120,6 +127,7 @@ _HOME = {
         "pooled_pearson",
         "ratio",
         "share",
+        "slope",
         "spearman",
         "strongest",
         "variation",

@@ -17,6 +17,7 @@ from pathlen.stats import (
     Interval,
     Statistic,
     cliffs_delta,
+    estimator,
     every,
     head_cancellation,
     largest,
@@ -27,6 +28,7 @@ from pathlen.stats import (
     pooled_pearson,
     ratio,
     share,
+    slope,
     spearman,
     variation,
     winsorised,
@@ -259,6 +261,8 @@ STATISTICS = {
     "log_slope": log_slope(np.exp(np.stack([X, Y, X + Y])), passage=PASSAGE),
     "variation": variation(np.exp(X), passage=PASSAGE),
     "contrast": contrast(),
+    "slope": slope(Y, X, passage=PASSAGE),
+    "estimator": smooth(estimator(lambda x, xx: xx - x**2)(X, X**2, passage=PASSAGE)),
 }
 
 

@@ -13,11 +13,13 @@ constructor                              number                           scale 
 `pooled_pearson`                         correlation over all rows        Fisher's z
 `cliffs_delta`                           dominance within passages        Fisher's z
 `mean`, `log_slope`                      mean; slope of log mean          as it is
+`slope`                                  slope within passages            as it is
 `ratio`, `head_cancellation`             sum over sum                     logarithm
 `variation`                              standard deviation over mean     logarithm
 `share`                                  share of true cells              logit
 `largest_difference`, `largest_excess`,  the extreme of several           theirs, simultaneous
 `strongest`
+`estimator`                              a function of one's own           any of these
 `largest`, `every`                       what holds of all that was seen  none: a census
 ======================================== ================================ ==========================
 
@@ -29,17 +31,21 @@ any relation", `power` for what a text could have shown.
 from __future__ import annotations
 
 from pathlen.stats.census import every, largest
-from pathlen.stats.correlation import partial, pearson, pooled_pearson, spearman, winsorised
+from pathlen.stats.correlation import partial, pearson, pooled_pearson, slope, spearman, winsorised
 from pathlen.stats.estimate import Estimate, Interval
+from pathlen.stats.estimator import Estimator, detrended, estimator
 from pathlen.stats.means import cliffs_delta, head_cancellation, log_slope, mean, ratio, share, variation
 from pathlen.stats.multiplicity import largest_difference, largest_excess, strongest
 from pathlen.stats.statistic import Statistic
 
 __all__ = [
     "Estimate",
+    "Estimator",
     "Interval",
     "Statistic",
     "cliffs_delta",
+    "detrended",
+    "estimator",
     "every",
     "head_cancellation",
     "largest",
@@ -52,6 +58,7 @@ __all__ = [
     "pooled_pearson",
     "ratio",
     "share",
+    "slope",
     "spearman",
     "strongest",
     "variation",

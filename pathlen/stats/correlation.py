@@ -10,6 +10,7 @@ interval on Fisher's ``z = atanh r``.
 `spearman`          monotone relation within passages; one outlying token can't make it
 `winsorised`        linear relation with each passage's extreme values pulled in
 `partial`           linear relation within passages that other columns don't account for
+`slope`             how much one column changes with another, in their units, within passages
 `pooled_pearson`    over all rows as if they were one text: differences and trends included
 =================== ==================================================================================
 
@@ -39,6 +40,7 @@ __all__ = [
     "pearson",
     "pooled_pearson",
     "pulled_in",
+    "slope",
     "spearman",
     "winsorised",
 ]
@@ -226,6 +228,59 @@ def partial(x: ArrayLike, y: ArrayLike, *, given: Sequence[ArrayLike], passage: 
         function=lambda total: fisher_z(parts(total)[0]),
         gradient=gradient,
         scale="fisher z",
+        passages=passages,
+    )
+
+
+def slope(y: ArrayLike, x: ArrayLike, *, passage: ArrayLike, trend: int = 1) -> Smooth:
+    """Return the least-squares slope of one column on another within passages, on its own scale.
+
+    Parameters
+    ----------
+    y : array_like, shape (rows,) or (cells, rows)
+        What is explained, one value per token.
+    x : array_like, shape (rows,)
+        What explains it.
+    passage : array_like, shape (rows,)
+        The passage of each row.
+    trend : int
+        As in `pearson`, of both columns.
+
+    Returns
+    -------
+    Smooth
+        ``b = S_xy / S_xx``, in units of ``y`` per unit of ``x``; errors in ``x`` make it smaller than it is.
+
+    Raises
+    ------
+    ValueError
+        As in `pearson`.
+    UndefinedEstimate
+        If nothing but mean and trend is in a column, or it holds a non-finite value.
+
+    Examples
+    --------
+    >>> passage = np.repeat(np.arange(6), 4)
+    >>> x = np.tile([1.0, 2.0, 3.0, 4.0], 6)
+    >>> y = np.tile([2.0, 1.0, 4.0, 3.0], 6) + passage
+    >>> round(slope(y, x, passage=passage, trend=0).value, 3)
+    0.6
+
+    """
+    name = _named("slope", trend)
+    passages, (explained, explains) = checked(passage, y=y, x=x)
+    if explains.ndim != 1:
+        raise ValueError(f"x must have one value per token, but its shape is {explains.shape}")
+    (one, size), (two, unit) = (
+        _standardised(name, label, column, passages, trend) for label, column in (("y", explained), ("x", explains))
+    )
+    each = size[..., 0] / unit[0]
+    return Smooth(
+        name=name,
+        moments=np.stack(np.broadcast_arrays(one * two, two**2)),
+        function=lambda total: each * total[0] / total[1],
+        gradient=lambda total: np.stack([each / total[1], -each * total[0] / total[1] ** 2]),
+        scale="identity",
         passages=passages,
     )
 

@@ -45,7 +45,17 @@ from pathlen.stats.scales import SCALES
 from pathlen.stats.serial import block_length, long_run_variance, pooled_lag_one
 from pathlen.stats.units import By, Passages, Units, blocks_of
 
-__all__ = ["FEWEST_PASSAGES", "FEWEST_TOKENS", "REPLICATES", "Resampled", "Smooth", "Statistic", "cautions"]
+__all__ = [
+    "FEWEST_PASSAGES",
+    "FEWEST_TOKENS",
+    "FEWEST_UNITS",
+    "REPLICATES",
+    "Resampled",
+    "Smooth",
+    "Statistic",
+    "cautions",
+    "checked_draws",
+]
 
 REPLICATES = 9999  # with it the ends of 90 and 95 % intervals are replicates, nothing is interpolated
 FEWEST_REPLICATES = 199
@@ -323,7 +333,7 @@ class Smooth(Statistic):
         Arguments as in `estimate`; ``block`` is the length of blocks where these are resampled, chosen from the influences
         unless given.
         """
-        _check(by, replicates, seed)
+        checked_draws(by, replicates, seed)
         value = self.values()
         if by is None and self.passages.count < FEWEST_PASSAGES:
             return self._as_series(value)
@@ -357,7 +367,7 @@ class Smooth(Statistic):
         Their quantiles are the percentile interval, which covers too rarely with few units: for figures and comparisons.
         Where passages are too few to resample, blocks are. Errors as in `estimate`.
         """
-        _check(by, count, seed)
+        checked_draws(by, count, seed)
         if by is None:
             by = "passages" if self.passages.count >= FEWEST_PASSAGES else "blocks"
         values = self._replicated(self._units(by), count, seed)
@@ -510,7 +520,8 @@ def _side_by_side(one: Array, other: Array) -> Array:
     return np.concatenate([np.broadcast_to(part, (len(part), *width)) for part in (one, other)])
 
 
-def _check(by: By | None, replicates: int, seed: int) -> None:
+def checked_draws(by: By | None, replicates: int, seed: int) -> None:
+    """Raise `ValueError` unless these are arguments of `Statistic.estimate`."""
     if by not in (None, "passages", "blocks", "tokens"):
         raise ValueError(f"by must be 'passages', 'blocks' or 'tokens', but {by!r} was given")
     if not isinstance(replicates, int) or replicates < FEWEST_REPLICATES:

@@ -1,0 +1,374 @@
+"""Estimators of one's own, resampled by the engine that resamples all others.
+
+Most numbers are a smooth function of the means of some columns: a standardised third moment of the means of ``x``, ``x^2`` and
+``x^3``, a coefficient of determination of the means of products. Such a function is all that has to be written::
+
+    @estimator
+    def skewness(first, second, third):
+        \"\"\"The standardised third moment, from the means of x, its square and its cube.\"\"\"
+        return (third - 3 * first * second + 2 * first**3) / (second - first**2) ** 1.5
+
+    skewness(x, x**2, x**3, passage=measured.passage)      # a statistic like any other
+
+Its slopes are found by central differences, so that its interval is what a built-in statistic of the same totals gets: studentised,
+over whole passages, with the standard error computed anew in every resample.
+
+A number that needs whole columns, a median or a quantile, is declared with ``of="columns"``. It is computed anew on the rows of
+every resample, which takes as long as that takes, 9,999 times. Its standard error is the jackknife's over the units; in a resample
+it is the spread of the same jackknife values among the units that were drawn, to first order what computing it anew would
+give. With fewer than five passages blocks of neighbouring tokens are resampled.
+
+References
+----------
+Efron and Tibshirani, "An Introduction to the Bootstrap", Chapman and Hall 1993, chapters 11 (jackknife) and 12.5
+(studentised intervals).
+
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, Protocol, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pathlen.errors import UndefinedEstimate
+from pathlen.stats.estimate import Estimate
+from pathlen.stats.resampling import counts
+from pathlen.stats.sampling import Pivot, Sampling, Studentised
+from pathlen.stats.scales import SCALES
+from pathlen.stats.serial import block_length
+from pathlen.stats.statistic import FEWEST_PASSAGES, FEWEST_UNITS, REPLICATES, Smooth, Statistic, checked_draws
+from pathlen.stats.units import By, Passages, Units, blocks_of, checked, checked_trend, is_rounding
+
+__all__ = ["Estimator", "OfColumns", "detrended", "estimator"]
+
+Array = NDArray[np.float64]
+Of = Literal["means", "columns"]
+
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+STEP = 6e-6  # about the cube root of a double's precision: the best for central differences
+
+
+class Estimator(Protocol):
+    """What `estimator` makes of a function: from columns ``(rows,)`` to a statistic of them."""
+
+    def __call__(self, *columns: ArrayLike, passage: ArrayLike) -> Statistic:
+        """Return the statistic of these columns; the passage of each row is always named."""
+        ...
+
+
+@overload
+def estimator(function: Callable[..., Any], /) -> Estimator: ...
+@overload
+def estimator(*, scale: str = ..., of: Of = ..., name: str = ...) -> Callable[[Callable[..., Any]], Estimator]: ...
+def estimator(
+    function: Callable[..., Any] | None = None, /, *, scale: str = "identity", of: Of = "means", name: str = ""
+) -> Estimator | Callable[[Callable[..., Any]], Estimator]:
+    """Declare a function to be an estimator: calling it with columns gives a `Statistic`.
+
+    Parameters
+    ----------
+    function : callable
+        With ``of="means"``, from the means of columns to the number. It is called with arrays, one entry for each resample, so it
+        has to be made of arithmetic and NumPy's element-wise functions, and must not look at one entry. With ``of="columns"``,
+        from columns of shape ``(rows,)`` to one number.
+    scale : str
+        Of the interval, one of ``"identity"``, ``"fisher z"`` (numbers from -1 to 1), ``"log"`` (above 0), ``"logit"`` (from 0 to
+        1): an interval made there can't leave the number's range.
+    of : str
+        ``"means"`` or ``"columns"``.
+    name : str
+        In words, for readers; made of the function's own unless given.
+
+    Raises
+    ------
+    ValueError
+        If the scale or ``of`` is unknown, or the function takes no column. When called: if columns differ in length.
+    TypeError
+        When called: if the number of columns is another than the function takes, or it returns something of another shape.
+    UndefinedEstimate
+        When estimated: as in `Statistic.estimate`.
+
+    Examples
+    --------
+    >>> @estimator(scale="log")
+    ... def dispersion(first, second):
+    ...     "Variance over mean."
+    ...     return (second - first**2) / first
+    >>> x = np.tile([1.0, 2.0, 3.0, 6.0], 10)
+    >>> round(dispersion(x, x**2, passage=np.repeat(np.arange(10), 4)).value, 6)
+    1.166667
+
+    """
+    if scale not in SCALES:
+        raise ValueError(f"scale must be one of {', '.join(map(repr, SCALES))}, but {scale!r} was given")
+    if of not in ("means", "columns"):
+        raise ValueError(f"of must be 'means' or 'columns', but {of!r} was given")
+
+    def declare(function: Callable[..., Any]) -> Estimator:
+        given = inspect.signature(function).parameters.values()
+        arguments = [one.name for one in given if one.default is one.empty and one.kind in POSITIONAL]
+        if not arguments:
+            raise ValueError(f"an estimator needs a column at least, but {function.__name__} takes no argument")
+        words = name or function.__name__.replace("_", " ")
+        make = _of_means if of == "means" else _of_columns
+
+        def made(*columns: ArrayLike, passage: ArrayLike) -> Statistic:
+            if len(columns) != len(arguments):
+                raise TypeError(
+                    f"{function.__name__} takes {len(arguments)} columns ({', '.join(arguments)}), "
+                    f"but {len(columns)} were given"
+                )
+            passages, found = checked(passage, **dict(zip(arguments, columns, strict=True)))
+            return make(words, function, scale, passages, found)
+
+        made.__name__, made.__qualname__, made.__doc__ = function.__name__, function.__qualname__, function.__doc__
+        made.__module__ = function.__module__
+        made.__wrapped__ = function  # type: ignore[attr-defined]  # so that what it is made of can be found out
+        return made
+
+    return declare if function is None else declare(function)
+
+
+def detrended(column: ArrayLike, *, passage: ArrayLike, trend: int = 1) -> Array:
+    """Return a column without each passage's own mean and trend along the text: what correlations within passages are of.
+
+    Parameters
+    ----------
+    column : array_like, shape (rows,) or (cells, rows)
+        One value per token.
+    passage : array_like of int, shape (rows,)
+        The passage of each row.
+    trend : int
+        Degree, from 0 to 3, of the polynomial in the position that is taken out; 0 takes out means only.
+
+    Raises
+    ------
+    ValueError
+        If the column differs in length, or ``trend`` is out of range.
+    UndefinedEstimate
+        If a value is not finite.
+
+    Examples
+    --------
+    >>> detrended([1.0, 2.0, 6.0, 8.0], passage=[0, 0, 1, 1], trend=0)
+    array([-0.5,  0.5, -1. ,  1. ])
+
+    """
+    passages, (values,) = checked(passage, column=column)
+    return passages.detrended(values, checked_trend(trend))
+
+
+# Of means.
+
+
+def _of_means(name: str, function: Callable[..., Any], scale: str, passages: Passages, columns: list[Array]) -> Smooth:
+    columns = list(np.broadcast_arrays(*columns))
+    there = SCALES[scale].forth_and_back[0]
+    # What a column's mean can be wrong by, in its own units, sets the step of a difference.
+    steps = [STEP * np.sqrt(np.mean(column**2, axis=-1)) for column in columns]
+
+    def of_means(means: list[Array]) -> Array:
+        with np.errstate(all="ignore"):
+            found: Array = there(np.asarray(function(*means), dtype=np.float64))
+        return found
+
+    def value(total: Array) -> Array:
+        return of_means(list(total[:-1] / total[-1]))
+
+    def gradient(total: Array) -> Array:
+        means = list(total[:-1] / total[-1])
+        slopes = []
+        for place, step in enumerate(steps):
+            ends = [[*means[:place], means[place] + side * step, *means[place + 1 :]] for side in (1, -1)]
+            with np.errstate(all="ignore"):
+                slopes.append((of_means(ends[0]) - of_means(ends[1])) / (2 * step) / total[-1])
+        # By Euler: a function of means does not change when all totals do.
+        by_number = -sum(mean * slope for mean, slope in zip(means, slopes, strict=True))
+        return np.stack([*slopes, np.broadcast_to(by_number, slopes[0].shape)])
+
+    _refuse_other_shapes(function, [column.mean(axis=-1) for column in columns])
+    return Smooth(
+        name=name,
+        moments=np.stack([*columns, np.ones_like(columns[0])]),
+        function=value,
+        gradient=gradient,
+        scale=scale,
+        passages=passages,
+    )
+
+
+def _refuse_other_shapes(function: Callable[..., Any], means: list[Array]) -> None:
+    """Raise `TypeError` unless a function of means works on many at once, as resamples need it."""
+    many = [np.stack([mean] * 3) for mean in means]
+    with np.errstate(all="ignore"):
+        found = np.asarray(function(*many))
+    if found.shape != many[0].shape:
+        raise TypeError(
+            f"{function.__name__} is given the means of its columns, one for each resample, {many[0].shape} of them, and must "
+            f"return as many numbers, but returned {found.shape}: use element-wise arithmetic, or declare it with "
+            'of="columns" if it needs whole columns'
+        )
+
+
+# Of whole columns.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfColumns(Statistic):
+    """A statistic that is computed anew from the rows of every resample; see the module's docstring.
+
+    Attributes
+    ----------
+    name : str
+        In words, for readers.
+    function : callable
+        From columns ``(rows,)`` to the number, on ``scale``.
+    columns : tuple of ndarray, each of shape (rows,)
+    scale : str
+        A key of `pathlen.stats.scales.SCALES`.
+    passages : Passages
+        Where the rows belong.
+
+    """
+
+    name: str
+    function: Callable[..., float]
+    columns: tuple[Array, ...]
+    scale: str
+    passages: Passages
+
+    @property
+    def value(self) -> float:
+        """The number as `Statistic.value` says; errors as in `estimate`."""
+        return SCALES[self.scale].back(self._on_scale())
+
+    def _on_scale(self) -> float:
+        found = self.function(*self.columns)
+        if not np.isfinite(found):
+            raise UndefinedEstimate(
+                f"{self.name} has no interval on these {self.passages.rows} tokens: on its scale ({self.scale}) it is {found}"
+            )
+        return found
+
+    def minus(self, other: Statistic) -> OfColumns:  # type: ignore[override]  # a contrast of its own kind
+        """Return the paired contrast with another of whole columns, as `Statistic.minus` says."""
+        if not isinstance(other, OfColumns):
+            raise TypeError(
+                f"a contrast needs two statistics of one kind, but {self.name} is of whole columns and {other.name} is not: "
+                'declare both with of="columns"'
+            )
+        if self.scale != other.scale:
+            raise ValueError(f"a contrast needs one scale, but {self.scale!r} and {other.scale!r} were given")
+        if not self.passages.same_rows(other.passages):
+            raise ValueError(f"a contrast needs the same tokens on both sides, but {other.name} is of others")
+        mine = len(self.columns)
+        return OfColumns(
+            name=f"difference of {self.name} ({self.scale})",
+            function=lambda *columns: self.function(*columns[:mine]) - other.function(*columns[mine:]),
+            columns=(*self.columns, *other.columns),
+            scale="identity",
+            passages=self.passages,
+        )
+
+    def sampling(self, *, by: By | None = None, seed: int = 0, replicates: int = REPLICATES) -> Sampling:
+        """Return what can be said about the truth behind the number; arguments and errors as in `estimate`."""
+        checked_draws(by, replicates, seed)
+        value = self._on_scale()
+        units = self._units(by or ("passages" if self.passages.count >= FEWEST_PASSAGES else "blocks"))
+        influence = self._jackknifed(units)
+        count = units.count
+        error = float(np.sqrt(count / (count - 1) * np.sum(influence**2)))
+        if not error > 1e-12 * abs(value):
+            raise UndefinedEstimate(
+                f"{self.name} does not vary between {count} {units.name}, so it has no interval (standard error {error})"
+            )
+        scores = []
+        for drawn in counts(count, replicates, seed):
+            middle = drawn @ influence / count
+            spread = np.sqrt(count / (count - 1) * np.sum(drawn * (influence - middle[:, None]) ** 2, axis=1))
+            with np.errstate(all="ignore"):
+                scores.append((self._redrawn(units, drawn) - value) / spread)
+        found = np.concatenate(scores)
+        usable = found[np.isfinite(found) & (np.abs(found) < 1e9)]
+        if len(usable) < 0.9 * len(found):
+            raise UndefinedEstimate(
+                f"{self.name}: {len(found) - len(usable)} of {len(found)} resamples are degenerate, too many for an interval"
+            )
+        blank = partial(
+            Estimate,
+            statistic=self.name,
+            n=self.passages.rows,
+            units=count,
+            unit=units.name,
+            method=f"studentised bootstrap of {units.name}, computed anew in each, quantiles averaged with Student's",
+            replicates=replicates,
+            seed=seed,
+        )
+        pivot = Pivot.blended(usable, count - 1.0)
+        return Studentised(value=value, error=error, pivot=pivot, scale=self.scale, blank=blank)
+
+    def _units(self, by: By) -> Units:
+        if by == "passages":
+            if self.passages.count < FEWEST_PASSAGES:
+                raise UndefinedEstimate(
+                    f"resampling passages needs at least {FEWEST_PASSAGES}, but {self.passages.count} were given"
+                )
+            return self.passages
+        if by == "tokens":
+            every = np.arange(self.passages.rows)
+            units = Units(starts=every, rows=self.passages.rows, name="tokens, taken as independent")
+        else:
+            varied = [one for one in self.columns if not is_rounding(np.asarray(np.ptp(one)), one)]
+            length = max((block_length(one - one.mean(), self.passages) for one in varied), default=1)
+            units = blocks_of(self.passages, length)
+        if units.count < FEWEST_UNITS:
+            raise UndefinedEstimate(
+                f"resampling needs at least {FEWEST_UNITS} units, but there are {units.count} {units.name}"
+            )
+        return units
+
+    def _jackknifed(self, units: Units) -> Array:
+        """Return what each unit does to the number, from leaving each out in turn, ``(units,)``, sum zero."""
+        without = np.empty(units.count)
+        for unit, (start, length) in enumerate(zip(units.starts, units.lengths, strict=True)):
+            rows = np.r_[:start, start + length : units.rows]
+            without[unit] = self.function(*(column[rows] for column in self.columns))
+        if not np.isfinite(without).all():
+            raise UndefinedEstimate(
+                f"{self.name} is undefined without one of the {units.count} {units.name}, so it has no standard error"
+            )
+        influence: Array = (units.count - 1) / units.count * (without.mean() - without)
+        return influence
+
+    def _redrawn(self, units: Units, drawn: Array) -> Array:
+        """Return the number of each resample, whose rows are drawn as often as their units, ``(resamples,)``."""
+        each = np.repeat(np.arange(units.count), units.lengths)
+        found = np.empty(len(drawn))
+        for place, times in enumerate(drawn.astype(np.intp)):
+            rows = np.repeat(np.arange(units.rows), times[each])
+            found[place] = self.function(*(column[rows] for column in self.columns))
+        return found
+
+
+def _of_columns(
+    name: str, function: Callable[..., Any], scale: str, passages: Passages, columns: list[Array]
+) -> OfColumns:
+    for column in columns:
+        if column.ndim != 1:
+            raise ValueError(f"{name} needs one value per token in each column, but a column's shape is {column.shape}")
+    there = SCALES[scale].forth_and_back[0]
+
+    def on_scale(*rows: Array) -> float:
+        found = np.asarray(function(*rows), dtype=np.float64)
+        if found.shape != ():
+            raise TypeError(f"{function.__name__} must return one number, but returned an array of shape {found.shape}")
+        with np.errstate(all="ignore"):
+            return float(there(found))
+
+    return OfColumns(name=name, function=on_scale, columns=tuple(columns), scale=scale, passages=passages)
