@@ -36,11 +36,12 @@ if TYPE_CHECKING:
     from pathlen.errors import PathlenError as PathlenError
     from pathlen.errors import UndefinedEstimate as UndefinedEstimate
     from pathlen.errors import UnmeasuredColumn as UnmeasuredColumn
+    from pathlen.explore import Exploration as Exploration
+    from pathlen.explore import measure as measure
     from pathlen.fleet import measure_corpus as measure_corpus
     from pathlen.fleet import processes as processes
     from pathlen.measurements import Measurement as Measurement
     from pathlen.measurements import Published as Published
-    from pathlen.measurements import measure as measure
     from pathlen.models import LoadedModel as LoadedModel
     from pathlen.models import ModelSpec as ModelSpec
     from pathlen.models import load as load
@@ -104,8 +105,9 @@ _HOME = {
         "UndefinedEstimate",
         "UnmeasuredColumn",
     ),
+    "explore": ("Exploration", "measure"),
+    "measurements": ("Measurement", "Published"),
     "fleet": ("measure_corpus", "processes"),
-    "measurements": ("Measurement", "Published", "measure"),
     "models": ("LoadedModel", "ModelSpec", "load", "spec"),
     "passages": ("Passage",),
     "records": ("Run",),

@@ -148,10 +148,21 @@ class Measurement(Table):
         """Return the number of rows."""
         return len(self.passage)
 
+    def _like(
+        self,
+        make: Callable[[str], NDArray[Any]],
+        rows: NDArray[np.bool_] | None = None,
+        *,
+        passage: NDArray[np.int64],
+        **columns: NDArray[Any],
+    ) -> Measurement:
+        """Return a measurement of the same texts, of some ``rows`` or of all, with columns of another make."""
+        return Measurement(make, passage=passage, **columns)
+
     def with_columns(self, **columns: NDArray[Any]) -> Measurement:
         """Return a measurement with other columns in the place of some."""
         own = {"passage": self.passage} | columns
-        return Measurement(lambda name: getattr(self, name), **own)
+        return self._like(lambda name: getattr(self, name), **own)
 
     @property
     def last_step(self) -> Array:
@@ -289,7 +300,7 @@ class Measurement(Table):
         """
         if not rows.any():
             raise UndefinedEstimate(f"none of the {len(rows):,} tokens is of the kind that the claim speaks about")
-        return Measurement(lambda name: getattr(self, name)[..., rows], passage=self.passage[rows])
+        return self._like(lambda name: getattr(self, name)[..., rows], rows, passage=self.passage[rows])
 
     @property
     def early_steps(self) -> Array:

@@ -64,6 +64,10 @@ def test_the_interval_is_that_of_the_built_in_statistic_of_the_same_totals() -> 
     assert own.statistic == theirs.statistic
     for mine, other in zip(own.intervals, theirs.intervals, strict=True):
         assert (mine.low, mine.high) == pytest.approx((other.low, other.high), rel=1e-7)
+    assert (own.caution, theirs.caution) == (
+        "an estimator of one's own: how often its intervals cover was not counted",
+        "",
+    )
     assert own.effective_n == pytest.approx(theirs.effective_n, rel=1e-7)
     assert own.autocorrelation == pytest.approx(theirs.autocorrelation, rel=1e-6)
 

@@ -136,6 +136,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plugin": {"claims", "errors", "evaluation", "lock", "misuse", "report", "sessions", "verdicts"},
     "scaffold": {"cache", "errors", "files", "paper"},
     "doctor": {"cache", "errors", "memory", "models", "original", "passages", "traces"},
+    "explore": {"columns", "errors", "files", "measurements", "models", "passages", "report", "traces"},
     "cli": {
         "cache",
         "claims",

@@ -14,6 +14,7 @@ PUBLIC = [
     "CorpusFailed",
     "DownloadFailed",
     "Estimate",
+    "Exploration",
     "Finding",
     "InvalidClaim",
     "InvalidColumn",
