@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlen.controls import SHUFFLED as SHUFFLED
     from pathlen.controls import UNTRAINED as UNTRAINED
     from pathlen.controls import Control as Control
+    from pathlen.depth import at_depth as at_depth
     from pathlen.corpora import Corpus as Corpus
     from pathlen.corpora import open_corpus as open_corpus
     from pathlen.errors import CorpusFailed as CorpusFailed
@@ -87,6 +88,7 @@ _HOME = {
     "claims": ("Claim", "Finding", "claim"),
     "columns": ("Trace", "measures"),
     "controls": ("PLANTED", "SHIFTED", "SHUFFLED", "UNTRAINED", "Control"),
+    "depth": ("at_depth",),
     "corpora": ("Corpus", "open_corpus"),
     "errors": (
         "CorpusFailed",

@@ -17,6 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": set(),
     "verdicts": set(),
     "geometry": set(),
+    "depth": set(),
     "anatomy": {"errors"},
     "mini": {"files"},
     "cache": {"files"},

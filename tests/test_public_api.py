@@ -52,6 +52,7 @@ PUBLIC = [
     "Verdict",
     "XL",
     "above",
+    "at_depth",
     "below",
     "claim",
     "cliffs_delta",
