@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,12 @@ AT_RUN_TIME = {
         ": tokens are the last axis of every column, and all columns of a statistic come from one measurement",
     ),
 }
+
+
+@pytest.fixture(autouse=True)
+def no_column_is_left() -> Iterator[None]:
+    yield
+    OWN.pop("spread", None)
 
 
 @pytest.fixture

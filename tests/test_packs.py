@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -42,6 +42,15 @@ def module(path: Path) -> ModuleType:
 
 
 FILES = {path.stem: module(path) for pack in PACKS for path in sorted((CLAIMS / pack).glob("test_*.py"))}
+# Their columns are theirs: other tests must not find them declared.
+COLUMNS = {name: OWN.pop(name) for name in ("angle_to_others", "first_over_own")}
+
+
+@pytest.fixture(autouse=True)
+def no_column_is_left() -> Iterator[None]:
+    yield
+    for name in COLUMNS:
+        OWN.pop(name, None)
 
 
 def made_up(
@@ -159,13 +168,13 @@ def test_the_angle_to_others_is_the_mean_over_pairs() -> None:
     states = torch.tensor([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0]], dtype=torch.float64)
     quarter, half = np.pi / 2, np.pi
     expected = [(quarter + half) / 2, quarter, (quarter + half) / 2]
-    assert OWN["angle_to_others"].function(states).numpy() == pytest.approx(expected)
-    assert OWN["angle_to_others"].function(states[:1]).numpy() == pytest.approx([0.0])
+    assert COLUMNS["angle_to_others"].function(states).numpy() == pytest.approx(expected)
+    assert COLUMNS["angle_to_others"].function(states[:1]).numpy() == pytest.approx([0.0])
 
 
 def test_the_first_token_is_compared_with_each() -> None:
     states = torch.tensor([[3.0, 4.0], [0.0, 2.0], [10.0, 0.0]])
-    assert OWN["first_over_own"].function(states).numpy() == pytest.approx([1.0, 2.5, 0.5])
+    assert COLUMNS["first_over_own"].function(states).numpy() == pytest.approx([1.0, 2.5, 0.5])
 
 
 # Parts of the depth.
