@@ -45,6 +45,7 @@ __all__ = [
     "spec",
     "suggestion",
     "tokenizing",
+    "tokenizer_of",
 ]
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -319,6 +320,11 @@ def _refuse_other_shape(folder: Path, spec: ModelSpec) -> _Shape:
         if found != expected:
             raise ModelMismatch(f"{spec.title} must have {name} = {expected}, but {folder} says {found}")
     return shape
+
+
+def tokenizer_of(spec: ModelSpec) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a model on this machine, without loading its weights; errors as in `find`."""
+    return _tokenizer(find(spec))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

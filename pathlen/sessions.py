@@ -40,6 +40,7 @@ from pathlen.records import (
     TextRecord,
     environment,
     read,
+    revision_of,
     severity_beside,
     write,
 )
@@ -229,6 +230,9 @@ class Session:
         self.has_claims = False
         self.findings: dict[Key, FindingRecord] = {}
         self.lock: str | None = None
+        self.lock_sha256: str | None = None
+        self.declared: int | None = None
+        self._top: Path | None = None
         self.deviations: dict[tuple[str, str], str] = {}
         self.gone: list[str] = []
         self.severity: Severity | None = None
@@ -274,6 +278,7 @@ class Session:
             If there is a lock, or a table of severity beside it, that can't be read.
 
         """
+        self._top = top
         locked: dict[Path, list[ModuleType]] = {}
         for module in modules:
             path = nearest(Path(str(module.__file__)).parent, top)
@@ -286,6 +291,7 @@ class Session:
                 here |= declarations(module, path.parent)
             files = {Path(str(one.__file__)).resolve().relative_to(path.parent.resolve()).as_posix() for one in ones}
             self.severity = severity_beside(path, lock.digest)
+            self.lock_sha256, self.declared = lock.digest, len(lock.declarations)
             self.lock = path.relative_to(top).as_posix() if path.is_relative_to(top) else str(path)
             self.deviations |= {key: lock.deviation(one) for key, one in here.items()}
             self.gone += lock.gone(here, files | lock.missing_files(path.parent))
@@ -391,6 +397,9 @@ class Session:
             claims=tuple(self._claims.values()),
             findings=tuple(self.findings.values()),
             environment=environment(),
+            lock_sha256=self.lock_sha256,
+            declared=self.declared,
+            revision=revision_of(self._top) if self._top else None,
         )
 
     def write(self, run: Run) -> tuple[Path, Path]:

@@ -23,11 +23,12 @@ from pathlen.columns import ALIGNMENT, OWN, Trace
 from pathlen.controls import PLANTED, SHIFTED, SHUFFLED, UNTRAINED, Control, World, moved, planted, shifted
 from pathlen.errors import PathlenError
 from pathlen.measurements import Measurement, Published, as_published, from_traces
-from pathlen.models import Identity, LoadedModel, ModelSpec, identify, load
+from pathlen.models import Identity, LoadedModel, ModelSpec, identify, load, tokenizer_of
 from pathlen.original import last_block, loop_steps, relative_error
 from pathlen.passages import Passage
 from pathlen.records import ModelRecord, Point
 from pathlen.stats.serial import lag_one
+from pathlen.tokens import excerpts, rounded, surprise
 from pathlen.traces import Tracer
 
 __all__ = ["Columns", "Workbench"]
@@ -263,6 +264,7 @@ class Workbench:
         draw = np.random.default_rng(self._seed)
         measured, published = columns.measured, columns.published
         is_last = np.diff(published.passage, append=-1) != 0
+        tokenizer = tokenizer_of(spec)
         return ModelRecord(
             size=spec.size,
             title=spec.title,
@@ -286,6 +288,14 @@ class Workbench:
             points=_points(measured, _some(draw, np.arange(len(measured.passage)))),
             published_points=_points(published, _some(draw, np.flatnonzero(~is_last))),
             spurious_points=_points(published, np.flatnonzero(is_last)),
+            vocabulary=len(tokenizer),
+            surprise=surprise(measured.next_log_probability),
+            excerpts=excerpts(
+                measured,
+                [one.token_ids for one in columns.traces],
+                [one.name for one in self._passages],
+                tokenizer,
+            ),
         )
 
 
@@ -371,4 +381,5 @@ def _some(draw: np.random.Generator, rows: NDArray[np.intp]) -> NDArray[np.intp]
 
 
 def _points(columns: Measurement | Published, rows: NDArray[np.intp]) -> tuple[Point, ...]:
-    return tuple(zip(columns.last_step[rows].tolist(), columns.next_logit[rows].tolist(), strict=True))
+    """Return points to four significant digits: they are for drawing, and no verdict rests on them."""
+    return tuple(zip(rounded(columns.last_step[rows], 4), rounded(columns.next_logit[rows], 4), strict=True))

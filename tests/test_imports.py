@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "claims": {"attribution", "controls", "errors", "stats", "universes", "verdicts"},
     "lock": {"claims", "errors", "files", "stats", "verdicts"},
     "records": {"attribution", "claims", "controls", "errors", "files", "stats", "universes", "verdicts"},
+    "tokens": {"measurements", "records"},
     "merge": {"errors", "records", "verdicts"},
     "report": {"attribution", "claims", "controls", "merge", "records", "stats", "universes", "verdicts"},
     "shards": {"cache", "columns", "errors", "passages"},
@@ -70,6 +71,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "passages",
         "records",
         "stats",
+        "tokens",
         "traces",
     },
     "evaluation": {

@@ -1,0 +1,218 @@
+"""What the page shows of each claim: one card per claim, its corrected reading beside the published one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from pathlen.claims import detectable
+from pathlen.records import ClaimRecord, FindingRecord, Run
+from pathlen.report.figures import Line, forest
+from pathlen.report.matrix import Cell, Row, rows
+from pathlen.report.scrutiny import specification, waterfall
+from pathlen.report.sentences import central, plain, short
+from pathlen.universes import EQUIVALENT, Curve
+
+__all__ = ["Card", "Change", "Reading", "Said", "Spread", "cards", "changes", "heart", "spreads"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What is said of a claim on one size: the cell of the matrix, the finding in plain words, and what it could have seen."""
+
+    cell: Cell
+    finding: FindingRecord
+    plain: str
+    could: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One reading of a claim: its forest, and a line per size."""
+
+    row: Row
+    figure: Markup | None
+    said: tuple[Said, ...]
+
+    @property
+    def tested_as(self) -> str:
+        """The statistic that stands for the claim."""
+        return next((one.finding.estimate.statistic for one in self.said if one.finding.estimate), "")
+
+    @property
+    def sample(self) -> str:
+        """What was resampled, how much of it there was, and how many independent tokens it was worth."""
+        found = [one.finding.estimate for one in self.said if one.finding.estimate]
+        if not found:
+            return ""
+        worth = [one.effective_n for one in found if one.effective_n]
+        said = max((one.sample for one in found), key=len)
+        if not worth:
+            return f"{said}, each of them counted"
+        low, high = min(worth), max(worth)
+        return f"{said}, worth {f'{low:,.0f}' if round(low) == round(high) else f'{low:,.0f} to {high:,.0f}'} independent ones"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """A claim: its readings, the way from the published number to the corrected one, and where its universes are."""
+
+    id: str
+    readings: tuple[Reading, ...]
+    waterfalls: tuple[tuple[str, Markup], ...]
+    has_universes: bool
+
+    @property
+    def claim(self) -> ClaimRecord:
+        """The declaration of the first reading, which is the corrected one where there is one."""
+        return self.readings[0].row.claim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """What a claim comes to on one size over all analyses."""
+
+    row: Row
+    size: str
+    curve: Curve
+    figure: Markup
+
+    @property
+    def equivalent(self) -> int:
+        """How many analyses ask the same question."""
+        return len(self.curve.values_of(EQUIVALENT))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What one correction changes, on one size after the other; None where it was not taken apart."""
+
+    name: str
+    effects: tuple[float | None, ...]
+
+
+def cards(run: Run) -> list[Card]:
+    """Return a card for every claim, in the order of the record."""
+    found: dict[str, list[Row]] = {}
+    for row in rows(run):
+        found.setdefault(row.claim.id, []).append(row)
+    return [_card(claim, sorted(ones, key=lambda row: row.claim.reading != "corrected")) for claim, ones in found.items()]
+
+
+def _card(claim: str, ones: list[Row]) -> Card:
+    tested = [(cell.size, cell.finding) for row in ones for cell in row.all_cells if cell.finding]
+    return Card(
+        id=claim,
+        readings=tuple(_reading(row) for row in ones),
+        waterfalls=tuple(
+            (
+                size,
+                waterfall(
+                    one.attribution,
+                    title=f"{claim}, {size}: from as published to corrected, correction by correction",
+                    name=one.estimate.statistic if one.estimate else "",
+                ),
+            )
+            for size, one in tested
+            if one.attribution
+        ),
+        has_universes=any(one.universes for _, one in tested),
+    )
+
+
+def _reading(row: Row) -> Reading:
+    region = row.claim.region
+    return Reading(
+        row=row,
+        figure=_forest(row),
+        said=tuple(
+            Said(
+                cell=cell,
+                finding=cell.finding,
+                plain=plain(row.claim, cell.finding),
+                could=detectable(cell.finding.estimate, region) if cell.finding.estimate else "",
+            )
+            for cell in row.all_cells
+            if cell.finding
+        ),
+    )
+
+
+def _line(claim: ClaimRecord, finding: FindingRecord, published: float | None = None) -> Line | None:
+    estimate = finding.estimate
+    if estimate is None:
+        return None
+    return Line(
+        label=finding.size,
+        value=estimate.value,
+        low=estimate.low,
+        high=estimate.high,
+        region=(claim.region.low, claim.region.high),
+        verdict=finding.verdict,
+        quantiles=estimate.quantiles,
+        controls=tuple((tally.control, tally.values) for tally in finding.controls),
+        published=published,
+    )
+
+
+def _forest(row: Row) -> Markup | None:
+    found = [_line(row.claim, cell.finding) for cell in row.all_cells if cell.finding]
+    lines = [line for line in found if line is not None]
+    if not lines:
+        return None
+    name = next(cell.finding.estimate.statistic for cell in row.all_cells if cell.finding and cell.finding.estimate)
+    title = f"{row.claim.id}, {row.claim.reading}: intervals per size; the claim holds {row.claim.region}"
+    return forest(lines, title=title, name=name)
+
+
+def heart(run: Run) -> tuple[Markup, list[tuple[ClaimRecord, Said]]] | None:
+    """Return the forest of the central relation over all sizes with what it says of each; None if there is none."""
+    found = central(run)
+    lines = [_line(claim, one, one.attribution.published if one.attribution else None) for claim, one in found]
+    drawn = [line for line in lines if line is not None]
+    if not drawn or found[0][1].estimate is None:
+        return None
+    title = f"{found[0][0].universes}: {short(found[0][1].estimate)} in {', '.join(one.size for _, one in found)}"
+    said = [
+        (
+            claim,
+            Said(
+                cell=Cell(size=one.size, word=one.verdict, finding=one),
+                finding=one,
+                plain=plain(claim, one),
+                could="",
+            ),
+        )
+        for claim, one in found
+    ]
+    return forest(drawn, title=title, name=found[0][1].estimate.statistic), said
+
+
+def spreads(run: Run) -> list[Spread]:
+    """Return every specification curve of a run."""
+    made = []
+    for row in rows(run):
+        region = (row.claim.region.low, row.claim.region.high)
+        for cell in row.all_cells:
+            if cell.finding and cell.finding.universes:
+                estimate = cell.finding.estimate
+                figure = specification(
+                    cell.finding.universes,
+                    region,
+                    own=estimate.value if estimate else None,
+                    title=f"{row.claim.id}, {cell.size}: all universes in order, and the range and median of each option",
+                    name=short(estimate) if estimate else "the number",
+                )
+                made.append(Spread(row=row, size=cell.size, curve=cell.finding.universes, figure=figure))
+    return made
+
+
+def changes(run: Run) -> tuple[tuple[str, ...], list[Change]]:
+    """Return the sizes of the central relation, and what each correction of the original changes on each of them."""
+    found = [one for _, one in central(run) if one.attribution]
+    names = dict.fromkeys(name for one in found if one.attribution for name, _ in one.attribution.changes)
+    effects = [dict(one.attribution.changes) if one.attribution else {} for one in found]
+    return tuple(one.size for one in found), [
+        Change(name=name, effects=tuple(of.get(name) for of in effects)) for name in names
+    ]
