@@ -12,6 +12,7 @@ from pathlen.report.figures import Line, forest
 from pathlen.report.matrix import Cell, Row, rows
 from pathlen.report.scrutiny import specification, waterfall
 from pathlen.report.sentences import central, plain, short
+from pathlen.stats.estimate import Estimate
 from pathlen.universes import EQUIVALENT, Curve
 
 __all__ = ["Card", "Change", "Reading", "Said", "Spread", "cards", "changes", "heart", "spreads"]
@@ -41,17 +42,24 @@ class Reading:
         return next((one.finding.estimate.statistic for one in self.said if one.finding.estimate), "")
 
     @property
+    def estimates(self) -> list[Estimate]:
+        """The numbers that were made, in the order of the sizes."""
+        return [one.finding.estimate for one in self.said if one.finding.estimate]
+
+    @property
     def sample(self) -> str:
-        """What was resampled, how much of it there was, and how many independent tokens it was worth."""
-        found = [one.finding.estimate for one in self.said if one.finding.estimate]
-        if not found:
-            return ""
-        worth = [one.effective_n for one in found if one.effective_n]
-        said = max((one.sample for one in found), key=len)
-        if not worth:
-            return f"{said}, each of them counted"
-        low, high = min(worth), max(worth)
-        return f"{said}, worth {f'{low:,.0f}' if round(low) == round(high) else f'{low:,.0f} to {high:,.0f}'} independent ones"
+        """What was resampled and how much of it there was, size by size where they differ."""
+        return "; or ".join(dict.fromkeys(one.sample for one in self.estimates))
+
+    @property
+    def methods(self) -> list[str]:
+        """How the intervals were made."""
+        return list(dict.fromkeys(one.method for one in self.estimates))
+
+    @property
+    def cautions(self) -> list[str]:
+        """What has to be known about intervals of this kind."""
+        return list(dict.fromkeys(one.caution for one in self.estimates if one.caution))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,9 +110,10 @@ def cards(run: Run) -> list[Card]:
 
 def _card(claim: str, ones: list[Row]) -> Card:
     tested = [(cell.size, cell.finding) for row in ones for cell in row.all_cells if cell.finding]
+    ends = [end for row in ones for line in _lines(row) for end in line.extremes]  # readings share an axis
     return Card(
         id=claim,
-        readings=tuple(_reading(row) for row in ones),
+        readings=tuple(_reading(row, ends) for row in ones),
         waterfalls=tuple(
             (
                 size,
@@ -121,11 +130,11 @@ def _card(claim: str, ones: list[Row]) -> Card:
     )
 
 
-def _reading(row: Row) -> Reading:
+def _reading(row: Row, ends: list[float]) -> Reading:
     region = row.claim.region
     return Reading(
         row=row,
-        figure=_forest(row),
+        figure=_forest(row, ends),
         said=tuple(
             Said(
                 cell=cell,
@@ -156,14 +165,18 @@ def _line(claim: ClaimRecord, finding: FindingRecord, published: float | None = 
     )
 
 
-def _forest(row: Row) -> Markup | None:
+def _lines(row: Row) -> list[Line]:
     found = [_line(row.claim, cell.finding) for cell in row.all_cells if cell.finding]
-    lines = [line for line in found if line is not None]
+    return [line for line in found if line is not None]
+
+
+def _forest(row: Row, ends: list[float]) -> Markup | None:
+    lines = _lines(row)
     if not lines:
         return None
     name = next(cell.finding.estimate.statistic for cell in row.all_cells if cell.finding and cell.finding.estimate)
     title = f"{row.claim.id}, {row.claim.reading}: intervals per size; the claim holds {row.claim.region}"
-    return forest(lines, title=title, name=name)
+    return forest(lines, title=title, name=name, ends=ends)
 
 
 def heart(run: Run) -> tuple[Markup, list[tuple[ClaimRecord, Said]]] | None:

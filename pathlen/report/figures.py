@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, groupby
 
 from markupsafe import Markup
 
@@ -73,7 +74,7 @@ class Line:
         return found if self.published is None else [*found, self.published]
 
 
-def forest(lines: Sequence[Line], *, title: str, name: str) -> Markup:
+def forest(lines: Sequence[Line], *, title: str, name: str, ends: Sequence[float] = ()) -> Markup:
     """Return intervals above one axis, each with the region of its claim shaded and its replicates as a ridge.
 
     Parameters
@@ -84,32 +85,38 @@ def forest(lines: Sequence[Line], *, title: str, name: str) -> Markup:
         The figure's accessible name.
     name : str
         Of the axis.
+    ends : sequence of float
+        Further numbers that the axis has room for, so that two figures can share theirs.
 
     """
     left = label_width([label for one in lines for label in (one.label, *(name for name, _ in one.strips))])
-    across = Scale(*padded([end for one in lines for end in one.extremes], 0.07), left, WIDTH - 10)
+    across = Scale(*padded([*ends, *(end for one in lines for end in one.extremes)], 0.07), left, WIDTH - 10)
     heights = [LINE + STRIP * len(one.strips) for one in lines]
     floor = 4 + sum(heights)
-    parts = [opening(floor + 38, title)]
-    top = 4.0
-    for one, height in zip(lines, heights, strict=True):
-        parts += [*region_band(across, one.region, top, top + height), *_line(one, across, left, top)]
-        top += height
-    return closing([*parts, *floor_axis(across, floor, name)])
+    tops = [4.0, *(4.0 + height for height in accumulate(heights))]
+    parts, labels = [opening(floor + 38, title)], []
+    for region, same in groupby(zip(lines, tops, tops[1:], strict=False), key=lambda one: one[0].region):
+        _, starts, stops = zip(*same, strict=True)
+        parts += region_band(across, region, starts[0], stops[-1])
+    for one, top in zip(lines, tops, strict=False):
+        parts += _line(one, across, top)
+        labels.append(text(left - 8, top + 25, one.label))
+        for place, (control, _) in enumerate(one.strips):
+            labels.append(text(left - 8, top + LINE + STRIP * place + 8, control, kind="name"))
+    return closing([*parts, '<g text-anchor="end">', *labels, "</g>", *floor_axis(across, floor, name)])
 
 
-def _line(one: Line, across: Scale, left: float, top: float) -> list[str]:
+def _line(one: Line, across: Scale, top: float) -> list[str]:
     middle, kind = top + 21, one.verdict.replace(" ", "-")
-    parts = [text(left - 8, middle + 4, one.label, anchor="end")]
+    parts = []
     if outline := ridge(one.quantiles, across, middle - 5):
         parts.append(f'<path class="ridge {kind}" d="{outline}"/>')
     parts.append(f'<path class="interval {kind}" d="M{across(one.low):g} {middle:g}H{across(one.high):g}"/>')
     if one.published is not None:
         parts.append(f'<circle class="ring" cx="{across(one.published):g}" cy="{middle:g}" r="4"/>')
     parts.append(f'<circle class="value {kind}" cx="{across(one.value):g}" cy="{middle:g}" r="4"/>')
-    for place, (name, values) in enumerate(one.strips):
+    for place, (_, values) in enumerate(one.strips):
         here = top + LINE + STRIP * place + 5
-        parts.append(text(left - 8, here + 3, name, anchor="end", kind="name"))
         parts.append(dots([(across(value), here) for value in values], "control"))
     return parts
 

@@ -97,6 +97,9 @@ def specification(
         parts.append(f'<circle class="value {curve.verdict}" cx="{across(curve.values[nearest]):g}" cy="{place:g}" r="4"/>')
     parts.append(text(left - 8, 16, f"{len(curve.values)} universes", anchor="end", kind="name"))
     y, previous = float(top + 34), ""
+    spans: list[str] = []
+    labels: list[str] = []
+    medians: list[tuple[float, float]] = []
     for choice, words, axis, place in options:
         if choice != previous:
             y += 15
@@ -105,7 +108,8 @@ def specification(
         y += 14
         values = table.take(place, axis=axis)
         low, middle, high = (across(float(end)) for end in np.quantile(values, [0, 0.5, 1]))
-        parts.append(text(left - 8, y, words, anchor="end"))
-        parts.append(f'<path class="span" d="M{low:g} {y - 4:g}H{high:g}"/>')
-        parts.append(f'<circle class="value" cx="{middle:g}" cy="{y - 4:g}" r="3"/>')
-    return closing(parts)
+        labels.append(text(left - 8, y, words))
+        spans.append(f"M{low:g} {y - 4:g}H{high:g}")
+        medians.append((middle, y - 4))
+    parts.append(f'<path class="span" d="{"".join(spans)}"/>{dots(medians, "median")}')
+    return closing([*parts, '<g text-anchor="end">', *labels, "</g>"])

@@ -85,7 +85,7 @@ def headline(run: Run) -> str:
         for outcome, words in (
             (HOLDS, "hold wherever they were made"),
             (REFUTED, "are refuted on one size or more"),
-            (VACUOUS, "are vacuous, since their controls or any network would say the same"),
+            (VACUOUS, "are vacuous (their controls or any network would say the same)"),
             (OPEN, "are left open"),
             (BROKEN, "gave no usable number"),
             (NOT_TESTED, "were not tested"),
@@ -93,8 +93,8 @@ def headline(run: Run) -> str:
         if outcome in found
     ]
     sizes = "one size" if len(run.sizes) == 1 else f"{_count(len(run.sizes))} sizes"
-    listed = " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts) or "none was run"
-    said = f"Of {len(found)} claim{'' if len(found) == 1 else 's'} on {sizes}, {listed}."
+    listed = ", ".join(parts) or "none was run"
+    said = f"Of {len(found)} claim{'' if len(found) == 1 else 's'} on {sizes}: {listed}."
     if middle := central(run):
         numbers = ", ".join(
             f"{_number(one.estimate)} in {one.size}" for _, one in middle if one.estimate is not None
@@ -195,7 +195,7 @@ def plain(claim: ClaimRecord, finding: FindingRecord) -> str:
         inside = region.low < estimate.value < region.high
         said = f"{seen}, which is {'' if inside else 'not '}{region}"
     else:
-        said = f"The data fit a value of {name} from {low} to {high} ({estimate.level:.0%} interval)"
+        said = f"{_capital(name)} is {value}; the data fit anything from {low} to {high} ({estimate.level:.0%} interval)"
         inside = region.low < estimate.low and estimate.high < region.high
         said += {True: f", all of it {region}", False: f", none of it {region}"}[inside] if _decided(estimate, region) else ""
     if finding.verdict == Verdict.INCONCLUSIVE.value:
@@ -206,6 +206,11 @@ def plain(claim: ClaimRecord, finding: FindingRecord) -> str:
         return f"{said}: not what was claimed."
     weak = ", though too small to matter" if finding.negligible else ""
     return f"{said}: what was claimed{weak}."
+
+
+def _capital(name: str) -> str:
+    """Return the name of a number at the head of a sentence; a symbol such as r keeps its case."""
+    return name[0].upper() + name[1:] if name.startswith("the ") else name
 
 
 def _decided(estimate: Estimate, region: Region) -> bool:

@@ -111,10 +111,11 @@ def floor_axis(across: Scale, floor: float, name: str = "") -> list[str]:
     marks = ticks(across.low, across.high)
     path = f"M{across.start:g} {floor:g}H{across.end:g}" + "".join(f"M{across(tick):g} {floor:g}v4" for tick in marks)
     parts = [f'<path class="axis" d="{path}"/>']
-    parts += [text(across(tick), floor + 16, f"{tick:g}", anchor="middle") for tick in marks]
+    parts.append('<g text-anchor="middle">')
+    parts += [text(across(tick), floor + 16, f"{tick:g}") for tick in marks]
     if name:
-        parts.append(text((across.start + across.end) / 2, floor + 32, name, anchor="middle", kind="name"))
-    return parts
+        parts.append(text((across.start + across.end) / 2, floor + 32, name, kind="name"))
+    return [*parts, "</g>"]
 
 
 def frame(across: Scale, up: Scale, x: str, y: str) -> list[str]:
@@ -122,17 +123,16 @@ def frame(across: Scale, up: Scale, x: str, y: str) -> list[str]:
     left, right, floor, top = across.start, across.end, up.start, up.end
     path = "".join(f"M{across(tick):g} {top:g}V{floor:g}" for tick in ticks(across.low, across.high))
     path += "".join(f"M{left:g} {up(tick):g}H{right:g}" for tick in ticks(up.low, up.high))
-    parts = [f'<path class="grid" d="{path}"/>']
-    for tick in ticks(across.low, across.high):
-        parts.append(text(across(tick), floor + 15, f"{tick:g}", anchor="middle"))
-    for tick in ticks(up.low, up.high):
-        parts.append(text(left - 5, up(tick) + 4, f"{tick:g}", anchor="end"))
-    parts.append(text((left + right) / 2, floor + 31, x, anchor="middle", kind="name"))
     middle = round((top + floor) / 2)
-    parts.append(
-        f'<text class="name" transform="translate(11 {middle:g}) rotate(-90)" text-anchor="middle">{escape(y)}</text>'
-    )
-    return parts
+    return [
+        f'<path class="grid" d="{path}"/><g text-anchor="middle">',
+        *(text(across(tick), floor + 15, f"{tick:g}") for tick in ticks(across.low, across.high)),
+        text((left + right) / 2, floor + 31, x, kind="name"),
+        f'<text class="name" transform="translate(11 {middle:g}) rotate(-90)">{escape(y)}</text>',
+        '</g><g text-anchor="end">',
+        *(text(left - 5, up(tick) + 4, f"{tick:g}") for tick in ticks(up.low, up.high)),
+        "</g>",
+    ]
 
 
 def dots(places: Sequence[tuple[float, float]], kind: str) -> str:

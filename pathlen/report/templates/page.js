@@ -65,7 +65,7 @@ const show = i => {
     `Next comes “${said(k + 1)}” with logit ${one.next_logit[i]}, p = ${Math.exp(one.next_log_probability[i]).toPrecision(2)}.`;
 };
 const change = from => {
-  if (from < 1) fill(pick[1], models[+pick[0].value].excerpts.map(e => e.text), +pick[1].value);
+  if (from < 1) fill(pick[1], models[+pick[0].value].excerpts.map(e => e.text), +pick[1].value || 0);
   one = models[+pick[0].value].excerpts[+pick[1].value];
   if (from < 1) fill(pick[2], one.steps.map((_, i) => `${i + 1}`), one.steps.length - 1);
   draw();
