@@ -7,6 +7,7 @@
     pathlen texts                         the passages that ship with the package
     pathlen report RECORD... -o PAGE      render a record again, or several as one, which decides claims between sizes;
                                           no model is needed
+    pathlen report RECORD... --markdown   its matrix alone, for a pull request; --tokens for its tokens as CSV
     pathlen measure --text FILE... -o FOLDER
                                           measure any number of texts into a folder; goes on where it was interrupted
     pathlen diff BEFORE AFTER             which verdicts changed between two records
@@ -24,6 +25,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlen.records import Run
 
 from pathlen import measuring
 
@@ -47,7 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measuring.add_arguments(commands.add_parser("measure", help=measuring.SENTENCE))
     report = commands.add_parser("report", help="render a record as a page, or several as one; no model is needed")
     report.add_argument("records", metavar="RECORD", type=Path, nargs="+")
-    report.add_argument("-o", "--output", metavar="PAGE", type=Path, help="default: beside a single record, .html")
+    report.add_argument("-o", "--output", metavar="FILE", type=Path, help="default: beside a single record, .html")
+    kind = report.add_mutually_exclusive_group()
+    kind.add_argument("--markdown", action="store_true", help="the matrix for a pull request, to the terminal or FILE")
+    kind.add_argument("--tokens", action="store_true", help="the tokens that it holds as CSV, to the terminal or FILE")
+    kind.add_argument("--json", action="store_true", help="the record itself, merged of several, to the terminal or FILE")
     report.add_argument("--record", metavar="FILE", type=Path, help="where the one record of several is written, too")
     report.add_argument(
         "--claims",
@@ -91,7 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif options.command == "lock":
             return _lock(options.folder, check=options.check)
         else:
-            _report(options.records, options.output, options.record, options.claims)
+            kinds = [kind for kind in ("markdown", "tokens", "json") if getattr(options, kind)]
+            _report(options.records, options.output, options.record, options.claims, kinds[0] if kinds else "page")
     except (PathlenError, OSError) as error:
         print(f"pathlen {options.command}: {error}", file=sys.stderr)
         return 1
@@ -174,16 +184,15 @@ def _lock(folder: Path, *, check: bool) -> int:
     return 1 if differences else 0
 
 
-def _report(records: Sequence[Path], output: Path | None, whole: Path | None, claims: Path) -> None:
+def _report(records: Sequence[Path], output: Path | None, whole: Path | None, claims: Path, kind: str) -> None:
     from pathlen.errors import InvalidRecord
     from pathlen.files import write_text
-    from pathlen.merge import merged, undecided
-    from pathlen.records import read, write
-    from pathlen.report import page
+    from pathlen.records import encoded, write
+    from pathlen.report import matrix_markdown, page, tokens_csv
 
-    if output is None and len(records) > 1:
+    if output is None and len(records) > 1 and kind == "page":
         raise InvalidRecord(f"{len(records)} records become one page, so say where it goes with -o")
-    target = output or records[0].with_suffix(".html")
+    target = records[0].with_suffix(".html") if output is None else output
     for record in records:
         for one, what in ((target, "page"), (whole, "one record of several")):
             if one and one.resolve() == record.resolve():
@@ -191,16 +200,37 @@ def _report(records: Sequence[Path], output: Path | None, whole: Path | None, cl
                     f"the {what} must not replace its record, but both are {str(record)!r}; name another with "
                     f"{'-o' if one is target else '--record'}"
                 )
-    run = merged([read(record) for record in records], [str(record) for record in records])
-    if undecided(run) and len(records) > 1:
-        # What compares sizes computes, which needs more than rendering does.
-        from pathlen.cache import Cache, folder
-        from pathlen.comparisons import compared
-
-        run, lines = compared(run, claims, Cache(folder()))
-        print("\n".join(lines))
+    run, lines = _put_together(records, claims)
+    text = {"page": page, "markdown": matrix_markdown, "tokens": tokens_csv, "json": encoded}[kind](run)
+    is_printed = output is None and kind != "page"
+    if lines:
+        print("\n".join(lines), file=sys.stderr if is_printed else sys.stdout)
     if whole:
         write(run, whole)
-        print(whole)
-    write_text(target, page(run))
+        print(whole, file=sys.stderr if is_printed else sys.stdout)
+    if is_printed:
+        print(text, end="")
+        return
+    write_text(target, text)
     print(target)
+
+
+def _put_together(paths: Sequence[Path], claims: Path) -> tuple[Run, list[str]]:
+    """Return one record of several with its claims between sizes decided, and a line about each; families are merged last."""
+    from pathlen.merge import merged, undecided
+    from pathlen.records import read
+
+    found = [(read(path), str(path)) for path in paths]
+    wholes, lines = [], []
+    for family in dict.fromkeys(run.family for run, _ in found):
+        runs, names = zip(*(one for one in found if one[0].family == family), strict=True)
+        whole = merged(runs, names)
+        if undecided(whole) and len(runs) > 1:
+            # What compares sizes computes, which needs more than rendering does.
+            from pathlen.cache import Cache, folder
+            from pathlen.comparisons import compared
+
+            whole, said = compared(whole, claims, Cache(folder()))
+            lines += said
+        wholes.append((whole, names[0]))
+    return merged([run for run, _ in wholes], [name for _, name in wholes]), lines

@@ -343,6 +343,7 @@ def pytest_runtest_makereport(
         report.outcome, report.longrepr = "passed", None
         return report
     report.user_properties.append((PROPERTY, session.send(finding, _node(item))))
+    report.user_properties += _properties(finding)
     _label(report, finding.verdict.value)
     if is_bug:  # keeps its traceback, and fails whatever is asked for
         return report
@@ -355,6 +356,24 @@ def pytest_runtest_makereport(
         path, line, _ = item.location
         report.outcome, report.longrepr = "skipped", (path, line or 0, text)
     return report
+
+
+def _properties(finding: Finding) -> list[tuple[str, object]]:
+    """Return what a finding says as properties of its test case in JUnit's XML, each of a plain type."""
+    claim, estimate = finding.claim, finding.estimate
+    found: dict[str, object] = {
+        "claim": claim.id,
+        "reading": claim.reading,
+        "size": finding.size,
+        "region": str(claim.expect),
+        "verdict": finding.verdict.value,
+        "flags": ", ".join(finding.flags),
+        "reason": finding.reason,
+    }
+    if estimate:
+        found |= {"statistic": estimate.statistic, "estimate": float(estimate.value), "level": float(estimate.level)}
+        found |= {"low": float(estimate.low), "high": float(estimate.high), "tokens": int(estimate.n)}
+    return [(f"{PROPERTY}.{name}", value) for name, value in found.items() if value != ""]
 
 
 def _label(report: pytest.TestReport, verdict: str) -> None:

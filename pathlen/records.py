@@ -415,11 +415,11 @@ class Run:
     schema_version : int
         `SCHEMA_VERSION` of the version that wrote it.
     family : str
-        ``gpt2``, ``mini``, or the name of a local checkpoint.
+        ``gpt2``, ``mini``, or the name of a local checkpoint; several joined by `` + `` in a merged record.
     sizes : tuple of str
         The sizes that were asked for, in order.
     selection : str
-        The options that choose these models: ``"--family mini"``.
+        The options that choose these models: ``"--family mini"``; in a merged record of each family, joined by `` + ``.
     started : str
         Date and time, UTC, ISO 8601.
     seconds : float

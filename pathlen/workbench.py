@@ -34,7 +34,8 @@ from pathlen.traces import Tracer
 __all__ = ["Columns", "Workbench"]
 
 POINTS = 300
-RECORDED = frozenset({"step_length", "final_norm_step", "next_logit"})  # what a record shows of every model
+# What a record shows of every model; the log-probability tells a trained network from a random one.
+RECORDED = frozenset({"step_length", "final_norm_step", "next_logit", "next_log_probability"})
 
 Array = NDArray[np.float64]
 

@@ -120,7 +120,7 @@ def _card(claim: str, ones: list[Row]) -> Card:
                 waterfall(
                     one.attribution,
                     title=f"{claim}, {size}: from as published to corrected, correction by correction",
-                    name=one.estimate.statistic if one.estimate else "",
+                    name=short(one.estimate) if one.estimate else "",
                 ),
             )
             for size, one in tested

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateNotFound
 from markupsafe import Markup
 
 from pathlen.errors import MissingTemplate
+from pathlen.merge import AND
 from pathlen.records import ModelRecord, Run, encoded
 from pathlen.report.calibration import SEVERITY_WORDS, lines, severity_rows
 from pathlen.report.cards import Change, cards, changes, heart, spreads
@@ -87,6 +88,7 @@ def page(run: Run) -> str:
         return templates.get_template("page.html").render(
             run=run,
             contents=CONTENTS,
+            selections=run.selection.split(AND),
             badge=badge(run),
             question=question(run),
             headline=headline(run),

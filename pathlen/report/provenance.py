@@ -9,8 +9,9 @@ from base64 import b64encode
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from pathlen.merge import ALONE, AND
 from pathlen.records import Run, encoded
-from pathlen.report.matrix import NOT_CLAIMED, NOT_RUN, OF_ITS_TEXTS_ONLY, rows, speaks_of_its_texts_only
+from pathlen.report.matrix import NOT_RUN, OF_ITS_TEXTS_ONLY, rows, speaks_of_its_texts_only
 from pathlen.report.tables import tokens_csv
 from pathlen.verdicts import Verdict
 
@@ -42,7 +43,7 @@ class Download:
 def banners(run: Run) -> list[Banner]:
     """Return what a reader must know before any number, the gravest first."""
     found = []
-    families = run.family.split(" + ")
+    families = run.family.split(AND)
     if "mini" in families:
         found.append(
             Banner(
@@ -86,7 +87,7 @@ def _missing(run: Run) -> list[str]:
     if run.declared is not None and len(run.claims) < run.declared:
         found.append(f"{len(run.claims)} of {run.declared} declared readings of claims were asked for")
     claimed = {size for claim in run.claims for size in claim.sizes}
-    if absent := sorted(size for size in claimed - set(run.sizes) if " + " not in run.family):
+    if AND not in run.family and (absent := sorted(claimed - set(run.sizes))) and run.sizes != (ALONE,):
         found.append(f"sizes that claims are made about, and that were not run: {', '.join(absent)}")
     words = [cell.word for row in rows(run) for cell in row.all_cells]
     if times := words.count(NOT_RUN):
@@ -144,7 +145,10 @@ def reproduce(run: Run) -> list[str]:
     return [
         first,
         "python3 -m venv .venv && .venv/bin/pip install -q .",
-        f".venv/bin/pytest claims/ {run.selection} --seed {run.seed} --controls {run.controls}{texts}",
+        *(
+            f".venv/bin/pytest claims/ {selection} --seed {run.seed} --controls {run.controls}{texts}"
+            for selection in run.selection.split(AND)
+        ),
     ]
 
 

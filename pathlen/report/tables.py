@@ -7,7 +7,7 @@ import io
 import math
 
 from pathlen.records import Run
-from pathlen.report.matrix import NOT_CLAIMED, Cell, Row, rows
+from pathlen.report.matrix import NOT_CLAIMED, Cell, Row, family_of, rows
 from pathlen.report.sentences import badge, headline
 
 __all__ = ["COLUMNS", "MOST_CHARACTERS", "matrix_markdown", "tokens_csv"]
@@ -81,12 +81,10 @@ def matrix_markdown(run: Run) -> str:
 
 def _cells(row: Row, run: Run, together: bool) -> list[str]:
     name = row.claim.id + (" (as published)" if row.claim.reading == "as published" else "")
-    if row.across is not None:
-        found = ["" for _ in run.sizes]
-        found[0] = _cell(row, row.across)
-    else:
-        found = [_cell(row, cell) for cell in row.cells]
-    whole = row.together if row.across is None else ""
+    found = ["" for _ in run.sizes] if row.across else [_cell(row, cell) for cell in row.cells]
+    for cell in row.across:  # in the column of its family's first size
+        found[[family_of(size) for size in run.sizes].index(family_of(cell.size))] = _cell(row, cell)
+    whole = "" if row.across else row.together
     return [name, str(row.claim.region), *found, *([whole] if together else [])]
 
 
