@@ -113,7 +113,8 @@ def merged(runs: Sequence[Run], names: Sequence[str]) -> Run:
 
 def _selection(run: Run) -> str:
     """Return the options that choose all models of a run's family, whichever of its sizes it ran on."""
-    return run.selection if set(run.sizes) == {ALONE} or OF in run.sizes[0] else f"--family {run.family}"
+    is_own = run.sizes in ((ALONE,), (run.family,))
+    return run.selection if is_own or AND in run.family else f"--family {run.family}"
 
 
 def _place(size: str, families: list[str]) -> tuple[int, int, str]:
@@ -131,7 +132,7 @@ def _labelled(run: Run) -> Run:
     """Return a run whose sizes are named with its family, unless they are already."""
 
     def label(size: str) -> str:
-        if OF in size or size == run.family:
+        if OF in size or size in run.family.split(AND):
             return size
         return run.family if size == ALONE else f"{run.family}{OF}{size}"
 

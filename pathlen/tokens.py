@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +22,20 @@ from pathlen.records import Excerpt
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from transformers import PreTrainedTokenizerBase
-
     from pathlen.measurements import Measurement
 
 __all__ = ["LIMIT", "SHORTEST", "excerpts", "pieces", "rounded", "surprise", "written"]
 
 LIMIT = 1000
 SHORTEST = 20
+
+
+class Tokenizer(Protocol):
+    """What is needed of a tokenizer of transformers."""
+
+    def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
+        """Return the names of tokens in the vocabulary."""
+
 
 BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
@@ -38,7 +44,7 @@ def excerpts(
     measured: Measurement,
     token_ids: Sequence[NDArray[np.int64]],
     names: Sequence[str],
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: Tokenizer,
 ) -> tuple[Excerpt, ...]:
     """Return the beginnings of the texts that were measured.
 
@@ -50,7 +56,7 @@ def excerpts(
         All tokens of each text.
     names : sequence of str
         Names of the texts, in the same order.
-    tokenizer : PreTrainedTokenizerBase
+    tokenizer : Tokenizer
         That the texts were read with.
 
     """
@@ -89,14 +95,14 @@ def rounded(values: NDArray[np.float64], digits: int) -> tuple[float, ...]:
     return tuple(float(f"{value:.{digits}g}") + 0.0 for value in values.tolist())
 
 
-def pieces(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[bytes]:
+def pieces(tokenizer: Tokenizer, ids: Sequence[int]) -> list[bytes]:
     """Return the bytes that each token stands for.
 
     Of a byte-level vocabulary (GPT-2 and most later ones) exactly these; of one that marks spaces with a bar and falls back
     on single bytes (Llama, Gemma, Mistral), with the bar as a space.
     """
-    names: list[str] = tokenizer.convert_ids_to_tokens(list(ids))  # type: ignore[assignment]
-    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    names = tokenizer.convert_ids_to_tokens(list(ids))
+    backend = getattr(tokenizer, "backend_tokenizer", None)
     if "ByteLevel" in str(getattr(backend, "decoder", "")):
         alphabet = _alphabet()
         return [

@@ -60,6 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "streams": {"errors", "passages"},
     "measuring": {"corpora", "errors", "fleet", "models", "streams"},
+    "report": {"attribution", "claims", "controls", "errors", "merge", "records", "stats", "universes", "verdicts"},
     "workbench": {
         "cache",
         "columns",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pathlen.controls import Tally
@@ -15,8 +15,6 @@ from pathlen.records import Run
 from pathlen.report import page, terminal_lines
 from pathlen.report.calibration import severity_rows
 from pathlen.report.matrix import NOT_CLAIMED, NOT_RUN, SYMBOLS, adjusted, rows, sentence
-from pathlen.report.scrutiny import specification, waterfall
-from pathlen.report.svg import Interval, forest, scatter, ticks
 
 
 class Reader(HTMLParser):
@@ -61,7 +59,9 @@ def test_every_cell_shows_its_verdict_value_and_interval(run: Run, reader: Reade
 
 def test_every_reason_and_every_command_is_on_the_page(run: Run, reader: Reader) -> None:
     for finding in run.findings:
-        assert finding.reason in reader.text
+        assert finding.verdict == "vacuous" or finding.reason in reader.text
+        # Why support is empty is said in plain words.
+        assert finding.verdict != "vacuous" or finding.reason.partition(":")[0] in reader.text
     for claim in run.claims:
         assert f'pytest "{claim.node}"' in reader.text
 
@@ -74,7 +74,7 @@ def test_each_text_stands_on_the_page_with_its_licence_where_known(run: Run, rea
 
 def test_the_page_loads_nothing(reader: Reader) -> None:
     for tag, target in reader.loads:
-        assert target.startswith("#") or (tag, target) == ("link", "data:,")
+        assert target.startswith(("#", "data:application/gzip;base64,")) or (tag, target) == ("link", "data:,")
 
 
 def test_every_link_leads_somewhere_and_ids_are_unique(reader: Reader) -> None:
@@ -85,11 +85,12 @@ def test_every_link_leads_somewhere_and_ids_are_unique(reader: Reader) -> None:
 
 
 def test_hostile_words_are_text(run: Run) -> None:
-    hostile = '</script><script>alert(1)</script>"\u202e\u2028'
+    hostile = '</script><script>alert(1)</script>"\u202e\u2028\x00\x1b'
     claims = tuple(replace(claim, sentence=hostile, node=hostile) for claim in run.claims)
     texts = tuple(replace(text, name=hostile, origin=hostile) for text in run.texts)
-    html = page(replace(run, claims=claims, texts=texts))
-    assert "<script" not in html
+    html = page(replace(run, claims=claims, texts=texts, family=hostile, selection=hostile, deviations=(hostile,)))
+    assert html.count("<script") == 1  # ours
+    assert html.count("</script") == 1
     assert "alert(1)" in Reader(html).text
 
 
@@ -147,52 +148,6 @@ def test_the_terminal_shows_the_matrix_and_why_something_was_not_tested(run: Run
     assert "mini is a demonstration family: these verdicts say nothing about GPT-2" in lines
 
 
-@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
-def test_ticks_are_round_ordered_and_inside(low: float, width: float) -> None:
-    high = low + width
-    assume(width > 1e-6 * abs(low))
-    found = ticks(low, high)
-    step = width / 5
-    assert found == sorted(set(found))
-    assert all(low - 1e-6 * width <= tick <= high + 1e-6 * width for tick in found)
-    assert "-0" not in {f"{tick:g}" for tick in found}
-    assert len(found) <= 1 + width / step * 1.01
-
-
-def test_ticks_need_room() -> None:
-    with pytest.raises(ValueError, match="ticks need low < high"):
-        ticks(1.0, 1.0)
-
-
-def test_a_figure_names_itself_and_escapes_its_words() -> None:
-    drawn = scatter([(0.0, 1.0), (2.0, 3.0)], title="<a & b>", x="x<", y="y")
-    assert "<title>&lt;a &amp; b&gt;</title>" in drawn
-    assert 'role="img"' in drawn
-    assert drawn.count("<circle") == 2
-    assert scatter([(0.0, 1.0)], [(2.0, 0.0)], title="t", x="x", y="y").count('class="ring"') == 1
-
-
-def test_a_scatter_of_equal_points_has_axes() -> None:
-    assert "<circle" in scatter([(1.0, 0.0), (1.0, 0.0)], title="t", x="x", y="y")
-
-
-def numbers(pattern: str, text: str) -> list[float]:
-    return [float(found) for found in re.findall(pattern, text)]
-
-
-def test_a_forest_draws_values_where_they_are_and_the_region_beside_them() -> None:
-    lines = [
-        Interval(label="small", value=-0.3, low=-0.4, high=-0.2, verdict="supported"),
-        Interval(label="xl", value=0.05, low=-0.05, high=0.15, verdict="not tested"),
-    ]
-    drawn = forest(lines, (float("-inf"), 0.0), title="t")
-    places = numbers(r'<circle class="value [a-z-]+" cx="([\d.]+)"', drawn)
-    (edge,) = numbers(r'<line class="edge" x1="([\d.]+)"', drawn)
-    assert places[0] < edge < places[1]
-    start, width = numbers(r'<rect class="region" x="([\d.]+)"', drawn) + numbers(r'y="4" width="([\d.]+)"', drawn)
-    assert start + width == pytest.approx(edge, abs=0.11)
-
-
 def test_a_claim_that_did_not_run_is_neither_tested_nor_counted(run: Run) -> None:
     only = tuple(one for one in run.findings if one.claim == "falls")
     words = {cell.word for row in rows(replace(run, findings=only)) for cell in row.cells if row.claim.id == "sums"}
@@ -247,7 +202,7 @@ def test_the_terminal_says_why_something_is_inconclusive(run: Run) -> None:
 def test_each_control_stands_on_the_page_with_what_it_came_to(run: Run, reader: Reader) -> None:
     assert "untrained 1 of 10" in reader.text
     assert "supported in 0 of 20 shifted pairings (at most 14% of the time)" in reader.text
-    assert "It must not hold in its controls: untrained, shifted." in reader.text
+    assert "Must fail in untrained, shifted" in reader.text
     bare = tuple(replace(one, controls=()) for one in run.findings)
     assert "Nothing was tried where the claims should fail" in page(replace(run, findings=bare))
     assert "Nothing was tried" not in reader.text
@@ -295,7 +250,7 @@ def test_what_deviates_from_its_lock_is_flagged_everywhere(run: Run) -> None:
     assert f"DEVIATED from claims/claims.lock: falls (corrected): {text}" in terminal_lines(moved)
     assert "deviated, fragile" in page(moved)
     assert "These claims are not the ones that were written down" in page(moved)
-    assert "Deviated" not in page(run)
+    assert "Deviated." not in page(run)
 
 
 def test_limits_of_every_kind_are_said(run: Run, reader: Reader) -> None:
@@ -308,7 +263,7 @@ def test_limits_of_every_kind_are_said(run: Run, reader: Reader) -> None:
     alone = replace(falls, claim=replace(falls.claim, compares_sizes=False, not_shown="why"))
     assert alone.limits == ("why", *falls.limits[1:])
     assert sums.limits == ()  # a census says nothing beyond its tokens
-    assert "; nor anything about texts of another kind; nor more than sampling error" in reader.text
+    assert "anything about texts of another kind; more than sampling error" in reader.text
 
 
 def test_false_alarms_on_random_networks_are_counted(run: Run, reader: Reader) -> None:
@@ -319,31 +274,12 @@ def test_false_alarms_on_random_networks_are_counted(run: Run, reader: Reader) -
     assert "random networks" not in page(replace(run, severity=None))
 
 
-def test_a_waterfall_adds_up_on_the_page(run: Run) -> None:
-    found = run.findings[0].attribution
-    assert found is not None
-    figure = waterfall(found, title="way")
-    for number in (f"{found.published:.3f}", f"{found.corrected:.3f}", f"{found.changes[0][1]:+.3f}"):
-        assert f">{number}</text>" in figure
-    assert ">0</text>" in figure  # a correction that changes nothing is 0, with no sign
-
-
-def test_a_specification_curve_draws_every_universe(run: Run) -> None:
-    curve = run.findings[0].universes
-    assert curve is not None
-    figure = specification(curve, (-9.0, 0.0), title="all <of them>")
-    assert "all &lt;of them&gt;" in figure
-    assert sum(part.split('"')[0].count("M") for part in figure.split(' d="')[1:]) == 6
-    for option in ("Pearson", "Spearman", "before the norm", "after it (slip)", "relative (another question)"):
-        assert f">{option}</text>" in figure
-
-
 def test_a_difference_between_sizes_has_one_cell_across_them(run: Run) -> None:
     claims = (replace(run.claims[0], logic="differs"), *run.claims[1:])
     findings = (replace(run.findings[0], size="together"), *run.findings[2:])
     across = replace(run, claims=claims, findings=findings)
     first = rows(across)[0]
-    assert first.across is not None
-    assert (first.across.word, first.together) == ("supported", "supported")
+    assert [cell.word for cell in first.across] == ["supported"]
+    assert (first.across[0].word, first.together) == ("supported", "supported")
     assert 'colspan="2"' in page(across)
     assert sentence(across).startswith("3 claims on 2 sizes, 2 checks, slips corrected: 1 supported and 1 inconclusive")

@@ -129,7 +129,7 @@ class Row:
         for family in dict.fromkeys(family_of(cell.size) for cell in self.all_cells):
             cells = [cell for cell in self.all_cells if family_of(cell.size) == family]
             if word := cells[0].word if self.across else self._together(family, cells):
-                found[family] = word
+                found[family or cells[0].size] = word
         words = set(found.values())
         return words.pop() if len(words) == 1 else ", ".join(f"{family}: {word}" for family, word in found.items())
 

@@ -21,6 +21,7 @@ from pathlen.report.figures import histogram, scatter
 from pathlen.report.matrix import adjusted, rows
 from pathlen.report.provenance import banners, bibtex, citation, downloads, reproduce, stages, stamp
 from pathlen.report.sentences import badge, headline, question
+from pathlen.report.words import visible
 from pathlen.stats.calibration import table
 from pathlen.verdicts import Verdict
 
@@ -81,6 +82,7 @@ def page(run: Run) -> str:
             loader=PackageLoader("pathlen.report"),
             autoescape=True,
             undefined=StrictUndefined,
+            finalize=_shown,
             trim_blocks=True,
             lstrip_blocks=True,
         )
@@ -135,6 +137,11 @@ def page(run: Run) -> str:
         )
     except TemplateNotFound as error:
         raise MissingTemplate(f"the page needs the template {error.name}, which is not installed with pathlen") from error
+
+
+def _shown(value: object) -> object:
+    """Return what a template shows of a value: words that are not our own markup with everything in them visible."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _own(name: str) -> str:

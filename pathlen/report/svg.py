@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from pathlen.report.words import visible
+
 __all__ = [
     "WIDTH",
     "Scale",
@@ -79,7 +81,7 @@ def label_width(labels: Iterable[str], *, least: int = 40, most: int = 170) -> i
 
 def opening(height: float, title: str, *, kind: str = "", width: float = WIDTH) -> str:
     """Return the opening tag of a figure and its accessible name."""
-    name, kinds = escape(title), f' class="{kind}"' if kind else ""
+    name, kinds = escape(visible(title)), f' class="{kind}"' if kind else ""
     return f'<svg{kinds} viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img" aria-label="{name}">'
 
 
@@ -92,7 +94,7 @@ def text(x: float, y: float, words: str, *, anchor: str = "", kind: str = "") ->
     """Return words at a place."""
     where = f' text-anchor="{anchor}"' if anchor else ""
     kinds = f' class="{kind}"' if kind else ""
-    return f'<text{kinds} x="{x:g}" y="{y:g}"{where}>{escape(words)}</text>'
+    return f'<text{kinds} x="{x:g}" y="{y:g}"{where}>{escape(visible(words))}</text>'
 
 
 def region_band(across: Scale, region: tuple[float, float], top: float, floor: float) -> list[str]:
@@ -128,7 +130,7 @@ def frame(across: Scale, up: Scale, x: str, y: str) -> list[str]:
         f'<path class="grid" d="{path}"/><g text-anchor="middle">',
         *(text(across(tick), floor + 15, f"{tick:g}") for tick in ticks(across.low, across.high)),
         text((left + right) / 2, floor + 31, x, kind="name"),
-        f'<text class="name" transform="translate(11 {middle:g}) rotate(-90)">{escape(y)}</text>',
+        f'<text class="name" transform="translate(11 {middle:g}) rotate(-90)">{escape(visible(y))}</text>',
         '</g><g text-anchor="end">',
         *(text(left - 5, up(tick) + 4, f"{tick:g}") for tick in ticks(up.low, up.high)),
         "</g>",

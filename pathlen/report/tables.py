@@ -9,6 +9,7 @@ import math
 from pathlen.records import Run
 from pathlen.report.matrix import NOT_CLAIMED, Cell, Row, family_of, rows
 from pathlen.report.sentences import badge, headline
+from pathlen.report.words import visible
 
 __all__ = ["COLUMNS", "MOST_CHARACTERS", "matrix_markdown", "tokens_csv"]
 
@@ -97,6 +98,7 @@ def _cell(row: Row, cell: Cell) -> str:
 
 def _escaped(words: str) -> str:
     """Return words that no cell of a table, and no Markdown in them, can break out of."""
+    words = visible(words)
     for letter in "\\`*_[]<>|":
         words = words.replace(letter, f"\\{letter}")
     return " ".join(words.split())
