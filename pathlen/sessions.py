@@ -406,7 +406,6 @@ class Session:
         """Write a record and its page, each completely or not at all, and return their paths."""
         record = self.settings.report / f"{run.family}.json"
         html = record.with_suffix(".html")
-        text = page(run)
-        write(run, record)
-        write_text(html, text)
+        write(run, record)  # first: a page can be made again from it, but not the other way round
+        write_text(html, page(run))
         return record, html

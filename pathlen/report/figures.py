@@ -15,6 +15,7 @@ from pathlen.report.svg import (
     closing,
     dots,
     floor_axis,
+    foot,
     frame,
     label_width,
     opening,
@@ -94,7 +95,7 @@ def forest(lines: Sequence[Line], *, title: str, name: str, ends: Sequence[float
     heights = [LINE + STRIP * len(one.strips) for one in lines]
     floor = 4 + sum(heights)
     tops = [4.0, *(4.0 + height for height in accumulate(heights))]
-    parts, labels = [opening(floor + 38, title)], []
+    parts, labels = [opening(floor + foot(name), title)], []
     for region, same in groupby(zip(lines, tops, tops[1:], strict=False), key=lambda one: one[0].region):
         _, starts, stops = zip(*same, strict=True)
         parts += region_band(across, region, starts[0], stops[-1])

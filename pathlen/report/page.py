@@ -75,6 +75,7 @@ def page(run: Run) -> str:
     style, script = _own("page.css"), _own("page.js")
     matrix, small = rows(run), thinned(run)
     made = cards(run)
+    digest = hashlib.sha256(encoded(run).encode("utf-8")).hexdigest()
     sizes, changed = changes(run)
     rates = [one.covered_95 for one in table() if one.passages >= ENOUGH_PASSAGES]
     try:
@@ -123,10 +124,10 @@ def page(run: Run) -> str:
             severity_words=SEVERITY_WORDS,
             vacuous=Verdict.VACUOUS,
             invalid=Verdict.INVALID,
-            record_digest=hashlib.sha256(encoded(run).encode("utf-8")).hexdigest(),
+            record_digest=digest,
             stages=stages(run),
             reproduce=reproduce(run),
-            bibtex=bibtex(run),
+            bibtex=bibtex(run, digest),
             citation=citation(run.environment.get("pathlen", "unknown")),
             downloads=downloads(small),
             is_thinned=small is not run,

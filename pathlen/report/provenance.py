@@ -156,9 +156,8 @@ def _quoted(words: str) -> str:
     return words if words.replace("/", "").replace(".", "").replace("-", "").replace("_", "").isalnum() else json.dumps(words)
 
 
-def bibtex(run: Run) -> str:
-    """Return an entry that cites the software and this very record."""
-    digest = hashlib.sha256(encoded(run).encode()).hexdigest()
+def bibtex(run: Run, digest: str) -> str:
+    """Return an entry that cites the software and this very record, whose SHA-256 is given."""
     return "\n".join(
         [
             f"@software{{pathlen_{run.started[:4]},",

@@ -12,6 +12,7 @@ from pathlen.report.svg import (
     closing,
     dots,
     floor_axis,
+    foot,
     label_width,
     opening,
     padded,
@@ -36,7 +37,7 @@ def waterfall(found: Attribution, *, title: str, name: str) -> Markup:
     lines = len(edges) + 1
     across = Scale(*padded([*edges, 0.0], 0.08), left, WIDTH - right)
     floor = line * lines + 6
-    parts = [opening(floor + 38, title)]
+    parts = [opening(floor + foot(name), title)]
 
     def label(place: int, words: str, number: str) -> float:
         middle = 4 + line * (place + 0.5)
@@ -78,7 +79,7 @@ def specification(
     order = np.argsort(curve.values, kind="stable")
     rank = np.empty(len(order))
     rank[order] = np.linspace(6, top - 6, len(order))
-    parts = [opening(top + 42 + 14 * len(options) + 15 * len(curve.choices), title)]
+    parts = [opening(top + foot(name) + 4 + 14 * len(options) + 15 * len(curve.choices), title)]
     parts += [*region_band(across, region, 4, top), *floor_axis(across, top, name)]
     for letter, word in WORDS.items():
         # Universes that fall on one unit of the drawing can't be told apart there, so each unit is drawn once.
@@ -96,7 +97,7 @@ def specification(
         place = round(float(rank[nearest]), 1)
         parts.append(f'<circle class="value {curve.verdict}" cx="{across(curve.values[nearest]):g}" cy="{place:g}" r="4"/>')
     parts.append(text(left - 8, 16, f"{len(curve.values)} universes", anchor="end", kind="name"))
-    y, previous = float(top + 34), ""
+    y, previous = float(top + foot(name) - 4), ""
     spans: list[str] = []
     labels: list[str] = []
     medians: list[tuple[float, float]] = []

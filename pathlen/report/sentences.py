@@ -138,6 +138,9 @@ def short(estimate: Estimate) -> str:
         ("partial", "partial r"),
         ("Spearman", "rank r"),
         ("Cliff", "delta"),
+        ("difference of Pearson", "the difference of z(r)"),
+        ("largest difference", "the largest difference"),
+        ("largest excess", "the largest excess"),
     ):
         if estimate.statistic.startswith(start):
             return name

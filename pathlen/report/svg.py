@@ -7,6 +7,7 @@ Figures carry no colour of their own; classes are styled by the page, so one fig
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ __all__ = [
     "closing",
     "dots",
     "floor_axis",
+    "foot",
     "frame",
     "label_width",
     "opening",
@@ -30,7 +32,7 @@ __all__ = [
 ]
 
 WIDTH = 350
-LETTER = 6.1  # units that a letter of the figures' type takes, on average, with some room
+LETTER = 6.9  # units that a letter of the figures’ type takes in a wide font, on average
 
 
 def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
@@ -115,9 +117,20 @@ def floor_axis(across: Scale, floor: float, name: str = "") -> list[str]:
     parts = [f'<path class="axis" d="{path}"/>']
     parts.append('<g text-anchor="middle">')
     parts += [text(across(tick), floor + 16, f"{tick:g}") for tick in marks]
-    if name:
-        parts.append(text((across.start + across.end) / 2, floor + 32, name, kind="name"))
+    for place, line in enumerate(_lines(name)):
+        half = LETTER * len(line) / 2
+        middle = max(half, min(WIDTH - half, (across.start + across.end) / 2))
+        parts.append(text(round(middle, 1), floor + 32 + 14 * place, line, kind="name"))
     return [*parts, "</g>"]
+
+
+def foot(name: str = "") -> float:
+    """Return how much room an axis and its name take below their floor."""
+    return 24 + 14 * len(_lines(name))
+
+
+def _lines(name: str) -> list[str]:
+    return textwrap.wrap(name, int(WIDTH / LETTER))
 
 
 def frame(across: Scale, up: Scale, x: str, y: str) -> list[str]:
