@@ -202,7 +202,7 @@ class TextRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excerpt:
-    """The beginning of a text as one model reads it: its tokens, and what was measured of each.
+    r"""The beginning of a text as one model reads it: its tokens, and what was measured of each.
 
     The first ``left_out`` tokens were read and not measured, and the last one was read only to know what comes next, so
     with ``m`` tokens measured there are ``left_out + m + 1`` pieces.
@@ -214,7 +214,7 @@ class Excerpt:
     left_out : int
         Tokens before the first that was measured.
     pieces : tuple of str
-        The tokens as UTF-8 text. A piece that is no valid UTF-8 alone has ``\\xNN`` for each such byte, and a backslash
+        The tokens as UTF-8 text. A piece that is no valid UTF-8 alone has ``\xNN`` for each such byte, and a backslash
         is written twice, so that every piece can be turned back into its bytes.
     steps : tuple of tuple of float, shape (steps, m)
         ``||h_L - h_(L-1)||`` to three significant digits: for drawing, no verdict rests on it.
@@ -233,14 +233,21 @@ class Excerpt:
 
     def __post_init__(self) -> None:
         columns = (*self.steps, self.final_norm_step, self.next_logit, self.next_log_probability)
-        if not self.steps or self.left_out < 0 or self.measured < 1 or any(len(one) != self.measured for one in columns):
+        if (
+            not self.steps
+            or self.left_out < 0
+            or self.measured < 1
+            or any(len(one) != self.measured for one in columns)
+        ):
             raise ValueError(
                 f"an excerpt of {len(self.pieces)} pieces, {self.left_out} of them left out, has {self.measured} tokens "
                 f"measured and as many numbers in every column, but columns of {sorted({len(one) for one in columns})} "
                 "were given"
             )
         if max(max(map(abs, one)) for one in columns) > LARGEST_POINT or min(map(min, self.steps)) < 0:
-            raise ValueError(f"the steps of an excerpt must lie from 0 to {LARGEST_POINT:g}, and so must its logits in size")
+            raise ValueError(
+                f"the steps of an excerpt must lie from 0 to {LARGEST_POINT:g}, and so must its logits in size"
+            )
 
     @property
     def measured(self) -> int:

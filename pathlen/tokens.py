@@ -1,8 +1,8 @@
-"""What a record holds about single tokens: the beginning of every text, token by token, for the page to draw.
+r"""What a record holds about single tokens: the beginning of every text, token by token, for the page to draw.
 
 A token of a byte-level vocabulary is a run of bytes that may end in the middle of a character, and only the tokenizer
 knows which bytes. `pieces` asks it, and `written` writes bytes down so that nothing is lost: what is valid UTF-8 as it is, every
-other byte as ``\\xNN``.
+other byte as ``\xNN``.
 
 No record grows with the length of a text: `LIMIT` tokens of a model are kept at most, an equal share of each text, and of
 no text fewer than `SHORTEST`. What a verdict rests on is never taken from here.
@@ -33,8 +33,8 @@ SHORTEST = 20
 class Tokenizer(Protocol):
     """What is needed of a tokenizer of transformers."""
 
-    def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
-        """Return the names of tokens in the vocabulary."""
+    def convert_ids_to_tokens(self, ids: list[int]) -> str | list[str]:
+        """Return the names of tokens in the vocabulary; of several, a list."""
 
 
 BYTE = re.compile(r"<0x([0-9A-F]{2})>")
@@ -61,7 +61,7 @@ def excerpts(
 
     """
     share = max(SHORTEST, LIMIT // len(names))
-    made = []
+    made: list[Excerpt] = []
     for place, (name, ids) in enumerate(zip(names, token_ids, strict=True)):
         if len(made) * share >= LIMIT:
             break

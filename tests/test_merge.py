@@ -98,7 +98,9 @@ def test_families_stand_side_by_side_under_their_names(run: Run) -> None:
     assert "What stands under mini says nothing about GPT-2" in text
     assert "Random weights." in text
     assert ".venv/bin/pytest claims/ --model mine --seed 0" in text
-    assert merged([whole, replace(run, sizes=("small",))], NAMES).sizes == whole.sizes  # what was merged can be merged again
+    assert (
+        merged([whole, replace(run, sizes=("small",))], NAMES).sizes == whole.sizes
+    )  # what was merged can be merged again
 
 
 def test_two_stories_about_one_thing_are_refused(run: Run, parts: list[Run]) -> None:

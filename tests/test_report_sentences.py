@@ -72,7 +72,9 @@ def test_a_plain_sentence_says_what_the_interval_says(run: Run, case: tuple[Regi
     region, estimate = case
     verdict = region.judge(estimate.low, estimate.high)
     said = plain(*recorded(run, region, estimate, verdict.value))
-    value, low, high = map(float, re.match(f"r is {NUMBER}; the data fit anything from {NUMBER} to {NUMBER} ", said).groups())  # type: ignore[union-attr]
+    numbers = re.match(f"r is {NUMBER}; the data fit anything from {NUMBER} to {NUMBER} ", said)
+    assert numbers is not None
+    value, low, high = map(float, numbers.groups())
     assert low <= value <= high
     assert f"({region.level:.0%} interval)" in said
     # The verdict that a reader would come to from the sentence alone is the record's.
@@ -129,10 +131,18 @@ def test_other_verdicts_have_sentences_too(run: Run) -> None:
     )
 
 
-@pytest.mark.parametrize(("value", "words"), [(0.2, "not below 0.1: not what was claimed."), (0.05, "below 0.1: what was claimed.")])
+@pytest.mark.parametrize(
+    ("value", "words"), [(0.2, "not below 0.1: not what was claimed."), (0.05, "below 0.1: what was claimed.")]
+)
 def test_a_census_is_counted_and_not_inferred(run: Run, value: float, words: str) -> None:
     census = Estimate(
-        statistic="share", value=value, intervals=(Interval(1.0, value, value),), n=50, units=50, unit="census", method="m"
+        statistic="share",
+        value=value,
+        intervals=(Interval(1.0, value, value),),
+        n=50,
+        units=50,
+        unit="census",
+        method="m",
     )
     verdict = below(0.1).judge(value, value).value
     assert plain(*recorded(run, below(0.1), census, verdict)) == (
@@ -141,18 +151,21 @@ def test_a_census_is_counted_and_not_inferred(run: Run, value: float, words: str
 
 
 verdicts = st.sampled_from([verdict.value for verdict in Verdict])
-COUNTS = {word: number for number, word in enumerate("no one two three four five six seven eight nine ten".split())}
+COUNTS = {word: number for number, word in enumerate(("no", "one", "two", "three", "four", "five"))}
 
 
 @given(st.lists(verdicts, min_size=5, max_size=5))
 def test_the_headline_and_the_badge_never_contradict_the_matrix(run: Run, words: list[str]) -> None:
     findings = tuple(
-        replace(one, verdict=word, estimate=None, negligible=False) for one, word in zip(run.findings, words, strict=True)
+        replace(one, verdict=word, estimate=None, negligible=False)
+        for one, word in zip(run.findings, words, strict=True)
     )
     changed = replace(run, findings=findings)
     said = headline(changed)
     numbers = re.findall(r"(?:: |, )(\w+) (?:hold|are|gave|were)", said)
-    assert sum(COUNTS[number] if number in COUNTS else int(number) for number in numbers) == len({c.id for c in run.claims})
+    assert sum(COUNTS[number] if number in COUNTS else int(number) for number in numbers) == len(
+        {c.id for c in run.claims}
+    )
     for row in rows(changed):
         cells = {cell.word for cell in row.all_cells if cell.word != NOT_CLAIMED}
         outcome = outcomes(changed)[row.claim.id]

@@ -21,7 +21,7 @@ def read_back(piece: str) -> bytes:
     """Turn a written piece into bytes again, as the docstring of an excerpt says it can be."""
     parts = re.split(r"(\\\\|\\x[0-9a-f]{2})", piece)
     return b"".join(
-        b"\\" if part == "\\\\" else bytes([int(part[2:], 16)]) if part.startswith("\\x") else part.encode()
+        b"\\" if part == "\\\\" else bytes.fromhex(part[2:]) if part.startswith("\\x") else part.encode()
         for part in parts
     )
 

@@ -105,7 +105,9 @@ def cards(run: Run) -> list[Card]:
     found: dict[str, list[Row]] = {}
     for row in rows(run):
         found.setdefault(row.claim.id, []).append(row)
-    return [_card(claim, sorted(ones, key=lambda row: row.claim.reading != "corrected")) for claim, ones in found.items()]
+    return [
+        _card(claim, sorted(ones, key=lambda row: row.claim.reading != "corrected")) for claim, ones in found.items()
+    ]
 
 
 def _card(claim: str, ones: list[Row]) -> Card:

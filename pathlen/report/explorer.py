@@ -20,7 +20,19 @@ from markupsafe import Markup, escape
 from pathlen.records import Excerpt, ModelRecord, Run
 from pathlen.report.svg import WIDTH, Scale, closing, frame, opening, padded
 
-__all__ = ["FEWEST", "MOST", "VALUES", "Explorer", "curves", "explorer", "readable", "shades", "thinned", "tokens", "words"]
+__all__ = [
+    "FEWEST",
+    "MOST",
+    "VALUES",
+    "Explorer",
+    "curves",
+    "explorer",
+    "readable",
+    "shades",
+    "thinned",
+    "tokens",
+    "words",
+]
 
 VALUES = 40_000  # blocks times tokens, over all models: a fifth of what a page may weigh
 FEWEST, MOST = 64, 350  # tokens of a text: fewer are no text, more are too many lines in one figure
@@ -148,7 +160,9 @@ def words(excerpt: Excerpt) -> Markup:
     for place, piece in enumerate(excerpt.pieces):
         if first <= place < last:
             number = place - first
-            made.append(f'<span id="t{number}" data-i="{number}" class="q{inked[number]}">{escape(readable(piece))}</span>')
+            made.append(
+                f'<span id="t{number}" data-i="{number}" class="q{inked[number]}">{escape(readable(piece))}</span>'
+            )
         else:
             made.append(f"<i>{escape(readable(piece))}</i>")
     return Markup("".join(made))  # noqa: S704  # every piece is escaped above
@@ -165,12 +179,12 @@ def shades(values: Iterable[float]) -> list[int]:
 
 
 def readable(piece: str) -> str:
-    """Return a piece as a reader can see it: what has no shape of its own is named between angle brackets.
+    r"""Return a piece as a reader can see it: what has no shape of its own is named between angle brackets.
 
     Examples
     --------
-    >>> readable(" caf\u00e9"), readable("\\\\xe2\\\\x80"), readable("a\\\\\\\\b"), readable("x\u202e"), readable("\\n")
-    (' café', '⟨E2⟩⟨80⟩', 'a\\\\b', 'x⟨U+202E⟩', '↵')
+    >>> readable(" caf\u00e9"), readable(r"\xe2\x80"), readable(r"a\\b"), readable("x\u202e"), readable("\n")
+    (' café', '⟨E2⟩⟨80⟩', 'a\\b', 'x⟨U+202E⟩', '↵')
 
     """
     shown = []

@@ -126,17 +126,18 @@ def ridge(quantiles: Sequence[float], across: Scale, floor: float) -> str:
     """Return the outline of a distribution from its quantiles: density over value, standing on a floor.
 
     Between two quantiles the density is the probability between them over their distance; it is drawn at their middle, and the
-    densest part is `RIDGE` units high. Empty where there is no spread to draw.
+    densest part is `RIDGE` units high. Quantiles nearer than a hundredth of the whole count as one, else two that nearly
+    coincide would be a spike beside which all else is flat. Empty where there is no spread to draw.
     """
-    if len(quantiles) != len(PROBABILITIES):
+    if len(quantiles) != len(PROBABILITIES) or across(quantiles[-1]) - across(quantiles[0]) < 3:
         return ""
-    pairs = [
-        ((a + b) / 2, (q - p) / (b - a))
-        for a, b, p, q in zip(quantiles, quantiles[1:], PROBABILITIES, PROBABILITIES[1:], strict=False)
-        if b - a > 0
-    ]
-    if len(pairs) < 3 or across(quantiles[-1]) - across(quantiles[0]) < 3:
-        return ""
+    pairs, start = [], 0
+    for place in range(1, len(quantiles)):
+        width = quantiles[place] - quantiles[start]
+        if width >= (quantiles[-1] - quantiles[0]) / 100:
+            middle = (quantiles[place] + quantiles[start]) / 2
+            pairs.append((middle, (PROBABILITIES[place] - PROBABILITIES[start]) / width))
+            start = place
     densest = max(density for _, density in pairs)
     shape = "".join(f"L{across(x):g} {round(floor - RIDGE * density / densest, 1):g}" for x, density in pairs)
     return f"M{across(quantiles[0]):g} {floor:g}{shape}L{across(quantiles[-1]):g} {floor:g}Z"
@@ -162,15 +163,15 @@ def scatter(
     )
 
 
-def histogram(
-    values: Sequence[float], edges: Sequence[float], *, mark: float, title: str, x: str, y: str
-) -> Markup:
+def histogram(values: Sequence[float], edges: Sequence[float], *, mark: float, title: str, x: str, y: str) -> Markup:
     """Return how many values lie between each two edges, as bars, with a line at one number.
 
     A value on an inner edge counts above it; one outside of all edges raises `ValueError`.
     """
     if any(not edges[0] <= value <= edges[-1] for value in values):
-        raise ValueError(f"values must lie from {edges[0]} to {edges[-1]}, but {min(values)} to {max(values)} were given")
+        raise ValueError(
+            f"values must lie from {edges[0]} to {edges[-1]}, but {min(values)} to {max(values)} were given"
+        )
     counts = [0] * (len(edges) - 1)
     for value in values:
         counts[min(sum(value >= edge for edge in edges[1:-1]), len(counts) - 1)] += 1

@@ -11,7 +11,17 @@ from pathlen.records import ClaimRecord, FindingRecord, Run
 from pathlen.stats.multiplicity import holm
 from pathlen.verdicts import Verdict, combined
 
-__all__ = ["NOT_CLAIMED", "NOT_RUN", "SYMBOLS", "Cell", "Row", "family_of", "rows", "sentence", "speaks_of_its_texts_only"]
+__all__ = [
+    "NOT_CLAIMED",
+    "NOT_RUN",
+    "SYMBOLS",
+    "Cell",
+    "Row",
+    "family_of",
+    "rows",
+    "sentence",
+    "speaks_of_its_texts_only",
+]
 
 DEVIATED = "deviated"
 NOT_CLAIMED = "not claimed"

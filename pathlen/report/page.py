@@ -44,9 +44,21 @@ CONTENTS = (
 )
 # What the original did and what is done here instead; the first entry names the correction whose effect was measured.
 DIFFERENCES = (
-    ("state before the final norm", "the last state is taken after the final norm", "before it: the last block’s own step"),
-    ("last token dropped", "each text’s last token is paired with a logit of 0 that belongs to no token", "only tokens that have a next one"),
-    ("corrected analysis", "one correlation over all tokens", "within passages, each passage’s straight trend taken out"),
+    (
+        "state before the final norm",
+        "the last state is taken after the final norm",
+        "before it: the last block’s own step",
+    ),
+    (
+        "last token dropped",
+        "each text’s last token is paired with a logit of 0 that belongs to no token",
+        "only tokens that have a next one",
+    ),
+    (
+        "corrected analysis",
+        "one correlation over all tokens",
+        "within passages, each passage’s straight trend taken out",
+    ),
     ("", "one text", "as many texts as the stamp says, and your own with --text"),
     ("", "a number alone", "an interval that resamples whole passages, for tokens of one text depend on each other"),
     ("", "“about zero” read from a small number", "a margin that has to be shown"),
@@ -137,7 +149,9 @@ def page(run: Run) -> str:
             script_digest=_digest(script),
         )
     except TemplateNotFound as error:
-        raise MissingTemplate(f"the page needs the template {error.name}, which is not installed with pathlen") from error
+        raise MissingTemplate(
+            f"the page needs the template {error.name}, which is not installed with pathlen"
+        ) from error
 
 
 def _shown(value: object) -> object:

@@ -15,7 +15,19 @@ from pathlen.report.matrix import NOT_RUN, OF_ITS_TEXTS_ONLY, rows, speaks_of_it
 from pathlen.report.tables import tokens_csv
 from pathlen.verdicts import Verdict
 
-__all__ = ["AUTHORS", "TITLE", "Banner", "Download", "banners", "bibtex", "citation", "downloads", "reproduce", "stages", "stamp"]
+__all__ = [
+    "AUTHORS",
+    "TITLE",
+    "Banner",
+    "Download",
+    "banners",
+    "bibtex",
+    "citation",
+    "downloads",
+    "reproduce",
+    "stages",
+    "stamp",
+]
 
 TITLE = "pathlen: executable claims about how far token vectors travel inside a language model"
 AUTHORS = "The pathlen authors"
@@ -49,7 +61,11 @@ def banners(run: Run) -> list[Banner]:
             Banner(
                 "Demonstration family.",
                 "mini is four small networks of GPT-2’s architecture that this project trained itself. "
-                + ("Nothing on this page says anything about GPT-2." if families == ["mini"] else "What stands under mini says nothing about GPT-2."),
+                + (
+                    "Nothing on this page says anything about GPT-2."
+                    if families == ["mini"]
+                    else "What stands under mini says nothing about GPT-2."
+                ),
             )
         )
     if random := [model.title for model in run.models if model.knows_nothing]:
@@ -62,7 +78,11 @@ def banners(run: Run) -> list[Banner]:
         )
     if run.deviations:
         found.append(
-            Banner("Deviated.", f"These claims are not the ones that were written down beforehand in {run.lock}:", run.deviations)
+            Banner(
+                "Deviated.",
+                f"These claims are not the ones that were written down beforehand in {run.lock}:",
+                run.deviations,
+            )
         )
     if missing := _missing(run):
         found.append(Banner("Partial run.", "This page does not hold all that was declared:", tuple(missing)))
@@ -77,7 +97,10 @@ def banners(run: Run) -> list[Banner]:
         found.append(Banner("These texts only.", OF_ITS_TEXTS_ONLY))
     if (made := run.environment.get("pathlen", "unknown")) != (now := version("pathlen")):
         found.append(
-            Banner("Stale.", f"The record was made by pathlen {made} and is shown by {now}; what is computed may have changed.")
+            Banner(
+                "Stale.",
+                f"The record was made by pathlen {made} and is shown by {now}; what is computed may have changed.",
+            )
         )
     return found
 
@@ -153,7 +176,11 @@ def reproduce(run: Run) -> list[str]:
 
 
 def _quoted(words: str) -> str:
-    return words if words.replace("/", "").replace(".", "").replace("-", "").replace("_", "").isalnum() else json.dumps(words)
+    return (
+        words
+        if words.replace("/", "").replace(".", "").replace("-", "").replace("_", "").isalnum()
+        else json.dumps(words)
+    )
 
 
 def bibtex(run: Run, digest: str) -> str:

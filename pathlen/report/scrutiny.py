@@ -59,9 +59,7 @@ def waterfall(found: Attribution, *, title: str, name: str) -> Markup:
     return closing([*parts, *floor_axis(across, floor, name)])
 
 
-def specification(
-    curve: Curve, region: tuple[float, float], *, own: float | None, title: str, name: str
-) -> Markup:
+def specification(curve: Curve, region: tuple[float, float], *, own: float | None, title: str, name: str) -> Markup:
     """Return all universes in order of their number, coloured by verdict, and below them each option's range and median.
 
     The published analysis is the dashed line; the claim's ``own`` number is the large dot, at the place of the universe that
@@ -95,7 +93,9 @@ def specification(
     if own is not None:
         nearest = int(np.argmin(np.abs(np.asarray(curve.values) - own)))
         place = round(float(rank[nearest]), 1)
-        parts.append(f'<circle class="value {curve.verdict}" cx="{across(curve.values[nearest]):g}" cy="{place:g}" r="4"/>')
+        parts.append(
+            f'<circle class="value {curve.verdict}" cx="{across(curve.values[nearest]):g}" cy="{place:g}" r="4"/>'
+        )
     parts.append(text(left - 8, 16, f"{len(curve.values)} universes", anchor="end", kind="name"))
     y, previous = float(top + foot(name) - 4), ""
     spans: list[str] = []

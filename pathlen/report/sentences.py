@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pathlen.controls import Control, Tally
 from pathlen.records import ClaimRecord, FindingRecord, Run
-from pathlen.report.matrix import NOT_CLAIMED, NOT_RUN, Row, rows
+from pathlen.report.matrix import NOT_CLAIMED, NOT_RUN, rows
 from pathlen.stats.estimate import Estimate
 from pathlen.stats.power import tokens_to_decide
 from pathlen.verdicts import Region, Verdict
@@ -73,7 +73,9 @@ def badge(run: Run) -> Badge:
     if found and set(found) == {HOLDS}:
         return Badge("[Re]", "supported", "every claim that could have failed holds wherever it was made")
     if REFUTED in found and HOLDS not in found:
-        return Badge("[¬Re]", "refuted", "no claim that could have failed holds wherever it was made, and some are refuted")
+        return Badge(
+            "[¬Re]", "refuted", "no claim that could have failed holds wherever it was made, and some are refuted"
+        )
     return Badge("[?Re]", "mixed", "some claims hold, others are refuted, empty or open; there is no total score")
 
 
@@ -96,9 +98,7 @@ def headline(run: Run) -> str:
     listed = ", ".join(parts) or "none was run"
     said = f"Of {len(found)} claim{'' if len(found) == 1 else 's'} on {sizes}: {listed}."
     if middle := central(run):
-        numbers = ", ".join(
-            f"{_number(one.estimate)} in {one.size}" for _, one in middle if one.estimate is not None
-        )
+        numbers = ", ".join(f"{_number(one.estimate)} in {one.size}" for _, one in middle if one.estimate is not None)
         name = short(middle[0][1].estimate) if middle[0][1].estimate else "the number"
         said += f" At the centre, {middle[0][0].universes}: {name} = {numbers}."
     return said
@@ -198,9 +198,15 @@ def plain(claim: ClaimRecord, finding: FindingRecord) -> str:
         inside = region.low < estimate.value < region.high
         said = f"{seen}, which is {'' if inside else 'not '}{region}"
     else:
-        said = f"{_capital(name)} is {value}; the data fit anything from {low} to {high} ({estimate.level:.0%} interval)"
+        said = (
+            f"{_capital(name)} is {value}; the data fit anything from {low} to {high} ({estimate.level:.0%} interval)"
+        )
         inside = region.low < estimate.low and estimate.high < region.high
-        said += {True: f", all of it {region}", False: f", none of it {region}"}[inside] if _decided(estimate, region) else ""
+        said += (
+            {True: f", all of it {region}", False: f", none of it {region}"}[inside]
+            if _decided(estimate, region)
+            else ""
+        )
     if finding.verdict == Verdict.INCONCLUSIVE.value:
         return f"{said}. {_undecided(estimate, region, name)}"
     if finding.verdict == Verdict.VACUOUS.value:

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 WIDTH = 350
-LETTER = 6.9  # units that a letter of the figures’ type takes in a wide font, on average
+LETTER = 6.9  # units that a letter of a figure's type takes in a wide font, on average
 
 
 def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
@@ -102,7 +102,9 @@ def text(x: float, y: float, words: str, *, anchor: str = "", kind: str = "") ->
 def region_band(across: Scale, region: tuple[float, float], top: float, floor: float) -> list[str]:
     """Return the region of a claim as a band down to a floor, with its edges; nothing where it lies outside."""
     start, stop = (across(min(max(end, across.low), across.high)) for end in region)
-    band = f'<rect class="region" x="{start:g}" y="{top:g}" width="{round(stop - start, 1):g}" height="{floor - top:g}"/>'
+    band = (
+        f'<rect class="region" x="{start:g}" y="{top:g}" width="{round(stop - start, 1):g}" height="{floor - top:g}"/>'
+    )
     edges = [across(end) for end in region if across.low <= end <= across.high]
     return [
         band if stop > start else "",

@@ -11,17 +11,23 @@ import unicodedata
 __all__ = ["visible"]
 
 KEPT = "\n\t"
-TURNING = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x061C, 0x200E, 0x200F}  # they change the direction of what follows
+TURNING = {
+    *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A),
+    0x061C,
+    0x200E,
+    0x200F,
+}  # they change the direction of what follows
 HIDDEN = ("Cc", "Cs", "Cn", "Zl", "Zp")
 
 
 def visible(text: str) -> str:
-    """Return a text in which controls, overrides of direction, and what is no character are named between brackets.
+    r"""Return a text in which controls, overrides of direction, and what is no character are named between brackets.
 
     Examples
     --------
-    >>> visible("a\\u202eb"), visible("a\\x1b[31m"), visible("gi\u00e1 tr\u1ecb\\n")
-    ('a⟨U+202E⟩b', 'a⟨U+001B⟩[31m', 'giá trị\\n')
+    >>> visible("a\u202eb"), visible("a\x1b[31m"), visible("gi\u00e1 tr\u1ecb\n")
+    ('a⟨U+202E⟩b', 'a⟨U+001B⟩[31m', 'giá trị\n')
 
     """
     if text.isascii() and text.isprintable():

@@ -57,7 +57,9 @@ def test_axe_finds_no_barrier(visit: Any, axe: str, sample_page: Path, scheme: s
     seen = visit(sample_page, color_scheme=scheme, **options)
     seen.page.locator("#words").focus()  # one token is lit, so that its colours are looked at, too
     seen.page.evaluate(axe)
-    found = seen.page.evaluate("axe.run().then(r => [r.violations.map(v => [v.id, v.nodes.map(n => n.html)]), r.passes.length])")
+    found = seen.page.evaluate(
+        "axe.run().then(r => [r.violations.map(v => [v.id, v.nodes.map(n => n.html)]), r.passes.length])"
+    )
     assert found[0] == []
     assert found[1] > 20  # rules that looked at something
 
@@ -96,7 +98,7 @@ def test_pointing_at_a_dot_lights_its_line_and_its_word(visit: Any, sample_page:
     box = page.locator(".curves").bounding_box()
     page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"])
     assert len(lit(page)) == 3
-    assert len({name.lstrip("SPANcirclepth") for name in lit(page)}) == 1
+    assert len({"".join(filter(str.isdigit, name)) for name in lit(page)}) == 1
 
 
 def test_a_tap_lights_all_three(visit: Any, sample_page: Path) -> None:
