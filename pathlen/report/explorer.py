@@ -34,7 +34,7 @@ __all__ = [
     "words",
 ]
 
-VALUES = 40_000  # blocks times tokens, over all models: a fifth of what a page may weigh
+VALUES = 36_000  # blocks times tokens, over all models: a fifth of what a page may weigh
 FEWEST, MOST = 64, 350  # tokens of a text: fewer are no text, more are too many lines in one figure
 SHADES = 5
 HEIGHT = 250
