@@ -343,7 +343,8 @@ def pytest_runtest_makereport(
         report.outcome, report.longrepr = "passed", None
         return report
     report.user_properties.append((PROPERTY, session.send(finding, _node(item))))
-    report.user_properties += _properties(finding)
+    # JUnit's XML takes an item's properties from the report of its teardown, which copies them from the item.
+    item.user_properties += _properties(finding)
     _label(report, finding.verdict.value)
     if is_bug:  # keeps its traceback, and fails whatever is asked for
         return report

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from base64 import b64encode
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pathlen.controls import Tally
-from pathlen.records import Run
+from pathlen.merge import merged
+from pathlen.records import Run, read
 from pathlen.report import page, terminal_lines
 from pathlen.report.calibration import severity_rows
 from pathlen.report.matrix import NOT_CLAIMED, NOT_RUN, SYMBOLS, adjusted, rows, sentence
+from pathlen.report.page import CONTENTS
+
+SAMPLE = Path(__file__).parents[1] / "reports" / "samples" / "mini.json"
 
 
 class Reader(HTMLParser):
@@ -283,3 +290,93 @@ def test_a_difference_between_sizes_has_one_cell_across_them(run: Run) -> None:
     assert (first.across[0].word, first.together) == ("supported", "supported")
     assert 'colspan="2"' in page(across)
     assert sentence(across).startswith("3 claims on 2 sizes, 2 checks, slips corrected: 1 supported and 1 inconclusive")
+
+
+def test_every_number_that_was_found_is_on_the_page_without_scripts(run: Run, reader: Reader) -> None:
+    for one in run.findings:
+        if one.estimate:
+            for number in one.estimate.digits[:1] if one.estimate.unit == "census" else one.estimate.digits:
+                assert number in reader.text
+            if one.estimate.effective_n:
+                assert f"{one.estimate.effective_n:,.0f} independent tokens" in reader.text
+            assert one.estimate.sample in reader.text
+        for tally in one.controls:
+            assert f"{tally.control} {tally.supported} of {tally.defined}" in reader.text
+        if one.attribution:
+            for _, change in one.attribution.changes:
+                assert (f"{change:+.3f}" if abs(change) >= 0.0005 else " 0 ") in reader.text
+        if one.universes:
+            for value in (one.universes.median, one.universes.published):
+                assert f"{value:.3f}" in reader.text
+    for model in run.models:
+        for words in (model.weights_sha256[:16], model.tokenizer_sha256[:16], f"{model.tokens:,}", f"{model.rows:,}"):
+            assert words in reader.text
+    for text in run.texts:
+        assert text.sha256[:16] in reader.text
+    assert run.revision is not None
+    assert run.revision.commit in reader.text
+
+
+def test_numbers_of_the_sample_are_possible() -> None:
+    sample = read(SAMPLE)
+    for one in sample.findings:
+        if one.estimate:
+            assert one.estimate.low <= one.estimate.value <= one.estimate.high
+            if one.estimate.statistic.startswith(("Pearson", "Spearman")):
+                assert -1 <= one.estimate.low <= one.estimate.high <= 1
+                assert all(-1 <= quantile <= 1 for quantile in one.estimate.quantiles)
+
+
+def test_no_figure_has_a_minus_zero() -> None:
+    html = page(read(SAMPLE))
+    assert html.count("<text") > 500
+    assert not re.findall(r">-0(?:\.0*)?<", html)
+
+
+def test_the_sample_page_is_light() -> None:
+    assert len(page(read(SAMPLE)).encode()) <= 600_000
+
+
+def test_the_script_is_small_and_the_policy_allows_nothing_else(run: Run) -> None:
+    html = page(run)
+    (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    assert len(script.encode()) <= 6_500
+    assert "fetch(" not in script
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]+)"', html)
+    digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert "unsafe" not in policy
+    assert not re.findall(r'\sstyle="|\son[a-z]+="', html)
+
+
+def test_sections_stand_in_their_order(run: Run) -> None:
+    html = page(run)
+    places = [html.index(f'<h2 id="{anchor}">') for anchor, _ in CONTENTS]
+    assert places == sorted(places)
+    assert html.count("<h2 ") == len(CONTENTS)
+
+
+def test_exploratory_claims_stand_apart(run: Run) -> None:
+    claims = (replace(run.claims[0], exploratory=True), *run.claims[1:])
+    html = page(replace(run, claims=claims))
+    confirmatory, exploratory = html.index('<h2 id="claims">'), html.index('<h2 id="exploratory">')
+    assert html.index('<h3 id="falls-corrected">') > exploratory
+    assert confirmatory < html.index('<h3 id="zero-corrected">') < exploratory
+
+
+def test_a_finding_that_was_inferred_is_not_said_to_be_counted(run: Run) -> None:
+    estimate = run.findings[0].estimate
+    assert estimate is not None
+    bare = replace(run, findings=(replace(run.findings[0], estimate=replace(estimate, effective_n=None)),))
+    assert 'class="fine">P = ' in page(bare)
+    assert 'class="fine">Counted' not in page(bare)
+
+
+def test_the_merged_sample_page_is_what_its_records_render_to() -> None:
+    paths = [SAMPLE, SAMPLE.with_name("untrained.json")]
+    whole = merged([read(path) for path in paths], [str(path) for path in paths])
+    html = page(whole)
+    assert SAMPLE.with_name("merged.html").read_text("utf-8") == html
+    assert whole.sizes == ("mini / small", "mini / medium", "mini / large", "mini / xl", "untrained")
+    assert "Random weights." in html

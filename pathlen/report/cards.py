@@ -9,23 +9,24 @@ from markupsafe import Markup
 from pathlen.claims import detectable
 from pathlen.records import ClaimRecord, FindingRecord, Run
 from pathlen.report.figures import Line, forest
-from pathlen.report.matrix import Cell, Row, rows
+from pathlen.report.matrix import Cell, Row, adjusted, rows
 from pathlen.report.scrutiny import specification, waterfall
 from pathlen.report.sentences import central, plain, short
 from pathlen.stats.estimate import Estimate
 from pathlen.universes import EQUIVALENT, Curve
+from pathlen.verdicts import Verdict
 
-__all__ = ["Card", "Change", "Reading", "Said", "Spread", "cards", "changes", "heart", "spreads"]
+__all__ = ["Card", "Change", "Reading", "Said", "Spread", "cards", "changes", "heart", "p_words", "spreads"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What is said of a claim on one size: the cell of the matrix, the finding in plain words, and what it could have seen."""
+    """What is said of a claim on one size: the cell of the matrix, the finding in plain words, and the fine print."""
 
     cell: Cell
     finding: FindingRecord
     plain: str
-    could: str
+    fine: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,17 +106,19 @@ def cards(run: Run) -> list[Card]:
     found: dict[str, list[Row]] = {}
     for row in rows(run):
         found.setdefault(row.claim.id, []).append(row)
+    holm = adjusted(run)
     return [
-        _card(claim, sorted(ones, key=lambda row: row.claim.reading != "corrected")) for claim, ones in found.items()
+        _card(claim, sorted(ones, key=lambda row: row.claim.reading != "corrected"), holm)
+        for claim, ones in found.items()
     ]
 
 
-def _card(claim: str, ones: list[Row]) -> Card:
+def _card(claim: str, ones: list[Row], holm: dict[tuple[str, str, str], float]) -> Card:
     tested = [(cell.size, cell.finding) for row in ones for cell in row.all_cells if cell.finding]
     ends = [end for row in ones for line in _lines(row) for end in line.extremes]  # readings share an axis
     return Card(
         id=claim,
-        readings=tuple(_reading(row, ends) for row in ones),
+        readings=tuple(_reading(row, ends, holm) for row in ones),
         waterfalls=tuple(
             (
                 size,
@@ -132,8 +135,36 @@ def _card(claim: str, ones: list[Row]) -> Card:
     )
 
 
-def _reading(row: Row, ends: list[float]) -> Reading:
-    region = row.claim.region
+def _fine(row: Row, finding: FindingRecord, holm: dict[tuple[str, str, str], float]) -> str:
+    """Return what stands in small print below a finding: how much it rests on, how sure, what was open, what controls gave."""
+    estimate = finding.estimate
+    if estimate is None:
+        return ""
+    parts = []
+    if estimate.effective_n:
+        parts.append(f"worth {estimate.effective_n:,.0f} independent tokens")
+    elif estimate.unit == "census":
+        parts.append("counted")
+    if finding.p_value is not None:
+        p = holm.get((finding.claim, finding.reading, finding.size))
+        by_holm = f", by Holm over the {len(holm)} confirmatory checks p {p_words(p)}" if p is not None else ""
+        parts.append(f"p {p_words(finding.p_value)} against its lying elsewhere{by_holm}")
+    is_open, is_empty = (finding.verdict == one.value for one in (Verdict.INCONCLUSIVE, Verdict.VACUOUS))
+    if is_open:
+        parts.append(f"why it is open: {finding.reason}")
+    elif not is_empty and (could := detectable(estimate, row.claim.region)):
+        parts.append(f"so many tokens {could}")
+    parts += [str(tally) for tally in finding.controls if not (tally.is_damning and (is_open or is_empty))]
+    said = "; ".join(parts)
+    return f"{said[:1].upper()}{said[1:]}."
+
+
+def p_words(p: float) -> str:
+    """Return a p-value as it is shown: never 0."""
+    return "< 0.0001" if p < 0.0001 else f"= {p:.4f}"
+
+
+def _reading(row: Row, ends: list[float], holm: dict[tuple[str, str, str], float]) -> Reading:
     return Reading(
         row=row,
         figure=_forest(row, ends),
@@ -142,7 +173,7 @@ def _reading(row: Row, ends: list[float]) -> Reading:
                 cell=cell,
                 finding=cell.finding,
                 plain=plain(row.claim, cell.finding),
-                could=detectable(cell.finding.estimate, region) if cell.finding.estimate else "",
+                fine=_fine(row, cell.finding, holm),
             )
             for cell in row.all_cells
             if cell.finding
@@ -196,7 +227,6 @@ def heart(run: Run) -> tuple[Markup, list[tuple[ClaimRecord, Said]]] | None:
                 cell=Cell(size=one.size, word=one.verdict, finding=one),
                 finding=one,
                 plain=plain(claim, one),
-                could="",
             ),
         )
         for claim, one in found

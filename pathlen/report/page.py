@@ -15,10 +15,10 @@ from pathlen.errors import MissingTemplate
 from pathlen.merge import AND
 from pathlen.records import ModelRecord, Run, encoded
 from pathlen.report.calibration import SEVERITY_WORDS, lines, severity_rows
-from pathlen.report.cards import Change, cards, changes, heart, spreads
+from pathlen.report.cards import Change, cards, changes, heart, p_words, spreads
 from pathlen.report.explorer import explorer, thinned
 from pathlen.report.figures import histogram, scatter
-from pathlen.report.matrix import adjusted, rows
+from pathlen.report.matrix import rows
 from pathlen.report.provenance import banners, bibtex, citation, downloads, reproduce, stages, stamp
 from pathlen.report.sentences import badge, headline, question
 from pathlen.report.words import visible
@@ -59,7 +59,7 @@ DIFFERENCES = (
         "one correlation over all tokens",
         "within passages, each passage’s straight trend taken out",
     ),
-    ("", "one text", "as many texts as the stamp says, and your own with --text"),
+    ("", "one text", "as many texts as the stamp says; your own can be measured, too"),
     ("", "a number alone", "an interval that resamples whole passages, for tokens of one text depend on each other"),
     ("", "“about zero” read from a small number", "a margin that has to be shown"),
     ("", "no control", "untrained networks, shuffled tokens, shifted and planted pairings"),
@@ -99,7 +99,7 @@ def page(run: Run) -> str:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        templates.filters |= {"p": _p_value, "log": math.log}
+        templates.filters |= {"p": p_words, "log": math.log}
         return templates.get_template("page.html").render(
             run=run,
             contents=CONTENTS,
@@ -117,7 +117,6 @@ def page(run: Run) -> str:
             models=[_figures(model) for model in run.models],
             confirmatory=[card for card in made if not card.claim.exploratory],
             exploratory=[card for card in made if card.claim.exploratory],
-            adjusted=adjusted(run),
             spreads=spreads(run),
             has_controls=any(one.controls for one in run.findings),
             changed_sizes=sizes,
@@ -168,10 +167,6 @@ def _own(name: str) -> str:
 
 def _digest(text: str) -> str:
     return b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
-
-
-def _p_value(p: float) -> str:
-    return "< 0.0001" if p < 0.0001 else f"= {p:.4f}"
 
 
 def _differences(changed: list[Change]) -> list[tuple[Change | None, str, str]]:

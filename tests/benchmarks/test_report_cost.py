@@ -16,6 +16,7 @@ import re
 import shutil
 import statistics
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,9 @@ def through_plotly(run: Run) -> str:
         traces = by_row.setdefault((one.claim, one.reading), [])
         if one.estimate:
             traces.append(go.Scatter(x=[one.estimate.low, one.estimate.value, one.estimate.high], y=[place] * 3))
-            traces.append(go.Scatter(x=one.estimate.quantiles, y=np.hanning(len(one.estimate.quantiles)), fill="toself"))
+            traces.append(
+                go.Scatter(x=one.estimate.quantiles, y=np.hanning(len(one.estimate.quantiles)), fill="toself")
+            )
         traces += [go.Scatter(x=tally.values, y=[place] * len(tally.values), mode="markers") for tally in one.controls]
         if one.attribution:
             add(go.Bar(x=[change for _, change in one.attribution.changes], orientation="h"))
@@ -85,7 +88,7 @@ def through_plotly(run: Run) -> str:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Browser:
+def browser() -> Iterator[Browser]:
     """Chromium; skipped where there is none."""
     driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = os.environ.get("PATHLEN_CHROMIUM") or shutil.which("chromium")
