@@ -369,7 +369,7 @@ def test_a_finding_that_was_inferred_is_not_said_to_be_counted(run: Run) -> None
     estimate = run.findings[0].estimate
     assert estimate is not None
     bare = replace(run, findings=(replace(run.findings[0], estimate=replace(estimate, effective_n=None)),))
-    assert 'class="fine">P = ' in page(bare)
+    assert 'class="fine">p = ' in page(bare)
     assert 'class="fine">Counted' not in page(bare)
 
 

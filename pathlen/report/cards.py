@@ -156,7 +156,7 @@ def _fine(row: Row, finding: FindingRecord, holm: dict[tuple[str, str, str], flo
         parts.append(f"so many tokens {could}")
     parts += [str(tally) for tally in finding.controls if not (tally.is_damning and (is_open or is_empty))]
     said = "; ".join(parts)
-    return f"{said[:1].upper()}{said[1:]}."
+    return f"{said if said.startswith('p ') else said[:1].upper() + said[1:]}."
 
 
 def p_words(p: float) -> str:
