@@ -135,10 +135,10 @@ def test_pickers_show_every_model_text_and_block(visit: Any, sample_page: Path, 
     page = visit(sample_page).page
     held = thinned(sample)
     for place, model in enumerate(held.models):
-        page.locator("#model").select_option(value=str(place))
+        page.locator("#model").select_option(index=place)
         text = len(model.excerpts) - 1
-        page.locator("#passage").select_option(value=str(text))
-        page.locator("#block").select_option(value="2")
+        page.locator("#passage").select_option(index=text)
+        page.locator("#block").select_option(index=2)
         one, found = model.excerpts[text], drawn(page)
         assert found["names"][0].startswith(f"{model.title}, {one.text}: step of block 3 against")
         assert [word for word, _ in found["words"]] == [readable(piece) for piece in one.pieces[1:-1]]
@@ -151,7 +151,7 @@ def test_pickers_show_every_model_text_and_block(visit: Any, sample_page: Path, 
 def test_a_lit_token_stays_lit_when_the_model_changes(visit: Any, sample_page: Path) -> None:
     page = visit(sample_page).page
     page.locator("#words span[data-i='4']").hover()
-    page.locator("#model").select_option(value="1")
+    page.locator("#model").select_option(index=1)
     assert lit(page) == ["SPAN4", "circle4", "path4"]
     assert "Step of block 24" in page.locator("#live").inner_text()
 
