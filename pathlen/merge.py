@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from pathlen import SIZES
 from pathlen.errors import InvalidRecord
-from pathlen.records import FindingRecord, Run
+from pathlen.records import FindingRecord, Revision, Run
 from pathlen.verdicts import Verdict
 
 __all__ = ["ALONE", "AND", "OF", "merged", "undecided"]
@@ -89,7 +89,6 @@ def merged(runs: Sequence[Run], names: Sequence[str]) -> Run:
     sizes = list(dict.fromkeys(size for run in runs for size in run.sizes))
     families_in_order = list(families)
     sizes.sort(key=lambda size: _place(size, families_in_order))
-    revisions = {run.revision for run in runs}
     return replace(
         first,
         schema_version=max(run.schema_version for run in runs),
@@ -107,8 +106,17 @@ def merged(runs: Sequence[Run], names: Sequence[str]) -> Run:
         },
         lock_sha256=next((run.lock_sha256 for run in runs if run.lock_sha256), None),
         declared=next((run.declared for run in runs if run.declared is not None), None),
-        revision=revisions.pop() if len(revisions) == 1 else None,
+        revision=_revision(runs),
     )
+
+
+def _revision(runs: Sequence[Run]) -> Revision | None:
+    """Return the commit that all runs share, with changes if one of them had some; None where they share none."""
+    found = [run.revision for run in runs]
+    known = [one for one in found if one is not None]
+    if len(known) < len(found) or len({one.commit for one in known}) > 1:
+        return None
+    return Revision(commit=known[0].commit, is_dirty=any(one.is_dirty for one in known))
 
 
 def _selection(run: Run) -> str:

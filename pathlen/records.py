@@ -593,8 +593,11 @@ def environment(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     return found
 
 
-def revision_of(folder: Path) -> Revision | None:
-    """Return the git commit that a folder is checked out at; None outside of git, or without git."""
+def revision_of(folder: Path, leaving_out: Path | None = None) -> Revision | None:
+    """Return the git commit that a folder is checked out at; None outside of git, or without git.
+
+    Files that git doesn't know, and those below ``leaving_out``, a folder that a run writes to, don't count as changes.
+    """
     git = shutil.which("git")
     if git is None:
         return None
@@ -603,7 +606,10 @@ def revision_of(folder: Path) -> Revision | None:
         done = subprocess.run([git, *arguments], cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
         return done.stdout.strip() if done.returncode == 0 else None
 
-    commit, changed = ask("rev-parse", "HEAD"), ask("status", "--porcelain", "--untracked-files=no")
+    paths = ["."]
+    if leaving_out is not None and leaving_out.resolve().is_relative_to(folder.resolve()):
+        paths.append(f":(exclude){leaving_out.resolve().relative_to(folder.resolve()).as_posix()}")
+    commit, changed = ask("rev-parse", "HEAD"), ask("status", "--porcelain", "--untracked-files=no", "--", *paths)
     return None if not commit or changed is None else Revision(commit=commit, is_dirty=bool(changed))
 
 

@@ -399,7 +399,7 @@ class Session:
             environment=environment(),
             lock_sha256=self.lock_sha256,
             declared=self.declared,
-            revision=revision_of(self._top) if self._top else None,
+            revision=revision_of(self._top, settings.report) if self._top else None,
         )
 
     def write(self, run: Run) -> tuple[Path, Path]:

@@ -76,6 +76,16 @@ def test_an_old_record_has_no_digest_of_the_lock_and_merges_all_the_same(parts: 
     assert (whole.lock_sha256, whole.declared, whole.schema_version) == ("b" * 64, 3, 4)
 
 
+def test_a_commit_that_all_records_share_is_kept(parts: list[Run]) -> None:
+    first, second = parts
+    assert first.revision is not None
+    dirty = replace(first.revision, is_dirty=True)
+    assert merged([first, replace(second, revision=dirty)], NAMES).revision == dirty
+    other = replace(first.revision, commit="2" * 40)
+    assert merged([first, replace(second, revision=other)], NAMES).revision is None
+    assert merged([first, replace(second, revision=None)], NAMES).revision is None
+
+
 def test_families_stand_side_by_side_under_their_names(run: Run) -> None:
     other = replace(run, family="gpt2", selection="--family gpt2", models=(replace(run.models[0], surprise=8.4),))
     alone = replace(

@@ -108,6 +108,16 @@ def test_the_revision_of_a_folder_is_gits(tmp_path: Path) -> None:
     assert (len(found.commit), found.is_dirty) == (40, False)
     (tmp_path / "claim.py").write_text("two", encoding="utf-8")
     assert revision_of(tmp_path) == replace(found, is_dirty=True)
+    git("commit", "-qam", "two")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.json").write_text("{}", encoding="utf-8")
+    git("add", ".")
+    git("commit", "-qm", "three")
+    (tmp_path / "out" / "run.json").write_text("[]", encoding="utf-8")
+    for leaving_out, is_dirty in ((None, True), (tmp_path, False), (tmp_path / "out", False), (tmp_path.parent, True)):
+        now = revision_of(tmp_path, leaving_out)
+        assert now is not None
+        assert now.is_dirty == is_dirty, leaving_out
 
 
 def test_an_open_end_of_a_region_is_null(run: Run) -> None:
