@@ -234,3 +234,7 @@ def _put_together(paths: Sequence[Path], claims: Path) -> tuple[Run, list[str]]:
             lines += said
         wholes.append((whole, names[0]))
     return merged([run for run, _ in wholes], [name for _, name in wholes]), lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())

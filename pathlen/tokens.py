@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pathlen.measurements import Measurement
 
-__all__ = ["LIMIT", "SHORTEST", "excerpts", "pieces", "rounded", "surprise", "written"]
+__all__ = ["LIMIT", "SHORTEST", "Tokenizer", "excerpts", "pieces", "rounded", "surprise", "written"]
 
 LIMIT = 1000
 SHORTEST = 20
@@ -35,6 +35,9 @@ class Tokenizer(Protocol):
 
     def convert_ids_to_tokens(self, ids: list[int]) -> str | list[str]:
         """Return the names of tokens in the vocabulary; of several, a list."""
+
+    def __len__(self) -> int:
+        """Return how many tokens there are."""
 
 
 BYTE = re.compile(r"<0x([0-9A-F]{2})>")

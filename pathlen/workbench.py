@@ -28,7 +28,7 @@ from pathlen.original import last_block, loop_steps, relative_error
 from pathlen.passages import Passage
 from pathlen.records import ModelRecord, Point
 from pathlen.stats.serial import lag_one
-from pathlen.tokens import excerpts, rounded, surprise
+from pathlen.tokens import Tokenizer, excerpts, rounded, surprise
 from pathlen.traces import Tracer
 
 __all__ = ["Columns", "Workbench"]
@@ -117,8 +117,9 @@ class Workbench:
         As in `pathlen.models.load`.
     kept : Cache, optional
         Keeps traces for the next run.
-    loader, identifier : callable, optional
-        What loads a model and says which it is, in place of `pathlen.models.load` and `identify`.
+    loader, identifier, tokenizers : callable, optional
+        What loads a model, says which it is, and gives its tokenizer, in place of `pathlen.models.load`, `identify` and
+        `tokenizer_of`. Without a tokenizer, None, records hold no tokens.
 
     """
 
@@ -132,9 +133,10 @@ class Workbench:
         kept: Cache | None = None,
         loader: Callable[..., LoadedModel] = load,
         identifier: Callable[[ModelSpec], Identity] = identify,
+        tokenizers: Callable[[ModelSpec], Tokenizer] | None = tokenizer_of,
     ) -> None:
         self._kept = kept
-        self._load, self._identify = loader, identifier
+        self._load, self._identify, self._tokenizers = loader, identifier, tokenizers
         self._where = {"device": device, "dtype": dtype}
         self._passages = passages
         self._seed = seed
@@ -265,7 +267,7 @@ class Workbench:
         draw = np.random.default_rng(self._seed)
         measured, published = columns.measured, columns.published
         is_last = np.diff(published.passage, append=-1) != 0
-        tokenizer = tokenizer_of(spec)
+        tokenizer = self._tokenizers(spec) if self._tokenizers else None
         return ModelRecord(
             size=spec.size,
             title=spec.title,
@@ -289,13 +291,12 @@ class Workbench:
             points=_points(measured, _some(draw, np.arange(len(measured.passage)))),
             published_points=_points(published, _some(draw, np.flatnonzero(~is_last))),
             spurious_points=_points(published, np.flatnonzero(is_last)),
-            vocabulary=len(tokenizer),
+            vocabulary=None if tokenizer is None else len(tokenizer),
             surprise=surprise(measured.next_log_probability),
-            excerpts=excerpts(
-                measured,
-                [one.token_ids for one in columns.traces],
-                [one.name for one in self._passages],
-                tokenizer,
+            excerpts=()
+            if tokenizer is None
+            else excerpts(
+                measured, [one.token_ids for one in columns.traces], [one.name for one in self._passages], tokenizer
             ),
         )
 

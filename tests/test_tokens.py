@@ -43,6 +43,9 @@ class Llama:
     def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
         return [["\u2581The", "<0xE2>", "<0x80>", "s", "\u2581"][one] for one in ids]
 
+    def __len__(self) -> int:
+        return 5
+
 
 def test_bars_are_spaces_and_named_bytes_are_bytes() -> None:
     assert pieces(Llama(), range(5)) == [b" The", b"\xe2", b"\x80", b"s", b" "]
@@ -54,6 +57,9 @@ def test_an_added_token_that_is_no_run_of_bytes_is_its_name() -> None:
 
         def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
             return ["\u0120a", "\u3010tool\u3011"]
+
+        def __len__(self) -> int:
+            return 2
 
     assert pieces(Added(), [0, 1]) == [b" a", "\u3010tool\u3011".encode()]
 
