@@ -56,7 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     kind = report.add_mutually_exclusive_group()
     kind.add_argument("--markdown", action="store_true", help="the matrix for a pull request, to the terminal or FILE")
     kind.add_argument("--tokens", action="store_true", help="the tokens that it holds as CSV, to the terminal or FILE")
-    kind.add_argument("--json", action="store_true", help="the record itself, merged of several, to the terminal or FILE")
+    kind.add_argument(
+        "--json", action="store_true", help="the record itself, merged of several, to the terminal or FILE"
+    )
     report.add_argument("--record", metavar="FILE", type=Path, help="where the one record of several is written, too")
     report.add_argument(
         "--claims",
