@@ -152,8 +152,11 @@ def _fine(row: Row, finding: FindingRecord, holm: dict[tuple[str, str, str], flo
     is_open, is_empty = (finding.verdict == one.value for one in (Verdict.INCONCLUSIVE, Verdict.VACUOUS))
     if is_open:
         parts.append(f"why it is open: {finding.reason}")
-    elif not is_empty and (could := detectable(estimate, row.claim.region)):
-        parts.append(f"so many tokens {could}")
+    else:
+        if not is_empty and (could := detectable(estimate, row.claim.region)):
+            parts.append(f"so many tokens {could}")
+        if finding.reason:
+            parts.append(finding.reason)
     parts += [str(tally) for tally in finding.controls if not (tally.is_damning and (is_open or is_empty))]
     said = "; ".join(parts)
     return f"{said if said.startswith('p ') else said[:1].upper() + said[1:]}."
