@@ -27,10 +27,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pathlen import measuring
+
 if TYPE_CHECKING:
     from pathlen.records import Run
-
-from pathlen import measuring
 
 __all__ = ["main"]
 

@@ -89,5 +89,7 @@ class InvalidCorpus(PathlenError):
 
 class CorpusFailed(PathlenError):
     """Some of a corpus could not be measured or written; every whole shard is kept, and another run goes on from there."""
+
+
 class MissingTemplate(PathlenError):
     """A file that the page is made of is not where this package was installed."""

@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "records": {"attribution", "claims", "controls", "errors", "files", "stats", "universes", "verdicts"},
     "tokens": {"measurements", "records"},
     "merge": {"errors", "records", "verdicts"},
-    "report": {"attribution", "claims", "controls", "merge", "records", "stats", "universes", "verdicts"},
+    "report": {"attribution", "claims", "controls", "errors", "merge", "records", "stats", "universes", "verdicts"},
     "shards": {"cache", "columns", "errors", "passages"},
     "workers": {"cache", "columns", "errors", "models", "passages", "shards", "traces"},
     "corpora": {"columns", "errors", "files", "measurements", "passages", "shards"},
@@ -60,7 +60,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "streams": {"errors", "passages"},
     "measuring": {"corpora", "errors", "fleet", "models", "streams"},
-    "report": {"attribution", "claims", "controls", "errors", "merge", "records", "stats", "universes", "verdicts"},
     "workbench": {
         "cache",
         "columns",
