@@ -44,8 +44,8 @@ __all__ = [
     "refuse_device",
     "spec",
     "suggestion",
-    "tokenizing",
     "tokenizer_of",
+    "tokenizing",
 ]
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
