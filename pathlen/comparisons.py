@@ -135,6 +135,7 @@ class _Judge:
                 kept=self._kept,
                 loader=self._refuse,
                 identifier=lambda spec: _identity(self._models[spec.size]),
+                tokenizers=None,
             )
             made = Evaluator(bench, self._spec, effort=self._run.controls, seed=self._run.seed, kept=self._kept)
             made.know(self._checks.values())

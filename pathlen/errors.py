@@ -17,6 +17,7 @@
       InvalidLock          not a lock, or one that was edited by hand
       InvalidCorpus        a folder that holds no corpus, another one, an unfinished or a damaged one
       CorpusFailed         a corpus of which some shards could not be measured or written; all others are kept
+      MissingTemplate      the page can't be made: a file of it is not installed
 
 Wrong arguments are ``ValueError`` or ``TypeError``: the message names the argument, the rule and the value.
 """
@@ -93,3 +94,7 @@ class InvalidCorpus(PathlenError):
 
 class CorpusFailed(PathlenError):
     """Some of a corpus could not be measured or written; every whole shard is kept, and another run goes on from there."""
+
+
+class MissingTemplate(PathlenError):
+    """A file that the page is made of is not where this package was installed."""

@@ -44,6 +44,7 @@ __all__ = [
     "refuse_device",
     "spec",
     "suggestion",
+    "tokenizer_of",
     "tokenizing",
 ]
 
@@ -319,6 +320,11 @@ def _refuse_other_shape(folder: Path, spec: ModelSpec) -> _Shape:
         if found != expected:
             raise ModelMismatch(f"{spec.title} must have {name} = {expected}, but {folder} says {found}")
     return shape
+
+
+def tokenizer_of(spec: ModelSpec) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a model on this machine, without loading its weights; errors as in `find`."""
+    return _tokenizer(find(spec))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -449,6 +449,8 @@ def pytest_runtest_makereport(
         report.outcome, report.longrepr = "passed", None
         return report
     report.user_properties.append((PROPERTY, session.send(finding, _node(item))))
+    # JUnit's XML takes an item's properties from the report of its teardown, which copies them from the item.
+    item.user_properties += _properties(finding)
     _label(report, finding.verdict.value)
     if is_bug:  # keeps its traceback, and fails whatever is asked for
         from pathlen.errors import InvalidClaim, InvalidColumn
@@ -480,6 +482,24 @@ def _show_own_lines(raised: pytest.ExceptionInfo[BaseException], item: pytest.It
         kept = TracebackType(kept, step.tb_frame, step.tb_lasti, step.tb_lineno)
     if kept is not None:
         raised.traceback = type(raised.traceback)(kept)
+
+
+def _properties(finding: Finding) -> list[tuple[str, object]]:
+    """Return what a finding says as properties of its test case in JUnit's XML, each of a plain type."""
+    claim, estimate = finding.claim, finding.estimate
+    found: dict[str, object] = {
+        "claim": claim.id,
+        "reading": claim.reading,
+        "size": finding.size,
+        "region": str(claim.expect),
+        "verdict": finding.verdict.value,
+        "flags": ", ".join(finding.flags),
+        "reason": finding.reason,
+    }
+    if estimate:
+        found |= {"statistic": estimate.statistic, "estimate": float(estimate.value), "level": float(estimate.level)}
+        found |= {"low": float(estimate.low), "high": float(estimate.high), "tokens": int(estimate.n)}
+    return [(f"{PROPERTY}.{name}", value) for name, value in found.items() if value != ""]
 
 
 def _label(report: pytest.TestReport, verdict: str) -> None:

@@ -9,9 +9,14 @@ record as it was. Reading checks the schema version first and every field's type
 
 from __future__ import annotations
 
+import gzip
 import math
 import platform
+import re
+import shutil
+import subprocess
 import sys
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -30,12 +35,16 @@ from pathlen.universes import Curve
 from pathlen.verdicts import Region, Verdict
 
 __all__ = [
+    "KNOWN_VERSIONS",
+    "SCHEMA",
     "SCHEMA_VERSION",
     "SEVERITY",
     "ClaimRecord",
+    "Excerpt",
     "FindingRecord",
     "ModelRecord",
     "Point",
+    "Revision",
     "Run",
     "Severity",
     "SeverityLine",
@@ -44,14 +53,19 @@ __all__ = [
     "encoded",
     "environment",
     "read",
+    "revision_of",
+    "schema",
     "severity_beside",
     "write",
 ]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+KNOWN_VERSIONS = (3, 4)  # version 3 has no tokens, no digest of the lock and no git revision
+SCHEMA = "records.schema.json"  # beside this module; made by `python -m pathlen.records`
 SEVERITY = "severity.json"
 PACKAGES = ("pathlen", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scipy", "pytest")
 
+BLIND = 0.97  # of the surprise of guessing blindly: text is never so even that a trained network comes near it
 LARGEST_POINT = 1e30  # far beyond any residual stream, and still drawable
 
 Point = tuple[float, float]
@@ -188,6 +202,75 @@ class TextRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Excerpt:
+    r"""The beginning of a text as one model reads it: its tokens, and what was measured of each.
+
+    The first ``left_out`` tokens were read and not measured, and the last one was read only to know what comes next, so
+    with ``m`` tokens measured there are ``left_out + m + 1`` pieces.
+
+    Attributes
+    ----------
+    text : str
+        Name of the text.
+    left_out : int
+        Tokens before the first that was measured.
+    pieces : tuple of str
+        The tokens as UTF-8 text. A piece that is no valid UTF-8 alone has ``\xNN`` for each such byte, and a backslash
+        is written twice, so that every piece can be turned back into its bytes.
+    steps : tuple of tuple of float, shape (steps, m)
+        ``||h_L - h_(L-1)||`` to three significant digits: for drawing, no verdict rests on it.
+    final_norm_step, next_logit, next_log_probability : tuple of float, shape (m,)
+        As in `pathlen.measurements.Measurement`, to four significant digits.
+
+    """
+
+    text: str
+    left_out: int
+    pieces: tuple[str, ...]
+    steps: tuple[tuple[float, ...], ...]
+    final_norm_step: tuple[float, ...]
+    next_logit: tuple[float, ...]
+    next_log_probability: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        columns = (*self.steps, self.final_norm_step, self.next_logit, self.next_log_probability)
+        if (
+            not self.steps
+            or self.left_out < 0
+            or self.measured < 1
+            or any(len(one) != self.measured for one in columns)
+        ):
+            raise ValueError(
+                f"an excerpt of {len(self.pieces)} pieces, {self.left_out} of them left out, has {self.measured} tokens "
+                f"measured and as many numbers in every column, but columns of {sorted({len(one) for one in columns})} "
+                "were given"
+            )
+        if max(max(map(abs, one)) for one in columns) > LARGEST_POINT or min(map(min, self.steps)) < 0:
+            raise ValueError(
+                f"the steps of an excerpt must lie from 0 to {LARGEST_POINT:g}, and so must its logits in size"
+            )
+
+    @property
+    def measured(self) -> int:
+        """How many tokens were measured."""
+        return len(self.pieces) - self.left_out - 1
+
+    def first(self, tokens: int) -> Excerpt:
+        """Return the excerpt with its first ``tokens`` measured tokens alone."""
+        if not tokens > 0:
+            raise ValueError(f"an excerpt needs at least one token, but {tokens} was given")
+        return Excerpt(
+            text=self.text,
+            left_out=self.left_out,
+            pieces=self.pieces[: self.left_out + tokens + 1],
+            steps=tuple(one[:tokens] for one in self.steps),
+            final_norm_step=self.final_norm_step[:tokens],
+            next_logit=self.next_logit[:tokens],
+            next_log_probability=self.next_log_probability[:tokens],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRecord:
     """A model that was measured.
 
@@ -207,6 +290,13 @@ class ModelRecord:
         third each text's last row there, whose logit is a zero that belongs to no token.
     config_sha256 : str
         Like the other digests, of the file that was read; empty in a record from before it was noted.
+    vocabulary : int or None
+        Tokens the model can choose from; None in old records.
+    surprise : float or None
+        Mean of ``-log p`` of the tokens that came next, in nats: ``log(vocabulary)`` is what guessing blindly costs. None
+        in old records.
+    excerpts : tuple of Excerpt
+        The beginnings of the texts, token by token; empty in old records.
 
     """
 
@@ -233,8 +323,25 @@ class ModelRecord:
     published_points: tuple[Point, ...]
     spurious_points: tuple[Point, ...]
     config_sha256: str = ""
+    vocabulary: int | None = None
+    surprise: float | None = None
+    excerpts: tuple[Excerpt, ...] = ()
+
+    @property
+    def knows_nothing(self) -> bool:
+        """Whether the model guesses the next token no better than blindly, as a network that was never trained does."""
+        if self.vocabulary is None or self.surprise is None:
+            return False
+        return self.surprise > BLIND * math.log(self.vocabulary)
 
     def __post_init__(self) -> None:
+        if self.vocabulary is not None and self.vocabulary < 2:
+            raise ValueError(f"a vocabulary has at least two tokens, but {self.vocabulary} was given")
+        for one in self.excerpts:
+            if len(one.steps) != self.n_layer:
+                raise ValueError(
+                    f"an excerpt has a row of steps for each of {self.n_layer} blocks, but {len(one.steps)} were given"
+                )
         if not self.points or not self.published_points:
             raise ValueError(f"the model record of {self.title} needs points to draw, but holds none")
         for point in (*self.points, *self.published_points, *self.spurious_points):
@@ -300,6 +407,14 @@ class Severity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """The git commit that a run's claims were checked out at, and whether files differed from it."""
+
+    commit: str
+    is_dirty: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One run: what was asked, what was found, and on what.
 
@@ -308,11 +423,11 @@ class Run:
     schema_version : int
         `SCHEMA_VERSION` of the version that wrote it.
     family : str
-        ``gpt2``, ``mini``, or the name of a local checkpoint.
+        ``gpt2``, ``mini``, or the name of a local checkpoint; several joined by `` + `` in a merged record.
     sizes : tuple of str
         The sizes that were asked for, in order.
     selection : str
-        The options that choose these models: ``"--family mini"``.
+        The options that choose these models: ``"--family mini"``; in a merged record of each family, joined by `` + ``.
     started : str
         Date and time, UTC, ISO 8601.
     seconds : float
@@ -331,6 +446,12 @@ class Run:
         What these claims come to on random networks, where that was measured with the same lock.
     paper : Paper or None
         The document whose claims were checked, where a ``paper.toml`` beside them says so.
+    lock_sha256 : str or None
+        Digest of the declarations in the lock; None without one, and in old records.
+    declared : int or None
+        How many declarations the lock holds; None without one, and in old records.
+    revision : Revision or None
+        Of the folder that holds the claims; None outside of git, and in old records.
 
     """
 
@@ -352,6 +473,9 @@ class Run:
     findings: tuple[FindingRecord, ...]
     environment: dict[str, str]
     paper: Paper | None = None
+    lock_sha256: str | None = None
+    declared: int | None = None
+    revision: Revision | None = None
 
     def __post_init__(self) -> None:
         claims = {(one.id, one.reading): one for one in self.claims}
@@ -386,8 +510,19 @@ class _Header:
 
 
 def encoded(run: Run) -> str:
-    """Return a run as JSON text; the same run gives the same bytes."""
-    return msgspec.json.format(msgspec.json.encode(run), indent=1).decode("utf-8") + "\n"
+    """Return a run as JSON text, lists of numbers on one line each; the same run gives the same bytes."""
+    text = msgspec.json.format(msgspec.json.encode(run), indent=1).decode("utf-8")
+    # A line break can't stand inside of a JSON string, so only lists are joined.
+    return re.sub(r"\[\n[^\[\]{}\"]*\]", lambda found: " ".join(found[0].split()), text) + "\n"
+
+
+def schema() -> dict[str, object]:
+    """Return the JSON Schema of a record, as `SCHEMA` ships it."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"A record of pathlen, schema version {SCHEMA_VERSION}",
+        **msgspec.json.schema(Run),
+    }
 
 
 def decoded(text: str | bytes, source: str = "the record") -> Run:
@@ -401,9 +536,9 @@ def decoded(text: str | bytes, source: str = "the record") -> Run:
     """
     try:
         found = msgspec.json.decode(text, type=_Header).schema_version
-        if found != SCHEMA_VERSION:
+        if found not in KNOWN_VERSIONS:
             raise InvalidRecord(
-                f"schema_version must be {SCHEMA_VERSION}, but {source} has {found}: "
+                f"schema_version must be {' or '.join(map(str, KNOWN_VERSIONS))}, but {source} has {found}: "
                 "it was written by another version of pathlen"
             )
         return msgspec.json.decode(text, type=Run)
@@ -414,11 +549,16 @@ def decoded(text: str | bytes, source: str = "the record") -> Run:
 
 
 def read(path: Path) -> Run:
-    """Return the run of a file; errors as in `decoded`, and `InvalidRecord` if the file can't be read."""
+    """Return the run of a file, compressed by gzip or not; errors as in `decoded`, and `InvalidRecord` if the file can't be read."""
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise InvalidRecord(f"record {str(path)!r} can't be read: {error.strerror}") from error
+    if raw.startswith(b"\x1f\x8b"):
+        try:
+            raw = gzip.decompress(raw)
+        except (EOFError, OSError, zlib.error) as error:
+            raise InvalidRecord(f"{path} is a damaged gzip file: {error}") from error
     return decoded(raw, str(path))
 
 
@@ -455,3 +595,29 @@ def environment(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def revision_of(folder: Path, leaving_out: Path | None = None) -> Revision | None:
+    """Return the git commit that a folder is checked out at; None outside of git, or without git.
+
+    Files that git doesn't know, and those below ``leaving_out``, a folder that a run writes to, don't count as changes.
+    """
+    git = shutil.which("git")
+    if git is None:
+        return None
+
+    def ask(*arguments: str) -> str | None:
+        done = subprocess.run([git, *arguments], cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    paths = ["."]
+    if leaving_out is not None and leaving_out.resolve().is_relative_to(folder.resolve()):
+        paths.append(f":(exclude){leaving_out.resolve().relative_to(folder.resolve()).as_posix()}")
+    commit, changed = ask("rev-parse", "HEAD"), ask("status", "--porcelain", "--untracked-files=no", "--", *paths)
+    return None if not commit or changed is None else Revision(commit=commit, is_dirty=bool(changed))
+
+
+if __name__ == "__main__":
+    write_text(
+        Path(__file__).with_name(SCHEMA), msgspec.json.format(msgspec.json.encode(schema()), indent=1).decode() + "\n"
+    )

@@ -41,6 +41,7 @@ from pathlen.records import (
     TextRecord,
     environment,
     read,
+    revision_of,
     severity_beside,
     write,
 )
@@ -231,6 +232,9 @@ class Session:
         self.has_claims = False
         self.findings: dict[Key, FindingRecord] = {}
         self.lock: str | None = None
+        self.lock_sha256: str | None = None
+        self.declared: int | None = None
+        self._top: Path | None = None
         self.deviations: dict[tuple[str, str], str] = {}
         self.gone: list[str] = []
         self.severity: Severity | None = None
@@ -277,6 +281,7 @@ class Session:
             If there is a lock, or a table of severity beside it, that can't be read.
 
         """
+        self._top = top
         locked: dict[Path, list[ModuleType]] = {}
         for module in modules:
             path = nearest(Path(str(module.__file__)).parent, top)
@@ -289,6 +294,7 @@ class Session:
                 here |= declarations(module, path.parent)
             files = {Path(str(one.__file__)).resolve().relative_to(path.parent.resolve()).as_posix() for one in ones}
             self.severity = severity_beside(path, lock.digest)
+            self.lock_sha256, self.declared = lock.digest, len(lock.declarations)
             self.lock = path.relative_to(top).as_posix() if path.is_relative_to(top) else str(path)
             self.deviations |= {key: lock.deviation(one) for key, one in here.items()}
             self.gone += lock.gone(here, files | lock.missing_files(path.parent))
@@ -424,13 +430,15 @@ class Session:
             findings=tuple(self.findings.values()),
             environment=environment(),
             paper=self.paper,
+            lock_sha256=self.lock_sha256,
+            declared=self.declared,
+            revision=revision_of(self._top, settings.report) if self._top else None,
         )
 
     def write(self, run: Run) -> tuple[Path, Path]:
         """Write a record and its page, each completely or not at all, and return their paths."""
         record = self.settings.report / f"{run.family}.json"
         html = record.with_suffix(".html")
-        text = page(run)
-        write(run, record)
-        write_text(html, text)
+        write(run, record)  # first: a page can be made again from it, but not the other way round
+        write_text(html, page(run))
         return record, html

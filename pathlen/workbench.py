@@ -23,17 +23,19 @@ from pathlen.columns import ALIGNMENT, OWN, Trace
 from pathlen.controls import PLANTED, SHIFTED, SHUFFLED, UNTRAINED, Control, World, moved, planted, shifted
 from pathlen.errors import PathlenError
 from pathlen.measurements import Measurement, Published, as_published, from_traces
-from pathlen.models import Identity, LoadedModel, ModelSpec, identify, load
+from pathlen.models import Identity, LoadedModel, ModelSpec, identify, load, tokenizer_of
 from pathlen.original import last_block, loop_steps, relative_error
 from pathlen.passages import Passage
 from pathlen.records import ModelRecord, Point
 from pathlen.stats.serial import lag_one
+from pathlen.tokens import Tokenizer, excerpts, rounded, surprise
 from pathlen.traces import Tracer
 
 __all__ = ["Columns", "Workbench"]
 
 POINTS = 300
-RECORDED = frozenset({"step_length", "final_norm_step", "next_logit"})  # what a record shows of every model
+# What a record shows of every model; the log-probability tells a trained network from a random one.
+RECORDED = frozenset({"step_length", "final_norm_step", "next_logit", "next_log_probability"})
 
 Array = NDArray[np.float64]
 
@@ -115,8 +117,9 @@ class Workbench:
         As in `pathlen.models.load`.
     kept : Cache, optional
         Keeps traces for the next run.
-    loader, identifier : callable, optional
-        What loads a model and says which it is, in place of `pathlen.models.load` and `identify`.
+    loader, identifier, tokenizers : callable, optional
+        What loads a model, says which it is, and gives its tokenizer, in place of `pathlen.models.load`, `identify` and
+        `tokenizer_of`. Without a tokenizer, None, records hold no tokens.
 
     """
 
@@ -130,9 +133,10 @@ class Workbench:
         kept: Cache | None = None,
         loader: Callable[..., LoadedModel] = load,
         identifier: Callable[[ModelSpec], Identity] = identify,
+        tokenizers: Callable[[ModelSpec], Tokenizer] | None = tokenizer_of,
     ) -> None:
         self._kept = kept
-        self._load, self._identify = loader, identifier
+        self._load, self._identify, self._tokenizers = loader, identifier, tokenizers
         self._where = {"device": device, "dtype": dtype}
         self._passages = passages
         self._seed = seed
@@ -263,6 +267,7 @@ class Workbench:
         draw = np.random.default_rng(self._seed)
         measured, published = columns.measured, columns.published
         is_last = np.diff(published.passage, append=-1) != 0
+        tokenizer = self._tokenizers(spec) if self._tokenizers else None
         return ModelRecord(
             size=spec.size,
             title=spec.title,
@@ -286,6 +291,13 @@ class Workbench:
             points=_points(measured, _some(draw, np.arange(len(measured.passage)))),
             published_points=_points(published, _some(draw, np.flatnonzero(~is_last))),
             spurious_points=_points(published, np.flatnonzero(is_last)),
+            vocabulary=None if tokenizer is None else len(tokenizer),
+            surprise=surprise(measured.next_log_probability),
+            excerpts=()
+            if tokenizer is None
+            else excerpts(
+                measured, [one.token_ids for one in columns.traces], [one.name for one in self._passages], tokenizer
+            ),
         )
 
 
@@ -371,4 +383,5 @@ def _some(draw: np.random.Generator, rows: NDArray[np.intp]) -> NDArray[np.intp]
 
 
 def _points(columns: Measurement | Published, rows: NDArray[np.intp]) -> tuple[Point, ...]:
-    return tuple(zip(columns.last_step[rows].tolist(), columns.next_logit[rows].tolist(), strict=True))
+    """Return points to four significant digits: they are for drawing, and no verdict rests on them."""
+    return tuple(zip(rounded(columns.last_step[rows], 4), rounded(columns.next_logit[rows], 4), strict=True))

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,7 +145,17 @@ def run() -> Run:
     from pathlen.attribution import Attribution
     from pathlen.claims import Claim, Finding, decided, evaluate
     from pathlen.controls import SHIFTED, UNTRAINED, Tally
-    from pathlen.records import ClaimRecord, FindingRecord, ModelRecord, Run, Severity, SeverityLine, TextRecord
+    from pathlen.records import (
+        ClaimRecord,
+        Excerpt,
+        FindingRecord,
+        ModelRecord,
+        Revision,
+        Run,
+        Severity,
+        SeverityLine,
+        TextRecord,
+    )
     from pathlen.stats import every, pearson
     from pathlen.universes import EXTENSION, SLIP, Choice, Curve, Option
     from pathlen.verdicts import Verdict, above, below, within
@@ -231,9 +242,33 @@ def run() -> Run:
         points=tuple(zip(x[:40].tolist(), noise[:40].tolist(), strict=True)),
         published_points=tuple(zip(x[:40].tolist(), noise[:40].tolist(), strict=True)),
         spurious_points=((0.5, 0.0),),
+        vocabulary=4096,
+        surprise=4.5,
+        excerpts=(
+            Excerpt(
+                text="one",
+                left_out=1,
+                pieces=(
+                    "It",
+                    " falls",
+                    " \\xe2",
+                    "\\x80\\x94",
+                    "</script>",
+                    "<|endoftext|>",
+                    "\u202e",
+                    "\u0301e",
+                    "\u2028",
+                    ".",
+                ),
+                steps=((1.5, 2.25, 3.0, 0.5, 1.0, 4.0, 2.0, 1.75), (1.0, 2.0, 0.25, 3.5, 1.25, 0.75, 2.5, 2.75)),
+                final_norm_step=(2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5),
+                next_logit=(1.5, -0.5, 2.0, 0.25, 3.75, -1.0, 0.5, 2.5),
+                next_log_probability=(-0.5, -3.0, -0.25, -2.0, -0.125, -5.0, -1.0, -0.75),
+            ),
+        ),
     )
     return Run(
-        schema_version=3,
+        schema_version=4,
         family="mini",
         sizes=("small", "medium"),
         selection="--family mini",
@@ -266,5 +301,8 @@ def run() -> Run:
         models=(model,),
         claims=tuple(ClaimRecord.of(one, f"claims/test_x.py::test_{one.id}") for one in (falls, zero, sums)),
         findings=tuple(FindingRecord.of(one) for one in findings),
-        environment={"pathlen": "0.0"},
+        environment={"pathlen": version("pathlen")},
+        lock_sha256=None,
+        declared=None,
+        revision=Revision(commit="1" * 40, is_dirty=False),
     )

@@ -39,8 +39,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "claims": {"attribution", "controls", "errors", "misuse", "stats", "universes", "verdicts"},
     "lock": {"claims", "errors", "files", "paper", "stats", "verdicts"},
     "records": {"attribution", "claims", "controls", "errors", "files", "paper", "stats", "universes", "verdicts"},
+    "tokens": {"measurements", "records"},
     "merge": {"errors", "records", "verdicts"},
-    "report": {"attribution", "claims", "controls", "merge", "records", "stats", "universes", "verdicts"},
+    "report": {"attribution", "claims", "controls", "errors", "merge", "records", "stats", "universes", "verdicts"},
     "shards": {"cache", "columns", "errors", "passages"},
     "workers": {"cache", "columns", "errors", "models", "passages", "shards", "traces"},
     "corpora": {"columns", "errors", "files", "measurements", "passages", "shards"},
@@ -73,6 +74,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "passages",
         "records",
         "stats",
+        "tokens",
         "traces",
     },
     "evaluation": {

@@ -50,7 +50,6 @@ def test_one_record_is_itself(run: Run) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"family": "gpt2"}, "records of one family can be merged, but a.json has mini and b.json has gpt2"),
         (
             {"texts": (TextRecord(name="other", origin="x", sha256="e" * 64, licence="", attribution=""),)},
             "of one texts",
@@ -58,6 +57,10 @@ def test_one_record_is_itself(run: Run) -> None:
         ({"seed": 7}, "records of one seed can be merged, but a.json has 0 and b.json has 7"),
         ({"controls": "quick"}, "records of one controls can be merged, but a.json has full and b.json has quick"),
         ({"lock": "claims.lock"}, "records of one lock can be merged, but a.json has None and b.json has claims.lock"),
+        (
+            {"lock_sha256": "b" * 64},
+            f"records of one content of the lock can be merged, but a.json has {'a' * 12} and b.json has {'b' * 12}",
+        ),
         ({"environment": {"pathlen": "9.9"}}, "records of one version of pathlen can be merged"),
     ],
 )
@@ -65,7 +68,49 @@ def test_what_was_made_under_other_conditions_is_refused(
     parts: list[Run], change: dict[str, object], message: str
 ) -> None:
     with pytest.raises(InvalidRecord, match=message):
-        merged([parts[0], replace(parts[1], **change)], NAMES)  # type: ignore[arg-type]
+        merged([replace(parts[0], lock_sha256="a" * 64), replace(parts[1], **change)], NAMES)  # type: ignore[arg-type]
+
+
+def test_an_old_record_has_no_digest_of_the_lock_and_merges_all_the_same(parts: list[Run]) -> None:
+    whole = merged([parts[0], replace(parts[1], lock_sha256="b" * 64, declared=3, schema_version=3)], NAMES)
+    assert (whole.lock_sha256, whole.declared, whole.schema_version) == ("b" * 64, 3, 4)
+
+
+def test_a_commit_that_all_records_share_is_kept(parts: list[Run]) -> None:
+    first, second = parts
+    assert first.revision is not None
+    dirty = replace(first.revision, is_dirty=True)
+    assert merged([first, replace(second, revision=dirty)], NAMES).revision == dirty
+    other = replace(first.revision, commit="2" * 40)
+    assert merged([first, replace(second, revision=other)], NAMES).revision is None
+    assert merged([first, replace(second, revision=None)], NAMES).revision is None
+
+
+def test_families_stand_side_by_side_under_their_names(run: Run) -> None:
+    other = replace(run, family="gpt2", selection="--family gpt2", models=(replace(run.models[0], surprise=8.4),))
+    alone = replace(
+        run,
+        family="mine",
+        selection="--model mine",
+        sizes=("model",),
+        models=(),
+        findings=(replace(run.findings[0], size="model"),),
+    )
+    whole = merged([run, other, alone], ["a.json", "b.json", "c.json"])
+    assert whole.family == "mini + gpt2 + mine"
+    assert whole.sizes == ("mini / small", "mini / medium", "gpt2 / small", "gpt2 / medium", "mine")
+    assert whole.selection == "--family mini + --family gpt2 + --model mine"
+    assert len(whole.findings) == 2 * len(run.findings) + 1
+    falls = rows(whole)[0]
+    assert [cell.word for cell in falls.cells] == ["supported", "refuted", "supported", "refuted", "supported"]
+    assert falls.together == "mini: refuted, gpt2: refuted, mine: supported"
+    text = page(whole)
+    assert "What stands under mini says nothing about GPT-2" in text
+    assert "Random weights." in text
+    assert ".venv/bin/pytest claims/ --model mine --seed 0" in text
+    assert (
+        merged([whole, replace(run, sizes=("small",))], NAMES).sizes == whole.sizes
+    )  # what was merged can be merged again
 
 
 def test_two_stories_about_one_thing_are_refused(run: Run, parts: list[Run]) -> None:

@@ -32,16 +32,20 @@ COLOURS = {"green": "32", "red": "31", "yellow": "33", "dim": "2"}
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument of a command, as ``argparse`` takes it; ``completes`` is `PATH` where a shell should offer files."""
+    """One argument of a command, as ``argparse`` takes it.
+
+    ``completes`` is `PATH` where a shell should offer files; of arguments with one word in ``instead_of`` only one may be given.
+    """
 
     names: tuple[str, ...]
     settings: dict[str, Any]
     completes: str = ""
+    instead_of: str = ""
 
 
-def argument(*names: str, completes: str = "", **settings: Any) -> Argument:
+def argument(*names: str, completes: str = "", instead_of: str = "", **settings: Any) -> Argument:
     """Return an argument of a command; names and settings are those of ``ArgumentParser.add_argument``."""
-    return Argument(names, settings, completes)
+    return Argument(names, settings, completes, instead_of)
 
 
 JSON = argument("--json", action="store_true", help="as JSON, for a program to read")
@@ -69,8 +73,9 @@ class Command:
 
     def add_to(self, parser: ArgumentParser, paths: object = None) -> None:
         """Give a parser the command's arguments; ``paths`` is what tells a generator of completions to offer files."""
+        groups = {one.instead_of: parser.add_mutually_exclusive_group() for one in self.arguments if one.instead_of}
         for one in self.arguments:
-            action = parser.add_argument(*one.names, **one.settings)
+            action = groups.get(one.instead_of, parser).add_argument(*one.names, **one.settings)
             if paths and one.completes == PATH:
                 action.complete = paths  # type: ignore[attr-defined]  # where shtab looks for it
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pathlen.cli.command import DONE, FOUND, JSON, PATH, argument, command, say, say_json
 
 if TYPE_CHECKING:
-    from pathlen.records import FindingRecord
+    from pathlen.records import FindingRecord, Run
 
 __all__ = ["diff", "power", "report"]
 
@@ -21,12 +23,25 @@ RECORD = argument("record", metavar="RECORD", type=Path, completes=PATH)
     "render a record as a page, or several as one; no model is needed",
     argument("records", metavar="RECORD", type=Path, nargs="+", completes=PATH),
     argument(
-        "-o",
-        "--output",
-        metavar="PAGE",
-        type=Path,
-        help="default: beside a single record, .html",
-        completes=PATH,
+        "-o", "--output", metavar="FILE", type=Path, help="default: beside a single record, .html", completes=PATH
+    ),
+    argument(
+        "--markdown",
+        action="store_true",
+        help="the matrix for a pull request, to the terminal or FILE",
+        instead_of="page",
+    ),
+    argument(
+        "--tokens",
+        action="store_true",
+        help="the tokens that it holds as CSV, to the terminal or FILE",
+        instead_of="page",
+    ),
+    argument(
+        "--json",
+        action="store_true",
+        help="the record itself, merged of several, to the terminal or FILE",
+        instead_of="page",
     ),
     argument(
         "--record",
@@ -45,18 +60,20 @@ RECORD = argument("record", metavar="RECORD", type=Path, completes=PATH)
     ),
 )
 def report(options: Namespace) -> int:
-    """Write the page of one record, or of several that were made apart."""
+    """Write the page of one record, or of several that were made apart; or what it holds in another form."""
     from pathlen.errors import InvalidRecord
     from pathlen.files import write_text
-    from pathlen.merge import merged, undecided
-    from pathlen.records import read, write
-    from pathlen.report import page
+    from pathlen.records import encoded, write
+    from pathlen.report import matrix_markdown, page, tokens_csv
 
+    forms = {"markdown": matrix_markdown, "tokens": tokens_csv, "json": encoded}
+    form = next((name for name in forms if getattr(options, name)), "page")
     records: list[Path] = options.records
     whole: Path | None = options.record
-    if options.output is None and len(records) > 1:
+    output: Path | None = options.output
+    if output is None and len(records) > 1 and form == "page":
         raise InvalidRecord(f"{len(records)} records become one page, so say where it goes with -o")
-    target: Path = options.output or records[0].with_suffix(".html")
+    target = records[0].with_suffix(".html") if output is None else output
     for record in records:
         for one, what in ((target, "page"), (whole, "one record of several")):
             if one and one.resolve() == record.resolve():
@@ -64,20 +81,40 @@ def report(options: Namespace) -> int:
                     f"the {what} must not replace its record, but both are {str(record)!r}; name another with "
                     f"{'-o' if one is target else '--record'}"
                 )
-    run = merged([read(record) for record in records], [str(record) for record in records])
-    if undecided(run) and len(records) > 1:
-        # What compares sizes computes, which needs more than rendering does.
-        from pathlen.cache import Cache, folder
-        from pathlen.comparisons import compared
-
-        run, lines = compared(run, options.claims, Cache(folder()))
-        say(*lines)
+    run, lines = _put_together(records, options.claims)
+    text = forms.get(form, page)(run)
+    is_printed = output is None and form != "page"
     if whole:
         write(run, whole)
-        say(str(whole))
-    write_text(target, page(run))
-    say(str(target))
+        lines.append(str(whole))
+    if is_printed:
+        print("".join(f"{line}\n" for line in lines), end="", file=sys.stderr)
+        print(text, end="")
+    else:
+        write_text(target, text)
+        say(*lines, str(target))
     return DONE
+
+
+def _put_together(paths: Sequence[Path], claims: Path) -> tuple[Run, list[str]]:
+    """Return one record of several with its claims between sizes decided, and a line about each; families are merged last."""
+    from pathlen.merge import merged, undecided
+    from pathlen.records import read
+
+    found = [(read(path), str(path)) for path in paths]
+    wholes, lines = [], []
+    for family in dict.fromkeys(run.family for run, _ in found):
+        runs, names = zip(*(one for one in found if one[0].family == family), strict=True)
+        whole = merged(runs, names)
+        if undecided(whole) and len(runs) > 1:
+            # What compares sizes computes, which needs more than rendering does.
+            from pathlen.cache import Cache, folder
+            from pathlen.comparisons import compared
+
+            whole, said = compared(whole, claims, Cache(folder()))
+            lines += said
+        wholes.append((whole, names[0]))
+    return merged([run for run, _ in wholes], [name for _, name in wholes]), lines
 
 
 @command(

@@ -46,8 +46,9 @@ def difference(before: Run, after: Run) -> Difference:
     """Return how the findings of a run differ from those of an earlier one."""
     old, now = ({_key(one): one for one in run.findings} for run in (before, after))
     both = [key for key in old if key in now]
+    compared = {"family": lambda run: run.family, **SAME}
     conditions = [
-        f"{what}: {of(before)} before, {of(after)} now" for what, of in SAME.items() if of(before) != of(after)
+        f"{what}: {of(before)} before, {of(after)} now" for what, of in compared.items() if of(before) != of(after)
     ]
     weights = {one.size: one.weights_sha256 for one in before.models}
     conditions += [

@@ -6,11 +6,22 @@ from dataclasses import dataclass
 
 from pathlen.claims import TOGETHER
 from pathlen.controls import Tally
+from pathlen.merge import OF
 from pathlen.records import ClaimRecord, FindingRecord, Run
 from pathlen.stats.multiplicity import holm
 from pathlen.verdicts import Verdict, combined
 
-__all__ = ["NOT_CLAIMED", "NOT_RUN", "SYMBOLS", "Cell", "Row", "rows", "sentence", "speaks_of_its_texts_only"]
+__all__ = [
+    "NOT_CLAIMED",
+    "NOT_RUN",
+    "SYMBOLS",
+    "Cell",
+    "Row",
+    "family_of",
+    "rows",
+    "sentence",
+    "speaks_of_its_texts_only",
+]
 
 DEVIATED = "deviated"
 NOT_CLAIMED = "not claimed"
@@ -67,16 +78,22 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One claim in one reading, with a cell for every size of the run, or one ``across`` all sizes."""
+    """One claim in one reading, with a cell for every size of the run, or one ``across`` all sizes of each family."""
 
     claim: ClaimRecord
     cells: tuple[Cell, ...]
-    across: Cell | None = None
+    across: tuple[Cell, ...] = ()
 
     @property
     def all_cells(self) -> tuple[Cell, ...]:
         """Every cell that can hold a finding."""
-        return self.cells if self.across is None else (self.across,)
+        return self.across or self.cells
+
+    def width(self, cell: Cell) -> int:
+        """Return how many sizes a cell stands for: one, or all of its family."""
+        if cell not in self.across:
+            return 1
+        return sum(family_of(one.size) == family_of(cell.size) for one in self.cells)
 
     def has(self, verdict: Verdict) -> bool:
         """Whether any of its cells came to a verdict."""
@@ -115,18 +132,38 @@ class Row:
 
     @property
     def together(self) -> str:
-        """The verdict over all sizes where the claim is made about all of them together, else empty."""
-        if self.across is not None:
-            return self.across.word
-        if self.claim.logic != "all":
+        """The verdict over all sizes where the claim is made about all of them together, else empty; one for each family."""
+        if not self.across and self.claim.logic != "all":
             return ""
-        words = {cell.size: cell.word for cell in self.cells if cell.word != NOT_CLAIMED}
+        found: dict[str, str] = {}
+        for family in dict.fromkeys(family_of(cell.size) for cell in self.all_cells):
+            cells = [cell for cell in self.all_cells if family_of(cell.size) == family]
+            if word := cells[0].word if self.across else self._together(family, cells):
+                found[family or cells[0].size] = word
+        words = set(found.values())
+        return words.pop() if len(words) == 1 else ", ".join(f"{family}: {word}" for family, word in found.items())
+
+    def _together(self, family: str, cells: list[Cell]) -> str:
+        words = {cell.size: cell.word for cell in cells if cell.word != NOT_CLAIMED}
         if not words:
             return ""
-        sizes = self.claim.sizes if set(words) <= set(self.claim.sizes) else tuple(words)
+        claimed = tuple(size for size in self.claim.sizes if family_of(size) == family)
+        sizes = claimed if set(words) <= set(claimed) else tuple(words)
         # A size that was not run leaves the whole undecided, unless another one refutes it.
         found = [words.get(size, NOT_RUN) for size in sizes]
         return combined([Verdict.NOT_TESTED if word == NOT_RUN else Verdict(word) for word in found]).value
+
+
+def family_of(size: str) -> str:
+    """Return the family that a size is named with in a record merged of several; empty where there is one family.
+
+    Examples
+    --------
+    >>> family_of("gpt2 / small"), family_of("small")
+    ('gpt2', '')
+
+    """
+    return size.partition(OF)[0] if OF in size else ""
 
 
 def speaks_of_its_texts_only(run: Run) -> bool:
@@ -173,12 +210,12 @@ def rows(run: Run) -> list[Row]:
     found = {(one.claim, one.reading, one.size): one for one in run.findings}
     made = []
     for claim in run.claims:
-        cells = {
-            size: _cell(claim, size, found.get((claim.id, claim.reading, size))) for size in (*run.sizes, TOGETHER)
-        }
-        across = cells.pop(TOGETHER)
-        is_across = claim.logic == "differs" and across.finding is not None
-        made.append(Row(claim=claim, cells=tuple(cells.values()), across=across if is_across else None))
+        cells = tuple(_cell(claim, size, found.get((claim.id, claim.reading, size))) for size in run.sizes)
+        families = dict.fromkeys(family_of(size) for size in run.sizes)
+        wholes = [f"{family}{OF}{TOGETHER}" if family else TOGETHER for family in families]
+        across = [_cell(claim, size, found.get((claim.id, claim.reading, size))) for size in wholes]
+        is_across = claim.logic == "differs" and any(cell.finding for cell in across)
+        made.append(Row(claim=claim, cells=cells, across=tuple(across) if is_across else ()))
     return made
 
 

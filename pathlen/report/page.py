@@ -1,40 +1,71 @@
-"""The page: a template filled from a record, with its figures inline and nothing loaded from anywhere."""
+"""The page: templates filled from a record, with its figures inline, its data inside, and nothing loaded from anywhere."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from base64 import b64encode
 from dataclasses import dataclass
 from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateNotFound
 from markupsafe import Markup
 
-from pathlen.records import ModelRecord, Run
+from pathlen.errors import MissingTemplate
+from pathlen.merge import AND
+from pathlen.records import ModelRecord, Run, encoded
 from pathlen.report.calibration import SEVERITY_WORDS, lines, severity_rows
-from pathlen.report.matrix import OF_ITS_TEXTS_ONLY, Row, adjusted, rows, sentence, speaks_of_its_texts_only
-from pathlen.report.scrutiny import specification, waterfall
-from pathlen.report.svg import Interval, forest, scatter
+from pathlen.report.cards import Change, cards, changes, heart, p_words, spreads
+from pathlen.report.explorer import explorer, thinned
+from pathlen.report.figures import histogram, scatter
+from pathlen.report.matrix import rows
+from pathlen.report.provenance import banners, bibtex, citation, downloads, reproduce, stages, stamp
+from pathlen.report.sentences import badge, headline, question
+from pathlen.report.words import visible
 from pathlen.stats.calibration import table
-from pathlen.universes import Curve
 from pathlen.verdicts import Verdict
 
-__all__ = ["page"]
+__all__ = ["CONTENTS", "page"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Card:
-    row: Row
-    figure: Markup | None
-    waterfalls: tuple[tuple[str, Markup], ...]
-    universes: tuple[_Universes, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Universes:
-    size: str
-    curve: Curve
-    figure: Markup
+CONTENTS = (
+    ("matrix", "Claims and sizes"),
+    ("centre", "The relation at the centre"),
+    ("tokens", "Token by token"),
+    ("claims", "Claim by claim"),
+    ("universes", "Other analysts"),
+    ("controls", "Controls"),
+    ("original", "Differences from the original"),
+    ("exploratory", "Exploratory"),
+    ("calibration", "Calibration"),
+    ("provenance", "Provenance"),
+    ("reproduce", "Reproduce"),
+    ("cite", "Cite"),
+    ("data", "Data"),
+)
+# What the original did and what is done here instead; the first entry names the correction whose effect was measured.
+DIFFERENCES = (
+    (
+        "state before the final norm",
+        "the last state is taken after the final norm",
+        "before it: the last block’s own step",
+    ),
+    (
+        "last token dropped",
+        "each text’s last token is paired with a logit of 0 that belongs to no token",
+        "only tokens that have a next one",
+    ),
+    (
+        "corrected analysis",
+        "one correlation over all tokens",
+        "within passages, each passage’s straight trend taken out",
+    ),
+    ("", "one text", "as many texts as the stamp says; your own can be measured, too"),
+    ("", "a number alone", "an interval that resamples whole passages, for tokens of one text depend on each other"),
+    ("", "“about zero” read from a small number", "a margin that has to be shown"),
+    ("", "no control", "untrained networks, shuffled tokens, shifted and planted pairings"),
+)
+COVERAGE = [0.85 + 0.005 * place for place in range(31)]  # its ends, as far as no cell lies outside of them
+ENOUGH_PASSAGES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,99 +76,121 @@ class _ModelFigures:
 
 
 def page(run: Run) -> str:
-    """Return a record as one HTML page; the same record gives the same bytes."""
-    templates = Environment(
-        loader=PackageLoader("pathlen.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters["p"] = _p_value
-    style = files("pathlen.report").joinpath("templates/page.css").read_text(encoding="utf-8")
-    matrix = rows(run)
-    return templates.get_template("page.html").render(
-        run=run,
-        rows=matrix,
-        adjusted=adjusted(run),
-        has_controls=any(one.controls for one in run.findings),
-        texts_only=OF_ITS_TEXTS_ONLY if speaks_of_its_texts_only(run) else "",
-        sentence=sentence(run),
-        cards=[_card(row) for row in matrix],
-        models=[_figures(model) for model in run.models],
-        calibration=lines(table()),
-        severity=severity_rows(run.severity),
-        severity_words=SEVERITY_WORDS,
-        vacuous=Verdict.VACUOUS,
-        invalid=Verdict.INVALID,
-        style=Markup(style),  # noqa: S704  # our own file
-        style_digest=b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii"),
-        package=run.environment.get("pathlen", "unknown"),
-    )
+    """Return a record as one HTML page; the same record gives the same bytes.
 
+    Raises
+    ------
+    MissingTemplate
+        If a file of the page is not where this package was installed.
 
-def _p_value(p: float) -> str:
-    return "< 0.0001" if p < 0.0001 else f"= {p:.4f}"
-
-
-def _card(row: Row) -> _Card:
-    found = [(cell.size, cell.finding) for cell in row.all_cells if cell.finding]
-    name = f"{row.claim.id}, {{}}: {{}}"
-    region = (row.claim.region.low, row.claim.region.high)
-    return _Card(
-        row=row,
-        figure=_forest(row),
-        waterfalls=tuple(
-            (size, waterfall(one.attribution, title=name.format(size, "from as published to corrected")))
-            for size, one in found
-            if one.attribution
-        ),
-        universes=tuple(
-            _Universes(
-                size=size,
-                curve=one.universes,
-                figure=specification(one.universes, region, title=name.format(size, "all universes and each option's")),
-            )
-            for size, one in found
-            if one.universes
-        ),
-    )
-
-
-def _forest(row: Row) -> Markup | None:
-    intervals = [
-        Interval(
-            label=cell.size,
-            value=estimate.value,
-            low=estimate.low,
-            high=estimate.high,
-            verdict=cell.word,
-            controls=tuple((tally.control, tally.values) for tally in cell.finding.controls),
+    """
+    style, script = _own("page.css"), _own("page.js")
+    matrix, small = rows(run), thinned(run)
+    made = cards(run)
+    digest = hashlib.sha256(encoded(run).encode("utf-8")).hexdigest()
+    sizes, changed = changes(run)
+    rates = [one.covered_95 for one in table() if one.passages >= ENOUGH_PASSAGES]
+    try:
+        templates = Environment(
+            loader=PackageLoader("pathlen.report"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            finalize=_shown,
+            trim_blocks=True,
+            lstrip_blocks=True,
         )
-        for cell in row.all_cells
-        if cell.finding and (estimate := cell.finding.estimate)
-    ]
-    if not intervals:
-        return None
-    title = f"{row.claim.id}, {row.claim.reading}: intervals per size; the claim holds {row.claim.region}"
-    return forest(intervals, (row.claim.region.low, row.claim.region.high), title=title)
+        templates.filters |= {"p": p_words, "log": math.log}
+        return templates.get_template("page.html").render(
+            run=run,
+            contents=CONTENTS,
+            selections=run.selection.split(AND),
+            badge=badge(run),
+            question=question(run),
+            headline=headline(run),
+            stamp=stamp(run),
+            banners=banners(run),
+            rows=matrix,
+            corrected={row.claim.id for row in matrix if row.claim.reading == "corrected"},
+            fragile=any("fragile" in one.flags for one in run.findings),
+            heart=heart(run),
+            shown=explorer(small),
+            models=[_figures(model) for model in run.models],
+            confirmatory=[card for card in made if not card.claim.exploratory],
+            exploratory=[card for card in made if card.claim.exploratory],
+            spreads=spreads(run),
+            has_controls=any(one.controls for one in run.findings),
+            changed_sizes=sizes,
+            differences=_differences(changed),
+            calibration=lines(table()),
+            covered=histogram(
+                rates,
+                COVERAGE,
+                mark=0.95,
+                title=f"Coverage of the 95 % interval in {len(rates)} kinds of simulated data",
+                x="share of runs whose interval held the true value",
+                y="kinds of data",
+            ),
+            covered_cells=len(rates),
+            severity=severity_rows(run.severity),
+            severity_words=SEVERITY_WORDS,
+            vacuous=Verdict.VACUOUS,
+            invalid=Verdict.INVALID,
+            record_digest=digest,
+            stages=stages(run),
+            reproduce=reproduce(run),
+            bibtex=bibtex(run, digest),
+            citation=citation(run.environment.get("pathlen", "unknown")),
+            downloads=downloads(small),
+            is_thinned=small is not run,
+            style=Markup(style),  # noqa: S704  # our own file
+            script=Markup(script),  # noqa: S704  # our own file
+            style_digest=_digest(style),
+            script_digest=_digest(script),
+        )
+    except TemplateNotFound as error:
+        raise MissingTemplate(
+            f"the page needs the template {error.name}, which is not installed with pathlen"
+        ) from error
+
+
+def _shown(value: object) -> object:
+    """Return what a template shows of a value: words that are not our own markup with everything in them visible."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _own(name: str) -> str:
+    try:
+        return files("pathlen.report").joinpath(f"templates/{name}").read_text(encoding="utf-8")
+    except OSError as error:
+        raise MissingTemplate(f"the page needs the template {name}, which is not installed with pathlen") from error
+
+
+def _digest(text: str) -> str:
+    return b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
+def _differences(changed: list[Change]) -> list[tuple[Change | None, str, str]]:
+    """Return every difference from the original; those that were measured with what they change."""
+    measured = {one.name: one for one in changed}
+    found = [(measured.pop(name, None), before, after) for name, before, after in DIFFERENCES]
+    return [*((one, "without: " + one.name, one.name) for one in measured.values()), *found]
 
 
 def _figures(model: ModelRecord) -> _ModelFigures:
-    title = f"{model.title}, {{}}: last step against the next token's logit, {{}} of {model.rows:,} tokens"
+    title = f"{model.title}, {{}}: last step against the next token’s logit, {{}} of {model.rows:,} tokens"
     return _ModelFigures(
         model=model,
         corrected=scatter(
             model.points,
             title=title.format("corrected", len(model.points)),
             x="last step, before the final norm",
-            y="next-token logit",
+            y="next token’s logit",
         ),
         published=scatter(
             model.published_points,
             model.spurious_points,
             title=title.format("as published", len(model.published_points)),
             x="last step and final norm",
-            y="next-token logit",
+            y="next token’s logit",
         ),
     )

@@ -3,84 +3,114 @@
 from __future__ import annotations
 
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from pathlen.attribution import Attribution
-from pathlen.report.svg import Scale, dots, floor_axis, opening, padded, region_band
+from pathlen.report.svg import (
+    WIDTH,
+    Scale,
+    closing,
+    dots,
+    floor_axis,
+    foot,
+    label_width,
+    opening,
+    padded,
+    region_band,
+    text,
+)
 from pathlen.universes import EQUIVALENT, SLIP, Curve
 
-__all__ = ["specification", "waterfall"]
+__all__ = ["KIND_MARKS", "specification", "waterfall"]
 
 WORDS = {"s": "supported", "i": "inconclusive", "r": "refuted"}
-KINDS = {EQUIVALENT: "", SLIP: " (slip)", "extension": " (another question)"}
+KIND_MARKS = {EQUIVALENT: "", SLIP: " †", "extension": " ‡"}
 
 
-def waterfall(found: Attribution, *, title: str) -> Markup:
+def waterfall(found: Attribution, *, title: str, name: str) -> Markup:
     """Return the way from the published number to the corrected one: a bar for each correction, adding up exactly."""
-    width, left, right, line = 440, 170, 60, 20
+    line, right = 20, 52
+    left = label_width(["as published", *(change for change, _ in found.changes)])
     edges = [found.published]
     for _, change in found.changes:
         edges.append(edges[-1] + change)
     lines = len(edges) + 1
-    across = Scale(*padded([*edges, 0.0], 0.08), left, width - right)
+    across = Scale(*padded([*edges, 0.0], 0.08), left, WIDTH - right)
     floor = line * lines + 6
-    parts = [opening(width, floor + 24, title), *floor_axis(across, floor)]
+    parts = [opening(floor + foot(name), title)]
 
-    def label(place: int, name: str, number: str) -> float:
+    def label(place: int, words: str, number: str) -> float:
         middle = 4 + line * (place + 0.5)
-        parts.append(f'<text x="{left - 8}" y="{middle + 4}" text-anchor="end">{escape(name)}</text>')
-        parts.append(f'<text class="name" x="{width - right + 8}" y="{middle + 4}">{number}</text>')
+        parts.append(text(left - 8, middle + 4, words, anchor="end"))
+        parts.append(text(WIDTH - 2, middle + 4, number, anchor="end", kind="name"))
         return middle
 
-    for place, (name, end) in enumerate((("as published", edges[0]), ("corrected", edges[-1]))):
-        middle = label(place * (lines - 1), name, f"{end:.3f}")
-        parts.append(f'<circle class="value" cx="{across(end)}" cy="{middle}" r="4"/>')
-    for place, (name, change) in enumerate(found.changes):
-        middle = label(place + 1, name, f"{change:+.3f}" if abs(change) >= 0.0005 else "0")
+    if across.low < 0 < across.high:
+        parts.append(f'<path class="grid" d="M{across(0):g} 4V{floor:g}"/>')
+    for place, (words, end) in enumerate((("as published", edges[0]), ("corrected", edges[-1]))):
+        middle = label(place * (lines - 1), words, f"{round(end, 3) + 0.0:.3f}")
+        parts.append(f'<circle class="{"value" if place else "ring"}" cx="{across(end):g}" cy="{middle:g}" r="4"/>')
+    for place, (words, change) in enumerate(found.changes):
+        middle = label(place + 1, words, f"{change:+.3f}" if abs(change) >= 0.0005 else "0")
         start, stop = sorted((across(edges[place]), across(edges[place + 1])))
         parts.append(
-            f'<rect class="bar" x="{start}" y="{middle - 6}" width="{max(1.0, round(stop - start, 1))}" height="12"/>'
+            f'<rect class="bar" x="{start:g}" y="{middle - 6:g}" width="{max(1.0, round(stop - start, 1)):g}" height="12"/>'
         )
-    return Markup("".join(parts) + "</svg>")  # noqa: S704  # every text in it is escaped above
+    return closing([*parts, *floor_axis(across, floor, name)])
 
 
-def specification(curve: Curve, region: tuple[float, float], *, title: str) -> Markup:
-    """Return all universes in order of their number, coloured by verdict, and below them each option's range and median."""
-    width, left, top = 560, 280, 130
+def specification(curve: Curve, region: tuple[float, float], *, own: float | None, title: str, name: str) -> Markup:
+    """Return all universes in order of their number, coloured by verdict, and below them each option's range and median.
+
+    The published analysis is the dashed line; the claim's ``own`` number is the large dot, at the place of the universe that
+    is nearest to it. A dagger marks an option that is a slip, a double dagger one that asks another question.
+    """
+    top = 120
     options = [
-        (choice.name, option.name + KINDS[option.kind], axis, place)
+        (choice.name, option.name + KIND_MARKS[option.kind], axis, place)
         for axis, choice in enumerate(curve.choices)
         for place, option in enumerate(choice.options)
     ]
+    left = label_width([words for _, words, _, _ in options])
     table = np.reshape(curve.values, curve.shape)
-    height = top + 26 + 14 * len(options) + 16 * len(curve.choices)
-    across = Scale(*padded([*curve.values, curve.published, 0.0], 0.05), left, width - 10)
+    across = Scale(*padded([*curve.values, curve.published, 0.0], 0.05), left, WIDTH - 10)
     order = np.argsort(curve.values, kind="stable")
     rank = np.empty(len(order))
     rank[order] = np.linspace(6, top - 6, len(order))
-    parts = [opening(width, height, title), *region_band(across, region, top), *floor_axis(across, top)]
+    parts = [opening(top + foot(name) + 4 + 14 * len(options) + 15 * len(curve.choices), title)]
+    parts += [*region_band(across, region, 4, top), *floor_axis(across, top, name)]
     for letter, word in WORDS.items():
-        places = [
-            (across(value), round(float(rank[at]), 1))
-            for at, value in enumerate(curve.values)
+        # Universes that fall on one unit of the drawing can't be told apart there, so each unit is drawn once.
+        places = dict.fromkeys(
+            (float(round(across(curve.values[at]))), float(round(rank[at])))
+            for at in order.tolist()
             if curve.verdicts[at] == letter
-        ]
+        )
         if places:
-            parts.append(dots(places, f"universe {word}"))
+            parts.append(dots(list(places), f"universe {word}"))
     published = across(curve.published)
-    parts.append(f'<line class="published" x1="{published}" x2="{published}" y1="4" y2="{top}"/>')
-    parts.append(f'<text class="name" x="{left - 8}" y="16" text-anchor="end">{len(curve.values)} universes</text>')
-    parts.append(f'<text class="name" x="{left - 8}" y="30" text-anchor="end">dashed: as published</text>')
-    y, previous = float(top + 20), ""
-    for choice, name, axis, place in options:
+    parts.append(f'<line class="published" x1="{published:g}" x2="{published:g}" y1="4" y2="{top}"/>')
+    if own is not None:
+        nearest = int(np.argmin(np.abs(np.asarray(curve.values) - own)))
+        place = round(float(rank[nearest]), 1)
+        parts.append(
+            f'<circle class="value {curve.verdict}" cx="{across(curve.values[nearest]):g}" cy="{place:g}" r="4"/>'
+        )
+    parts.append(text(left - 8, 16, f"{len(curve.values)} universes", anchor="end", kind="name"))
+    y, previous = float(top + foot(name) - 4), ""
+    spans: list[str] = []
+    labels: list[str] = []
+    medians: list[tuple[float, float]] = []
+    for choice, words, axis, place in options:
         if choice != previous:
-            y += 16
-            parts.append(f'<text class="name" x="4" y="{y}">{escape(choice)}</text>')
+            y += 15
+            parts.append(text(2, y, choice, kind="name"))
             previous = choice
         y += 14
         values = table.take(place, axis=axis)
         low, middle, high = (across(float(end)) for end in np.quantile(values, [0, 0.5, 1]))
-        parts.append(f'<text x="{left - 8}" y="{y}" text-anchor="end">{escape(name)}</text>')
-        parts.append(f'<line class="span" x1="{low}" x2="{high}" y1="{y - 4}" y2="{y - 4}"/>')
-        parts.append(f'<circle class="value" cx="{middle}" cy="{y - 4}" r="3"/>')
-    return Markup("".join(parts) + "</svg>")  # noqa: S704  # every text in it is escaped above
+        labels.append(text(left - 8, y, words))
+        spans.append(f"M{low:g} {y - 4:g}H{high:g}")
+        medians.append((middle, y - 4))
+    parts.append(f'<path class="span" d="{"".join(spans)}"/>{dots(medians, "median")}')
+    return closing([*parts, '<g text-anchor="end">', *labels, "</g>"])

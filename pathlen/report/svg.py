@@ -1,17 +1,38 @@
-"""Small figures as SVG text: a scale, an axis with round ticks, a scatter and a forest of intervals.
+"""The pieces that every figure is made of: a scale, round ticks, axes, the band of a region, dots, and the opening tag.
 
-Figures carry no colour of their own; classes are styled by the page, so one figure serves light, dark and print.
+Figures carry no colour of their own; classes are styled by the page, so one figure serves light, dark and print. Each is
+`WIDTH` units wide and drawn at that size, so that its letters stay as large as the page's on a phone.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-__all__ = ["Interval", "Scale", "dots", "floor_axis", "forest", "opening", "padded", "region_band", "scatter", "ticks"]
+from pathlen.report.words import visible
+
+__all__ = [
+    "WIDTH",
+    "Scale",
+    "closing",
+    "dots",
+    "floor_axis",
+    "foot",
+    "frame",
+    "label_width",
+    "opening",
+    "padded",
+    "region_band",
+    "text",
+    "ticks",
+]
+
+WIDTH = 350
+LETTER = 6.9  # units that a letter of a figure's type takes in a wide font, on average
 
 
 def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
@@ -47,118 +68,105 @@ class Scale:
         return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1)
 
 
-def padded(values: Sequence[float], share: float = 0.05) -> tuple[float, float]:
+def padded(values: Iterable[float], share: float = 0.05) -> tuple[float, float]:
     """Return the ends of some values with room on both sides."""
-    low, high = min(values), max(values)
+    known = list(values)
+    low, high = min(known), max(known)
     pad = (high - low) * share or abs(low) * share or 1.0
     return low - pad, high + pad
 
 
-def scatter(
-    points: Sequence[tuple[float, float]], odd: Sequence[tuple[float, float]] = (), *, title: str, x: str, y: str
-) -> Markup:
-    """Return a scatter of points, with odd ones among them drawn as rings.
-
-    ``title`` is the figure's accessible name, ``x`` and ``y`` are the names of its axes.
-    """
-    width, height, left, bottom = 300, 220, 44, 34
-    across = Scale(*padded([point[0] for point in (*points, *odd)]), left, width - 6)
-    up = Scale(*padded([point[1] for point in (*points, *odd)]), height - bottom, 6)
-    parts = [opening(width, height, title)]
-    for tick in ticks(across.low, across.high):
-        parts.append(f'<line class="grid" x1="{across(tick)}" x2="{across(tick)}" y1="6" y2="{height - bottom}"/>')
-        parts.append(f'<text x="{across(tick)}" y="{height - bottom + 13}" text-anchor="middle">{tick:g}</text>')
-    for tick in ticks(up.low, up.high):
-        parts.append(f'<line class="grid" x1="{left}" x2="{width - 6}" y1="{up(tick)}" y2="{up(tick)}"/>')
-        parts.append(f'<text x="{left - 4}" y="{up(tick) + 3}" text-anchor="end">{tick:g}</text>')
-    parts.extend(f'<circle class="dot" cx="{across(a)}" cy="{up(b)}" r="2"/>' for a, b in points)
-    parts.extend(f'<circle class="ring" cx="{across(a)}" cy="{up(b)}" r="3.5"/>' for a, b in odd)
-    parts.append(
-        f'<text class="name" x="{(left + width) / 2}" y="{height - 5}" text-anchor="middle">{escape(x)}</text>'
-    )
-    parts.append(
-        f'<text class="name" transform="translate(10 {(height - bottom) / 2}) rotate(-90)" text-anchor="middle">{escape(y)}</text>'
-    )
-    return Markup("".join(parts) + "</svg>")  # noqa: S704  # every text in it is escaped above
+def label_width(labels: Iterable[str], *, least: int = 40, most: int = 170) -> int:
+    """Return how much room labels need on the left of a figure."""
+    return round(min(most, max([least, *(LETTER * len(label) + 12 for label in labels)])))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """A line of a forest.
-
-    Attributes
-    ----------
-    label : str
-    value, low, high : float
-        The number and the ends of its interval.
-    verdict : str
-        Styles the line.
-    controls : tuple of (str, tuple of float)
-        Below the line, the values that each control gave, where the claim should not hold.
-
-    """
-
-    label: str
-    value: float
-    low: float
-    high: float
-    verdict: str
-    controls: tuple[tuple[str, tuple[float, ...]], ...] = ()
+def opening(height: float, title: str, *, kind: str = "", width: float = WIDTH) -> str:
+    """Return the opening tag of a figure and its accessible name."""
+    name, kinds = escape(visible(title)), f' class="{kind}"' if kind else ""
+    return f'<svg{kinds} viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img" aria-label="{name}">'
 
 
-def forest(intervals: Sequence[Interval], region: tuple[float, float], *, title: str) -> Markup:
-    """Return intervals above one axis, with the region of the claim shaded (its ends may be infinite)."""
-    width, left, line, thin = 460, 86, 22, 13
-    below = [[control for control in one.controls if control[1]] for one in intervals]
-    floor = 4 + line * len(intervals) + thin * sum(map(len, below))
-    ends = [number for one in intervals for number in (one.low, one.high)]
-    ends += [value for controls in below for _, values in controls for value in values]
-    ends += [end for end in region if math.isfinite(end)]
-    across = Scale(*padded(ends, 0.08), left, width - 10)
-    parts = [opening(width, floor + 26, title), *region_band(across, region, floor), *floor_axis(across, floor)]
-    top = 4.0
-    for one, controls in zip(intervals, below, strict=True):
-        middle = top + line / 2
-        kind = one.verdict.replace(" ", "-")
-        parts.append(f'<text x="{left - 8}" y="{middle + 4}" text-anchor="end">{escape(one.label)}</text>')
-        parts.append(
-            f'<line class="interval {kind}" x1="{across(one.low)}" x2="{across(one.high)}" y1="{middle}" y2="{middle}"/>'
-        )
-        parts.append(f'<circle class="value {kind}" cx="{across(one.value)}" cy="{middle}" r="4"/>')
-        top += line
-        for name, values in controls:
-            middle = top + thin / 2 - 2
-            parts.append(f'<text class="name" x="{left - 8}" y="{middle + 3}" text-anchor="end">{escape(name)}</text>')
-            parts.append(dots([(across(value), middle) for value in values], "control"))
-            top += thin
-    return Markup("".join(parts) + "</svg>")  # noqa: S704  # every text in it is escaped above
+def closing(parts: Iterable[str]) -> Markup:
+    """Return a figure from its parts, each of which has escaped its words."""
+    return Markup("".join(parts) + "</svg>")  # noqa: S704  # every word in it is escaped where it is written
 
 
-def region_band(across: Scale, region: tuple[float, float], floor: float) -> list[str]:
-    """Return the region of a claim as a band down to a floor, with its edges."""
+def text(x: float, y: float, words: str, *, anchor: str = "", kind: str = "") -> str:
+    """Return words at a place."""
+    where = f' text-anchor="{anchor}"' if anchor else ""
+    kinds = f' class="{kind}"' if kind else ""
+    return f'<text{kinds} x="{x:g}" y="{y:g}"{where}>{escape(visible(words))}</text>'
+
+
+def region_band(across: Scale, region: tuple[float, float], top: float, floor: float) -> list[str]:
+    """Return the region of a claim as a band down to a floor, with its edges; nothing where it lies outside."""
     start, stop = (across(min(max(end, across.low), across.high)) for end in region)
-    band = f'<rect class="region" x="{start}" y="4" width="{round(stop - start, 1)}" height="{floor - 4}"/>'
-    edges = [across(end) for end in region if math.isfinite(end)]
-    return [band, *(f'<line class="edge" x1="{edge}" x2="{edge}" y1="4" y2="{floor}"/>' for edge in edges)]
+    band = (
+        f'<rect class="region" x="{start:g}" y="{top:g}" width="{round(stop - start, 1):g}" height="{floor - top:g}"/>'
+    )
+    edges = [across(end) for end in region if across.low <= end <= across.high]
+    return [
+        band if stop > start else "",
+        *(f'<line class="edge" x1="{edge:g}" x2="{edge:g}" y1="{top:g}" y2="{floor:g}"/>' for edge in edges),
+    ]
 
 
-def floor_axis(across: Scale, floor: float) -> list[str]:
-    """Return an axis at the foot of a figure, with round ticks."""
-    parts = []
-    for tick in ticks(across.low, across.high):
-        parts.append(f'<line class="axis" x1="{across(tick)}" x2="{across(tick)}" y1="{floor}" y2="{floor + 4}"/>')
-        parts.append(f'<text x="{across(tick)}" y="{floor + 16}" text-anchor="middle">{tick:g}</text>')
-    parts.append(f'<line class="axis" x1="{across.start}" x2="{across.end}" y1="{floor}" y2="{floor}"/>')
-    return parts
+def floor_axis(across: Scale, floor: float, name: str = "") -> list[str]:
+    """Return an axis at the foot of a figure, with round ticks, and its name below them."""
+    marks = ticks(across.low, across.high)
+    path = f"M{across.start:g} {floor:g}H{across.end:g}" + "".join(f"M{across(tick):g} {floor:g}v4" for tick in marks)
+    parts = [f'<path class="axis" d="{path}"/>']
+    parts.append('<g text-anchor="middle">')
+    parts += [text(across(tick), floor + 16, f"{tick:g}") for tick in marks]
+    for place, line in enumerate(_lines(name)):
+        half = LETTER * len(line) / 2
+        middle = max(half, min(WIDTH - half, (across.start + across.end) / 2))
+        parts.append(text(round(middle, 1), floor + 32 + 14 * place, line, kind="name"))
+    return [*parts, "</g>"]
+
+
+def foot(name: str = "") -> float:
+    """Return how much room an axis and its name take below their floor."""
+    return 24 + 14 * len(_lines(name))
+
+
+def _lines(name: str) -> list[str]:
+    return textwrap.wrap(name, int(WIDTH / LETTER))
+
+
+def frame(across: Scale, up: Scale, x: str, y: str) -> list[str]:
+    """Return both axes of a figure with a grid, and their names."""
+    left, right, floor, top = across.start, across.end, up.start, up.end
+    path = "".join(f"M{across(tick):g} {top:g}V{floor:g}" for tick in ticks(across.low, across.high))
+    path += "".join(f"M{left:g} {up(tick):g}H{right:g}" for tick in ticks(up.low, up.high))
+    middle = round((top + floor) / 2)
+    return [
+        f'<path class="grid" d="{path}"/><g text-anchor="middle">',
+        *(text(across(tick), floor + 15, f"{tick:g}") for tick in ticks(across.low, across.high)),
+        text((left + right) / 2, floor + 31, x, kind="name"),
+        f'<text class="name" transform="translate(11 {middle:g}) rotate(-90)">{escape(visible(y))}</text>',
+        '</g><g text-anchor="end">',
+        *(text(left - 5, up(tick) + 4, f"{tick:g}") for tick in ticks(up.low, up.high)),
+        "</g>",
+    ]
 
 
 def dots(places: Sequence[tuple[float, float]], kind: str) -> str:
     """Return many dots as one path, a round cap each: a tenth of what circles take."""
-    path = "".join(f"M{x:g} {y:g}h0" for x, y in places)
-    return f'<path class="{kind}" d="{path}"/>'
+    path, at = [], (0.0, 0.0)
+    for x, y in places:
+        path.append(f"m{_step(x - at[0])}{_signed(y - at[1])}h0")
+        at = (x, y)
+    return f'<path class="dots {kind}" d="{"".join(path)}"/>'
 
 
-def opening(width: float, height: float, title: str) -> str:
-    """Return the opening tag of a figure and its accessible name."""
-    name = escape(title)
-    return f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{name}"><title>{name}</title>'
+def _step(value: float) -> str:
+    """Return a number to a tenth, without what a path can do without."""
+    return f"{round(value, 1) + 0.0:g}"
+
+
+def _signed(value: float) -> str:
+    """Return a number that follows another one: its minus sign parts them, or a blank."""
+    written = _step(value)
+    return written if written.startswith("-") else f" {written}"

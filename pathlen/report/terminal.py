@@ -14,10 +14,11 @@ def terminal_lines(run: Run) -> list[str]:
     table = [["", *run.sizes, "together"]]
     for row in rows(run):
         name = row.claim.id + (" (as published)" if row.claim.reading == "as published" else "")
-        if row.across is None:
-            table.append([name, *(_cell(row, cell) for cell in row.cells), row.together])
+        if row.across:
+            whole = "; ".join(_cell(row, cell) for cell in row.across)
+            table.append([name, *("" for _ in row.cells), whole])
         else:
-            table.append([name, *("" for _ in row.cells), _cell(row, row.across)])
+            table.append([name, *(_cell(row, cell) for cell in row.cells), row.together])
     if not any(line[-1] for line in table[1:]):
         table = [line[:-1] for line in table]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]

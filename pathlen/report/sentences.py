@@ -1,0 +1,264 @@
+"""Sentences made from numbers: what a run came to, and what each finding says to a reader who is no statistician.
+
+Nothing here is written by hand beside a number. Every sentence is a function of the record, and the tests compare each with
+the numbers it was made of, over many records that nobody has seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pathlen.controls import Control, Tally
+from pathlen.records import ClaimRecord, FindingRecord, Run
+from pathlen.report.matrix import NOT_CLAIMED, NOT_RUN, rows
+from pathlen.stats.estimate import Estimate
+from pathlen.stats.power import tokens_to_decide
+from pathlen.verdicts import Region, Verdict
+
+__all__ = ["Badge", "badge", "central", "headline", "outcomes", "plain", "question", "settles", "short", "told"]
+
+HOLDS, REFUTED, VACUOUS, OPEN, BROKEN, NOT_TESTED = (
+    "holds",
+    "refuted",
+    "vacuous",
+    "open",
+    "broken",
+    "not tested",
+)
+SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+FEWEST_DECIMALS, MOST_DECIMALS = 0, 9
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """One sign for a whole run, as replication journals use it: replicated, not replicated, or neither."""
+
+    sign: str
+    word: str
+    meaning: str
+
+
+def outcomes(run: Run) -> dict[str, str]:
+    """Return what each claim came to over all the sizes it was made about, by its corrected reading where it has one.
+
+    ``holds`` if every check was supported, ``refuted`` as soon as one was, ``open`` where one is inconclusive or was not
+    run, ``vacuous`` where support was empty on some size.
+    """
+    found: dict[str, str] = {}
+    for row in rows(run):
+        if row.claim.reading == "corrected" or row.claim.id not in found:
+            found[row.claim.id] = _outcome([cell.word for cell in row.all_cells if cell.word != NOT_CLAIMED])
+    return found
+
+
+def _outcome(words: Sequence[str]) -> str:
+    tested = [word for word in words if word not in (NOT_RUN, Verdict.NOT_TESTED.value)]
+    if not tested:
+        return NOT_TESTED
+    if Verdict.REFUTED.value in tested:
+        return REFUTED
+    if {Verdict.ERROR.value, Verdict.INVALID.value} & set(tested):
+        return BROKEN
+    if Verdict.INCONCLUSIVE.value in tested or len(tested) < len(words):
+        return OPEN
+    return VACUOUS if Verdict.VACUOUS.value in tested else HOLDS
+
+
+def badge(run: Run) -> Badge:
+    """Return the sign of a run: over the claims that the document states and that could have come out otherwise."""
+    states = {one.id for one in run.claims if not one.exploratory and not one.true_by_construction}
+    found = [outcome for claim, outcome in outcomes(run).items() if claim in states]
+    if found and set(found) == {HOLDS}:
+        return Badge("[Re]", "supported", "every claim that could have failed holds wherever it was made")
+    if REFUTED in found and HOLDS not in found:
+        return Badge(
+            "[¬Re]", "refuted", "no claim that could have failed holds wherever it was made, and some are refuted"
+        )
+    return Badge("[?Re]", "mixed", "some claims hold, others are refuted, empty or open; there is no total score")
+
+
+def headline(run: Run) -> str:
+    """Return what a run came to in one or two sentences: how many claims came to what, and the relation at the centre."""
+    found = list(outcomes(run).values())
+    parts = [
+        f"{_count(found.count(outcome))} {words}"
+        for outcome, words in (
+            (HOLDS, "hold wherever they were made"),
+            (REFUTED, "are refuted on one size or more"),
+            (VACUOUS, "are vacuous (their controls or any network would say the same)"),
+            (OPEN, "are left open"),
+            (BROKEN, "gave no usable number"),
+            (NOT_TESTED, "were not tested"),
+        )
+        if outcome in found
+    ]
+    sizes = "one size" if len(run.sizes) == 1 else f"{_count(len(run.sizes))} sizes"
+    listed = ", ".join(parts) or "none was run"
+    said = f"Of {len(found)} claim{'' if len(found) == 1 else 's'} on {sizes}: {listed}."
+    if middle := central(run):
+        numbers = ", ".join(f"{_number(one.estimate)} in {one.size}" for _, one in middle if one.estimate is not None)
+        name = short(middle[0][1].estimate) if middle[0][1].estimate else "the number"
+        said += f" At the centre, {middle[0][0].universes}: {name} = {numbers}."
+    return said
+
+
+def question(run: Run) -> str:
+    """Return the title of a page."""
+    if central(run) and any("last step" in claim.universes for claim in run.claims):
+        return "Does the length of a token’s last step say what a language model predicts next?"
+    return f"Do these {len({claim.id for claim in run.claims})} claims hold on {run.family}?"
+
+
+def central(run: Run) -> list[tuple[ClaimRecord, FindingRecord]]:
+    """Return the findings of the relation that a run turns on: one per size, in the order of the sizes.
+
+    That is the statistic of the first claim with universes, corrected, of all claims with the same universes.
+    """
+    claims = {(one.id, one.reading): one for one in run.claims if one.universes and one.reading == "corrected"}
+    found: dict[str, tuple[ClaimRecord, FindingRecord]] = {}
+    first: tuple[str, str] | None = None
+    for one in run.findings:
+        claim = claims.get((one.claim, one.reading))
+        if claim is None or one.estimate is None or one.size not in run.sizes:
+            continue
+        first = first or (claim.universes, one.estimate.statistic)
+        if (claim.universes, one.estimate.statistic) == first:
+            found.setdefault(one.size, (claim, one))
+    return [found[size] for size in run.sizes if size in found]
+
+
+def short(estimate: Estimate) -> str:
+    """Return a short name for a number, to be used in a sentence."""
+    for start, name in (
+        ("Pearson", "r"),
+        ("winsorised", "r"),
+        ("pooled Pearson", "r"),
+        ("partial", "partial r"),
+        ("Spearman", "rank r"),
+        ("Cliff", "delta"),
+        ("difference of Pearson", "the difference of z(r)"),
+        ("largest difference", "the largest difference"),
+        ("largest excess", "the largest excess"),
+    ):
+        if estimate.statistic.startswith(start):
+            return name
+    return f"the {estimate.statistic}"
+
+
+def told(estimate: Estimate, region: Region) -> tuple[str, str, str]:
+    """Return value, low and high as `Estimate.digits` does, with more digits where rounding would cross an edge.
+
+    What a reader compares by eye has to compare as the numbers do: an interval that ends at 0.0996 must not be shown to
+    end at 0.10 where the claim is about 0.1.
+    """
+    exact = (estimate.value, estimate.low, estimate.high)
+    edges = [edge for edge in (region.low, region.high) if math.isfinite(edge)]
+
+    def agrees(written: Sequence[str]) -> bool:
+        return all(
+            (float(text) > edge) - (float(text) < edge) == (number > edge) - (number < edge)
+            for text, number in zip(written, exact, strict=True)
+            for edge in edges
+        )
+
+    shown: tuple[str, ...] = estimate.digits
+    decimals = FEWEST_DECIMALS
+    while not agrees(shown) and decimals < MOST_DECIMALS:
+        decimals += 1
+        shown = tuple(f"{round(number, decimals) + 0.0:.{decimals}f}" for number in exact)
+    if not agrees(shown):
+        shown = tuple(repr(number + 0.0) for number in exact)
+    value, low, high = shown
+    return value, low, high
+
+
+def settles(estimate: Estimate, region: Region) -> int | None:
+    """Return how many more tokens would decide, were the value what it seems; None where that can't be said."""
+    found = [tokens_to_decide(estimate, edge) for edge in _crossed(estimate, region)]
+    known = [tokens for tokens in found if tokens is not None]
+    return max(known) - estimate.n if known else None
+
+
+def plain(claim: ClaimRecord, finding: FindingRecord) -> str:
+    """Return what a finding says, for a reader who is no statistician."""
+    estimate = finding.estimate
+    if estimate is None:
+        words = {
+            Verdict.NOT_TESTED.value: "Not tested, so nothing is said",
+            Verdict.INVALID.value: "No number can be trusted here",
+            Verdict.ERROR.value: "The check itself broke, which says nothing about the claim",
+        }.get(finding.verdict, "There is no number")
+        return f"{words}{': ' + finding.reason if finding.reason else ''}."
+    region, name = claim.region, short(estimate)
+    value, low, high = told(estimate, region)
+    if estimate.unit == "census":
+        seen = f"Counted over all {estimate.n:,} tokens, {name} is {value}"
+        inside = region.low < estimate.value < region.high
+        said = f"{seen}, which is {'' if inside else 'not '}{region}"
+    else:
+        said = (
+            f"{_capital(name)} is {value}; the data fit anything from {low} to {high} ({estimate.level:.0%} interval)"
+        )
+        inside = region.low < estimate.low and estimate.high < region.high
+        said += (
+            {True: f", all of it {region}", False: f", none of it {region}"}[inside]
+            if _decided(estimate, region)
+            else ""
+        )
+    if finding.verdict == Verdict.INCONCLUSIVE.value:
+        return f"{said}. {_undecided(estimate, region, name)}"
+    if finding.verdict == Verdict.VACUOUS.value:
+        return f"{said}. {_empty(claim, finding)}"
+    if finding.verdict == Verdict.REFUTED.value:
+        return f"{said}: not what was claimed."
+    weak = ", though too small to matter" if finding.negligible else ""
+    return f"{said}: what was claimed{weak}."
+
+
+def _capital(name: str) -> str:
+    """Return the name of a number at the head of a sentence; a symbol such as r keeps its case."""
+    return name[0].upper() + name[1:] if name.startswith("the ") else name
+
+
+def _decided(estimate: Estimate, region: Region) -> bool:
+    return not _crossed(estimate, region)
+
+
+def _undecided(estimate: Estimate, region: Region, name: str) -> str:
+    edges = " and from ".join(f"{edge:g}" for edge in _crossed(estimate, region))
+    said = f"They can’t tell {name} from {edges} at this length"
+    more = settles(estimate, region)
+    if more is None or more < 1:
+        return f"{said}."
+    return f"{said}; about {_two_digits(more):,} more tokens would, if {name} is what it seems."
+
+
+def _empty(claim: ClaimRecord, finding: FindingRecord) -> str:
+    if claim.true_by_construction:
+        return f"It could not have come out otherwise: {claim.true_by_construction}."
+    where = " and ".join(_rate(tally) for tally in finding.controls if tally.is_damning)
+    return f"But that is so where it should not be, too: {where}. So it shows nothing."
+
+
+def _rate(tally: Tally) -> str:
+    return f"in {tally.supported} of {tally.defined} {Control(tally.control).where}"
+
+
+def _crossed(estimate: Estimate, region: Region) -> list[float]:
+    return [edge for edge in (region.low, region.high) if estimate.low <= edge <= estimate.high]
+
+
+def _number(estimate: Estimate) -> str:
+    value, low, high = estimate.digits
+    return value if estimate.unit == "census" else f"{value} [{low}, {high}]"
+
+
+def _count(number: int) -> str:
+    return SMALL[number] if number < len(SMALL) else str(number)
+
+
+def _two_digits(number: int) -> int:
+    unit: int = 10 ** max(0, len(str(number)) - 2)
+    return -(-number // unit) * unit

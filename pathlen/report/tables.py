@@ -1,0 +1,104 @@
+"""A record as tables for other programs: its tokens as CSV, its matrix as Markdown for a pull request."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+
+from pathlen.records import Run
+from pathlen.report.matrix import NOT_CLAIMED, Cell, Row, family_of, rows
+from pathlen.report.sentences import badge, headline
+from pathlen.report.words import visible
+
+__all__ = ["COLUMNS", "MOST_CHARACTERS", "matrix_markdown", "tokens_csv"]
+
+COLUMNS = (
+    "size",
+    "text",
+    "token",
+    "piece",
+    "next_piece",
+    "last_step",
+    "path_length",
+    "final_norm_step",
+    "next_logit",
+    "next_log_probability",
+)
+MOST_CHARACTERS = 65_535  # that a comment on a pull request may have
+
+
+def tokens_csv(run: Run) -> str:
+    """Return the tokens that a record holds, a line each, with the column names of `COLUMNS`.
+
+    ``token`` is the token's index in its text, and pieces are written as in `pathlen.records.Excerpt`.
+    """
+    target = io.StringIO()
+    writer = csv.writer(target, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for model in run.models:
+        for one in model.excerpts:
+            for place in range(one.measured):
+                token = one.left_out + place
+                writer.writerow(
+                    [
+                        model.size,
+                        one.text,
+                        token,
+                        one.pieces[token],
+                        one.pieces[token + 1],
+                        one.steps[-1][place],
+                        f"{math.fsum(step[place] for step in one.steps):.5g}",
+                        one.final_norm_step[place],
+                        one.next_logit[place],
+                        one.next_log_probability[place],
+                    ]
+                )
+    return target.getvalue()
+
+
+def matrix_markdown(run: Run) -> str:
+    """Return the sentence and the matrix of a run as Markdown of at most `MOST_CHARACTERS` characters.
+
+    Where a matrix is longer, the rows that would not fit are left out, and the last line says how many.
+    """
+    sign = badge(run)
+    together = any(row.together and not row.across for row in rows(run))
+    heads = ["claim", "holds if", *run.sizes, *(["together"] if together else [])]
+    lines = [f"**{sign.sign} {sign.word}.** {_escaped(headline(run))}", ""]
+    lines += [f"| {' | '.join(map(_escaped, heads))} |", "|" + "---|" * len(heads)]
+    made = [f"| {' | '.join(map(_escaped, _cells(row, run, together)))} |" for row in rows(run)]
+    kept: list[str] = []
+    room = MOST_CHARACTERS - sum(len(line) + 1 for line in lines) - 100
+    for line in made:
+        room -= len(line) + 1
+        if room < 0:
+            break
+        kept.append(line)
+    if left := len(made) - len(kept):
+        kept += ["", f"{left} more rows don’t fit into a comment; the page has them."]
+    return "\n".join([*lines, *kept]) + "\n"
+
+
+def _cells(row: Row, run: Run, together: bool) -> list[str]:
+    name = row.claim.id + (" (as published)" if row.claim.reading == "as published" else "")
+    found = ["" for _ in run.sizes] if row.across else [_cell(row, cell) for cell in row.cells]
+    for cell in row.across:  # in the column of its family's first size
+        found[[family_of(size) for size in run.sizes].index(family_of(cell.size))] = _cell(row, cell)
+    whole = "" if row.across else row.together
+    return [name, str(row.claim.region), *found, *([whole] if together else [])]
+
+
+def _cell(row: Row, cell: Cell) -> str:
+    if cell.word == NOT_CLAIMED:
+        return f"{cell.symbol} {cell.word}"
+    flags = f"({row.flags(cell)})" if row.flags(cell) else ""
+    return " ".join(part for part in (cell.symbol, cell.word, cell.value, cell.interval, flags) if part)
+
+
+def _escaped(words: str) -> str:
+    """Return words that no cell of a table, and no Markdown in them, can break out of."""
+    words = visible(words)
+    for letter in "\\`*_[]<>|":
+        words = words.replace(letter, f"\\{letter}")
+    return " ".join(words.split())

@@ -1,0 +1,120 @@
+"""A browser for the page: the system's Chromium, driven by playwright, and axe-core to look for barriers.
+
+Where one of them is missing, tests are skipped with the reason. CI sets ``PATHLEN_BROWSER=required``, which makes that an
+error. ``PATHLEN_CHROMIUM`` names a browser that is not on the path, ``PATHLEN_AXE`` the file ``axe.min.js``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+from pathlen.files import write_text
+from pathlen.records import Run, read
+from pathlen.report import page
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+SAMPLE = Path(__file__).parents[2] / "reports" / "samples" / "mini.json"
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def missing(what: str) -> NoReturn:
+    """Skip, or fail where a browser is required."""
+    if os.environ.get("PATHLEN_BROWSER") == "required":
+        pytest.fail(f"PATHLEN_BROWSER is required, but {what}")
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, started once."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        missing("playwright is not installed; pip install pathlen[browser]")
+    path = os.environ.get("PATHLEN_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        missing(f"there is no browser called {', '.join(NAMES)}; install chromium, or name one in PATHLEN_CHROMIUM")
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of axe-core."""
+    path = os.environ.get("PATHLEN_AXE")
+    found = Path(path) if path else Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+    if not found.is_file():
+        missing(f"there is no axe-core at {found}; npm install axe-core, or name axe.min.js in PATHLEN_AXE")
+    return found.read_text("utf-8")
+
+
+@pytest.fixture(scope="session")
+def sample() -> Run:
+    """The record of the committed sample."""
+    return read(SAMPLE)
+
+
+@pytest.fixture(scope="session")
+def sample_page(sample: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the committed sample."""
+    path = tmp_path_factory.mktemp("page") / "mini.html"
+    write_text(path, page(sample))
+    return path
+
+
+@pytest.fixture(scope="session")
+def hostile_page(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the small record, whose tokens are scripts, halves of characters and overrides of direction."""
+    path = tmp_path_factory.mktemp("page") / "hostile.html"
+    write_text(path, page(run))
+    return path
+
+
+class Visit:
+    """A page in a context of its own, with everything that went wrong in it."""
+
+    def __init__(self, browser: Browser, path: Path, **options: Any) -> None:
+        settings = {"viewport": {"width": 1280, "height": 900}, **options}
+        self.context: BrowserContext = browser.new_context(**settings)
+        self.page: Page = self.context.new_page()
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.goto(path.as_uri())
+        if settings.get("java_script_enabled", True) and self.page.locator("#explorer").count():
+            self.page.locator("#explorer.ready").wait_for()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Any]:
+    """Open a page; options are those of a browser's context."""
+    opened: list[Visit] = []
+
+    def open_(path: Path, **options: Any) -> Visit:
+        opened.append(Visit(browser, path, **options))
+        return opened[-1]
+
+    yield open_
+    for one in opened:
+        one.context.close()
