@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from pathlen.controls import SHUFFLED as SHUFFLED
     from pathlen.controls import UNTRAINED as UNTRAINED
     from pathlen.controls import Control as Control
-    from pathlen.depth import at_depth as at_depth
     from pathlen.corpora import Corpus as Corpus
     from pathlen.corpora import open_corpus as open_corpus
+    from pathlen.depth import at_depth as at_depth
     from pathlen.errors import CorpusFailed as CorpusFailed
     from pathlen.errors import DownloadFailed as DownloadFailed
     from pathlen.errors import InvalidClaim as InvalidClaim
