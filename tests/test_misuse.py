@@ -230,7 +230,7 @@ def test_sizes_that_are_compared_have_to_run(pytester: pytest.Pytester, text: Pa
         [
             (
                 "not tested: the claim compares small, medium, large, xl, but medium, large, xl was not asked for; "
-                "run it without --size"
+                "run it without --size, or put the records of all sizes together with: pathlen report"
             )
         ]
     )

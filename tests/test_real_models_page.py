@@ -74,7 +74,8 @@ def test_the_script_for_a_cluster_runs_one_size_a_job(tmp_path: Path, ends: int,
 
 
 def test_its_options_are_there() -> None:
-    sources = "".join((PROJECT / "pathlen" / name).read_text("utf-8") for name in ("plugin.py", "cli.py"))
+    places = (PROJECT / "pathlen" / "plugin.py", *sorted((PROJECT / "pathlen" / "cli").glob("*.py")))
+    sources = "".join(place.read_text("utf-8") for place in places)
     options = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", PAGE))
     assert {"--record", "--claims", "--dry-run"} <= options
     for option in options - {"--array", "--job-name", "--cpus-per-task", "--mem", "--time"}:

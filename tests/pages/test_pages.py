@@ -26,9 +26,8 @@ PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$|<!-- run: (.*?) -->", re.DOTALL | re.MULTILINE)
 SHOWN = {"text", "toctree"}  # what is shown and is no code
 END = "__end_of_output__"
-ELSEWHERE = {
-    "real-models.md"
-}  # needs GPT-2's weights: run against stand-ins by tests/test_real_models_page.py and test_fetch.py
+# Need GPT-2's weights, or a cluster: run against stand-ins by test_real_models_page.py, test_fetch.py and test_slurm.py.
+ELSEWHERE = {"real-models.md", "cluster.md"}
 # A page with nothing to run is one that only explains or lists.
 WITHOUT_CODE = {
     "how-to/index.md",
