@@ -12,7 +12,7 @@ import pytest
 from pathlen.cli import COMMANDS
 from pathlen.columns import CATALOG
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[1] / "pathlen" / "docs"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") if "_generated" not in path.parts)
 
 
@@ -33,7 +33,7 @@ def test_options_that_pages_name_are_there() -> None:
     # The page on clusters names Dask's own options as well; its commands are followed by tests/test_slurm.py.
     words = " ".join((DOCS / page).read_text("utf-8") for page in PAGES if page != "cluster.md")
     known = {name for one in COMMANDS for argument in one.arguments for name in argument.names}
-    plugin = (DOCS.parent / "pathlen" / "plugin.py").read_text("utf-8")
+    plugin = (DOCS.parents[1] / "pathlen" / "plugin.py").read_text("utf-8")
     for option in set(re.findall(r"`(--[a-z-]+)", words)):
         plain = option.replace("--pathlen-", "--")
         assert plain in known or f'"{plain}"' in plugin, option

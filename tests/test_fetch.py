@@ -834,7 +834,7 @@ def test_tries_that_fail_are_told_where_they_are_asked_for(
 def test_the_notebook_of_the_page_runs(
     hub: Hub, published: ModelSpec, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = (Path(__file__).parents[1] / "docs" / "real-models.md").read_text("utf-8")
+    page = (Path(__file__).parents[1] / "pathlen" / "docs" / "real-models.md").read_text("utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     monkeypatch.setitem(FAMILIES["gpt2"], "small", published)
     exec(compile(code, "real-models.md", "exec"), {})  # noqa: S102  # it is our own page

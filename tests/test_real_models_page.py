@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-PAGE = (PROJECT / "docs" / "real-models.md").read_text("utf-8")
+PAGE = (PROJECT / "pathlen" / "docs" / "real-models.md").read_text("utf-8")
 TABLE = PROJECT / "tests" / "benchmarks" / "FULL_SHAPE.md"
 
 

@@ -263,7 +263,7 @@ def test_a_run_can_be_made_again_with_three_commands(run: Run) -> None:
 
 
 def test_the_citation_file_of_the_project_is_this_release() -> None:
-    shipped = (Path(__file__).parents[1] / "CITATION.cff").read_text("utf-8")
+    shipped = (Path(__file__).parents[1] / "pathlen" / "CITATION.cff").read_text("utf-8")
     assert shipped == citation(version("pathlen"))
 
 

@@ -1,4 +1,4 @@
-"""The recipe of ``docs/cluster.md``, followed word for word: ``pytest -m slurm`` as root, with slurm-wlm and munge installed."""
+"""The recipe of ``pathlen/docs/cluster.md``, followed word for word: ``pytest -m slurm`` as root, with slurm-wlm and munge installed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pathlen.passages import NAMES, shipped
 from pathlen.streams import texts_of
 
 pytestmark = pytest.mark.slurm
-PAGE = Path(__file__).parents[1] / "docs" / "cluster.md"
+PAGE = Path(__file__).parents[1] / "pathlen" / "docs" / "cluster.md"
 
 
 def block(begins: str) -> str:

@@ -73,7 +73,8 @@ class Command:
 
     def add_to(self, parser: ArgumentParser, paths: object = None) -> None:
         """Give a parser the command's arguments; ``paths`` is what tells a generator of completions to offer files."""
-        groups = {one.instead_of: parser.add_mutually_exclusive_group() for one in self.arguments if one.instead_of}
+        words = dict.fromkeys(one.instead_of for one in self.arguments if one.instead_of)
+        groups = {word: parser.add_mutually_exclusive_group() for word in words}
         for one in self.arguments:
             action = groups.get(one.instead_of, parser).add_argument(*one.names, **one.settings)
             if paths and one.completes == PATH:
