@@ -1,0 +1,8 @@
+"""``python -m pathlen.cli``: the ``pathlen`` command, where its script is not on the path."""
+
+import sys
+
+from pathlen.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
