@@ -181,7 +181,9 @@ def test_the_relation_at_the_centre_is_the_first_with_universes(run: Run) -> Non
     claims = tuple(replace(one, universes="last step and next token") for one in run.claims[:2]) + run.claims[2:]
     whole = replace(run, claims=claims)
     assert [(claim.id, one.size) for claim, one in central(whole)] == [("falls", "small"), ("falls", "medium")]
-    assert "At the centre, last step and next token: r = -0." in headline(whole)
+    said = headline(whole)
+    assert "At the centre, last step and next token: r = -0." in said
+    assert all(f"in {one.size} ({one.verdict})" in said for _, one in central(whole))
     assert question(whole).startswith("Does the length of a token’s last step")
     assert central(run) == []
     assert question(run) == "Do these 3 claims hold on mini?"

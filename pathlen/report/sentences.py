@@ -98,7 +98,10 @@ def headline(run: Run) -> str:
     listed = ", ".join(parts) or "none was run"
     said = f"Of {len(found)} claim{'' if len(found) == 1 else 's'} on {sizes}: {listed}."
     if middle := central(run):
-        numbers = ", ".join(f"{_number(one.estimate)} in {one.size}" for _, one in middle if one.estimate is not None)
+        # A number without its verdict would read as support where its controls say the same.
+        numbers = ", ".join(
+            f"{_number(one.estimate)} in {one.size} ({one.verdict})" for _, one in middle if one.estimate is not None
+        )
         name = short(middle[0][1].estimate) if middle[0][1].estimate else "the number"
         said += f" At the centre, {middle[0][0].universes}: {name} = {numbers}."
     return said
