@@ -27,7 +27,7 @@ from pathlen.files import write_bytes, write_text
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MEASURING", "Cache", "digest", "digest_of_file", "engine", "folder", "sources_of"]
+__all__ = ["MEASURING", "SIGNATURE", "Cache", "digest", "digest_of_file", "engine", "folder", "sources_of"]
 
 # The rooms whose source decides what a measurement gives; held to what `pathlen.traces` imports by a test.
 MEASURING = (
@@ -46,7 +46,8 @@ MEASURING = (
 )
 COMPUTE = ("torch", "transformers", "tokenizers", "numpy", "scipy")
 ENTRY = re.compile(r"[0-9a-f]{64}\.(json|safetensors)")
-TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by pathlen; may be deleted at any time.\n"
+SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55"  # by which backups know a cache: bford.info/cachedir
+TAG = f"{SIGNATURE}\n# Made by pathlen; may be deleted at any time.\n"
 
 
 def folder() -> Path:
@@ -100,9 +101,20 @@ def _sources(file: Path, leaving_out: tuple[str, ...]) -> str:
 def _own_modules() -> set[Path]:
     """Return the files of imported modules that are neither Python's own nor installed: a project's helpers."""
     files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    paths = {Path(file).resolve() for file in files if file and file.endswith(".py")}
-    installed = {Path(place).resolve() for place in sysconfig.get_paths().values()} | {Path(__file__).parent}
-    return {path for path in paths if path.is_file() and not any(path.is_relative_to(place) for place in installed)}
+    paths = {_own(file) for file in files if file and file.endswith(".py")}
+    return {path for path in paths if path is not None and path.is_file()}
+
+
+@cache
+def _own(file: str) -> Path | None:
+    """Return where a module's file really is, None if it is installed; thousands are asked about for every file of claims."""
+    path = Path(file).resolve()
+    return None if any(path.is_relative_to(place) for place in _installed()) else path
+
+
+@cache
+def _installed() -> frozenset[Path]:
+    return frozenset(Path(place).resolve() for place in sysconfig.get_paths().values()) | {Path(__file__).parent}
 
 
 def _version(package: str) -> str:

@@ -11,7 +11,6 @@ Nothing here knows torch, so that what was measured elsewhere or earlier can be 
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -20,12 +19,13 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pathlen.errors import InvalidColumn, UnmeasuredColumn
+from pathlen.errors import InvalidColumn, UnmeasuredColumn, near
 
 __all__ = [
     "ALIGNMENT",
     "CATALOG",
     "OWN",
+    "CatalogTable",
     "Column",
     "OwnColumn",
     "Table",
@@ -33,6 +33,7 @@ __all__ = [
     "column",
     "columns_named",
     "measures",
+    "unmeasured",
 ]
 
 Array = NDArray[np.float64]
@@ -261,7 +262,7 @@ def column(name: str) -> Column:
     """
     found = CATALOG.get(name) or (OWN[name].column if name in OWN else None)
     if found is None:
-        raise InvalidColumn(f"there is no column {name!r}{nearest(name, [*CATALOG, *OWN])}")
+        raise InvalidColumn(f"there is no column {name!r}{near(name, [*CATALOG, *OWN], repr)}")
     return found
 
 
@@ -273,10 +274,10 @@ def columns_named(names: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return "; did you mean ...?" for a name that is like a known one, else an empty string."""
-    alike = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {alike[0]!r}?" if alike else ""
+def unmeasured(name: str, there: Iterable[str]) -> UnmeasuredColumn:
+    """Return the error of a column that was left out, where those in ``there`` were measured."""
+    measured = ", ".join(sorted(there)) or "none"
+    return UnmeasuredColumn(f"column {name!r} was not measured: name it in columns=[...] (measured: {measured})")
 
 
 class Table:
@@ -303,8 +304,7 @@ class Table:
             self._made[name] = self._checked(name, values)
 
     def _refuse(self, name: str) -> NDArray[Any]:
-        there = ", ".join(sorted(self._made)) or "none"
-        raise UnmeasuredColumn(f"column {name!r} was not measured: name it in columns=[...] (measured: {there})")
+        raise unmeasured(name, self._made)
 
     def _checked(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
         return values
@@ -317,7 +317,7 @@ class Table:
         if name.startswith("_") or not (name in self._made or self._is_column(name)):
             known = [one for one in (*CATALOG, *OWN, *dir(type(self))) if not one.startswith("_")]
             raise AttributeError(
-                f"a {type(self).__name__} has no column {name!r}{nearest(name, known)}", name=name, obj=self
+                f"a {type(self).__name__} has no column {name!r}{near(name, known, repr)}", name=name, obj=self
             )
         if name not in self._made:
             self._made[name] = self._checked(name, self._make(name))
@@ -332,7 +332,34 @@ class Table:
         return tuple(self._made)
 
 
-class Trace(Table):
+class CatalogTable(Table):
+    """A table of the catalog's columns, each with its type; what they are is said by the tables that have them."""
+
+    __slots__ = ()
+
+    window: NDArray[np.int64]
+    position: NDArray[np.int64]
+    residual_norm: Array
+    step_length: Array
+    displacement: Array
+    turning_angle: Array
+    centroid_distance: Array
+    final_norm_step: Array
+    final_norm_displacement: Array
+    final_norm_length: Array
+    head_norm: Array
+    heads_norm: Array
+    attention_norm: Array
+    mlp_norm: Array
+    attention_mlp_cosine: Array
+    entropy: Array
+    top_logit: Array
+    next_logit: Array
+    next_log_probability: Array
+    next_rank: NDArray[np.int64]
+
+
+class Trace(CatalogTable):
     """The lengths of one text's way through one model, in float64 and the units of the residual stream.
 
     A column that was not measured is measured when it is asked for, where the trace knows its model; else it is an
@@ -393,26 +420,6 @@ class Trace(Table):
 
     passage: str
     token_ids: NDArray[np.int64]
-    window: NDArray[np.int64]
-    position: NDArray[np.int64]
-    residual_norm: Array
-    step_length: Array
-    displacement: Array
-    turning_angle: Array
-    centroid_distance: Array
-    final_norm_step: Array
-    final_norm_displacement: Array
-    final_norm_length: Array
-    head_norm: Array
-    heads_norm: Array
-    attention_norm: Array
-    mlp_norm: Array
-    attention_mlp_cosine: Array
-    entropy: Array
-    top_logit: Array
-    next_logit: Array
-    next_log_probability: Array
-    next_rank: NDArray[np.int64]
 
     def __init__(
         self, *, passage: str, make: Callable[[str], NDArray[Any]] | None = None, **columns: NDArray[Any]

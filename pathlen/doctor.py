@@ -19,7 +19,7 @@ from typing import Literal
 from pathlen.cache import Cache, folder
 from pathlen.errors import ModelNotFound
 from pathlen.memory import available
-from pathlen.models import FAMILIES, find, identify, load, refuse_device, spec
+from pathlen.models import FAMILIES, WORKING_MEMORY, find, identify, load, refuse_device, spec
 from pathlen.passages import shipped
 
 __all__ = ["AGREEMENT", "Check", "examine"]
@@ -149,8 +149,7 @@ def _memory() -> Check:
     free = available()
     if free is None:
         return Check(name="memory", state="note", said="this system does not tell how much is free")
-    # float32, and as much again as `pathlen.models` wants to work with.
-    fits = [size for size, one in FAMILIES["gpt2"].items() if 4 * one.parameters + 10**9 < free]
+    fits = [size for size, one in FAMILIES["gpt2"].items() if 4 * one.parameters + WORKING_MEMORY < free]
     said = f"{free / 1e9:.1f} GB free: room for {', '.join(fits) or 'none'} of GPT-2 in float32"
     return Check(name="memory", state="good" if fits else "note", said=said)
 

@@ -24,6 +24,15 @@ Wrong arguments are ``ValueError`` or ``TypeError``: the message names the argum
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Callable, Iterable
+
+
+def near(name: str, known: Iterable[str], form: Callable[[str], str] = str) -> str:
+    """Return the known name that is most like one, as a question to append to a message; empty if none is."""
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {form(found[0])}?" if found else ""
+
 
 class PathlenError(Exception):
     """Base of every error that this package raises on purpose."""

@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 
 from pathlen.columns import ALIGNMENT, CATALOG, OWN
 from pathlen.columns import column as column_of
-from pathlen.errors import InvalidColumn, InvalidText, UnmeasuredColumn
-from pathlen.measurements import Measurement, from_traces
+from pathlen.errors import InvalidColumn, UnmeasuredColumn
+from pathlen.measurements import Measurement
+from pathlen.measurements import measure as aligned
 from pathlen.models import FAMILIES, LoadedModel, ModelSpec, from_name, load, spec
-from pathlen.passages import Passage, chosen
+from pathlen.passages import Passage, at_least_one, chosen
 from pathlen.report.svg import Scale, padded, ticks
 
 if TYPE_CHECKING:
@@ -332,15 +333,10 @@ def measure(
     ('text 1',)
 
     """
-    from pathlen.traces import Tracer
-
     given = [passages] if isinstance(passages, Passage | str) else list(passages)
-    texts = [_passage(one, place + 1) for place, one in enumerate(given)]
-    if not texts:
-        raise InvalidText("passages must hold at least one text, but none was given")
+    texts = list(at_least_one(_passage(one, place + 1) for place, one in enumerate(given)))
     loaded = model if isinstance(model, LoadedModel) else load(model if isinstance(model, ModelSpec) else _spec(model))
-    traces = list(Tracer(loaded).traces(texts, columns=columns))
-    found = from_traces(traces)
+    found = aligned(loaded, texts, columns=columns)
     known, place = np.unique(found.token_id, return_inverse=True)
     pieces = np.array([loaded.tokenizer.decode([int(one)]) for one in known])
     return Exploration(

@@ -16,11 +16,10 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pathlen.cache import engine
+from pathlen.cache import SIGNATURE, engine
 from pathlen.columns import CATALOG, OWN, columns_named
 from pathlen.corpora import Corpus, LeftOut
 from pathlen.errors import InvalidCorpus, InvalidText
@@ -28,7 +27,7 @@ from pathlen.files import write_text
 from pathlen.hands import Factory, Hands
 from pathlen.ledger import Ledger, Progress
 from pathlen.models import ModelSpec, identify, refuse_device, tokenizing
-from pathlen.passages import Passage
+from pathlen.passages import Passage, at_least_one
 from pathlen.shards import SHARDING, Recipe, key_of, source_of
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ __all__ = ["FREE", "SHARD_TOKENS", "Progress", "measure_corpus", "processes"]
 FREE = tuple(sorted(name for name, one in CATALOG.items() if one.part in ("path", "next")))
 SHARD_TOKENS = 16_384
 PRELOADED = ("pathlen.workers", "transformers.modeling_utils", "transformers.models.gpt2.modeling_gpt2")
-TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by pathlen; can be measured again from its texts.\n"
+TAG = f"{SIGNATURE}\n# Made by pathlen; can be measured again from its texts.\n"
 
 
 def measure_corpus(
@@ -121,7 +120,7 @@ def measure_corpus(
     """
     spec, wanted = _checked(model, columns, device, dtype, executor, threads, ahead, shard_tokens)
     recipe = _recipe(spec, wanted, device, dtype, shard_tokens, fast=fast)
-    passages = _one_or_more(passages)
+    passages = at_least_one(passages)
     folder = Path(folder)
     _refuse_foreign(folder)
     cut = _Cut(passages, tokenizing(spec), shard_tokens, leave_out_short=leave_out_short)
@@ -219,14 +218,6 @@ def _recipe(
         shard_tokens=shard_tokens,
         engine=engine(SHARDING),
     )
-
-
-def _one_or_more(passages: Iterable[Passage]) -> Iterator[Passage]:
-    taken = iter(passages)
-    first = next(taken, None)
-    if first is None:
-        raise InvalidText("passages must hold at least one text, but none was given")
-    return chain([first], taken)
 
 
 def _refuse_foreign(folder: Path) -> None:

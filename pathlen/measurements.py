@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pathlen.columns import CATALOG, OWN, Table, Trace
-from pathlen.errors import InvalidText, UndefinedEstimate
+from pathlen.columns import CATALOG, OWN, CatalogTable, Table, Trace
+from pathlen.errors import UndefinedEstimate
 
 if TYPE_CHECKING:
     from pathlen.models import LoadedModel
@@ -39,7 +39,7 @@ PUBLISHED = {
 }
 
 
-class Measurement(Table):
+class Measurement(CatalogTable):
     """Aligned columns, one row per token that has a next token; lengths are before the final norm.
 
     A column is an attribute, made when it is first asked for: any of `pathlen.columns.CATALOG` and of one's own, the tokens on
@@ -102,26 +102,6 @@ class Measurement(Table):
     passage: NDArray[np.int64]
     token_id: NDArray[np.int64]
     token: NDArray[np.int64]
-    position: NDArray[np.int64]
-    window: NDArray[np.int64]
-    residual_norm: Array
-    step_length: Array
-    displacement: Array
-    turning_angle: Array
-    centroid_distance: Array
-    final_norm_step: Array
-    final_norm_displacement: Array
-    final_norm_length: Array
-    head_norm: Array
-    heads_norm: Array
-    attention_norm: Array
-    mlp_norm: Array
-    attention_mlp_cosine: Array
-    entropy: Array
-    top_logit: Array
-    next_logit: Array
-    next_log_probability: Array
-    next_rank: NDArray[np.int64]
 
     def __init__(
         self,
@@ -455,12 +435,10 @@ def measure(model: LoadedModel, passages: Iterable[Passage], *, columns: Iterabl
         If the capture doesn't reproduce the model's own logits.
 
     """
+    from pathlen.passages import at_least_one
     from pathlen.traces import Tracer
 
-    traces = list(Tracer(model).traces(passages, columns=columns))
-    if not traces:
-        raise InvalidText("passages must hold at least one text, but none was given")
-    return from_traces(traces)
+    return from_traces(list(Tracer(model).traces(at_least_one(passages), columns=columns)))
 
 
 def asked_for(function: Callable[..., Any]) -> frozenset[str]:

@@ -6,24 +6,17 @@ Nothing here is needed by whoever writes claims rightly. The texts stand in one 
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 
-from pathlen.errors import InvalidClaim
+from pathlen.errors import InvalidClaim, near
 from pathlen.stats.estimate import Estimate
 
-__all__ = ["near", "refuse_assertions", "unknown_argument", "unknown_column", "what_to_return", "where_it_must_lie"]
+__all__ = ["refuse_assertions", "unknown_argument", "what_to_return", "where_it_must_lie"]
 
 RETURN = "end the body with a statistic, as in `return mean(measured.last_step, passage=measured.passage)`"
 DECLARE = "and say where the number must lie in the decorator: expect=below(...), above(...) or within(...)"
-
-
-def near(name: str, known: Iterable[str]) -> str:
-    """Return the known name that is most like one, as a question to append; empty if none is."""
-    found = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {found[0]}?" if found else ""
 
 
 def where_it_must_lie(given: object) -> str:
@@ -71,9 +64,3 @@ def unknown_argument(claim: str, name: str, known: Iterable[str]) -> str:
     """Return what to write where a claim asks for something that nothing provides."""
     known = sorted(known)
     return f"claim {claim!r} asks for {name!r}, which is no fixture{near(name, known) or '.'} A claim can ask for {', '.join(known)}"
-
-
-def unknown_column(owner: str, name: str, known: Iterable[str]) -> str:
-    """Return what to write where a body asks for a column that there is not."""
-    known = sorted(known)
-    return f"{owner} has no column {name!r}{near(name, known) or '.'} There are {', '.join(known)}"

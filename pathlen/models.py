@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DTYPES",
     "FAMILIES",
+    "WORKING_MEMORY",
     "Identity",
     "LoadedModel",
     "ModelSpec",

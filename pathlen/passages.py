@@ -12,12 +12,14 @@ reached by a path, ``./wikipedia:...``.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from pathlen.errors import InvalidText
 
-__all__ = ["NAMES", "Passage", "chosen", "from_file", "from_wikipedia", "shipped"]
+__all__ = ["NAMES", "Passage", "at_least_one", "chosen", "from_file", "from_wikipedia", "shipped"]
 
 FOLDER = Path(__file__).resolve().parent / "texts"
 NAMES = (
@@ -78,6 +80,15 @@ class Passage:
     def sha256(self) -> str:
         """Digest of the text's UTF-8 bytes."""
         return hashlib.sha256(self.text.encode("utf-8")).hexdigest()
+
+
+def at_least_one(passages: Iterable[Passage]) -> Iterator[Passage]:
+    """Return an iterator over texts after finding that there is one; `InvalidText` if not."""
+    taken = iter(passages)
+    first = next(taken, None)
+    if first is None:
+        raise InvalidText("passages must hold at least one text, but none was given")
+    return chain([first], taken)
 
 
 def shipped(name: str) -> Passage:

@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pathlen.cache import MEASURING, digest, digest_of_file
-from pathlen.columns import OWN, Trace
-from pathlen.errors import InvalidCorpus, UnmeasuredColumn
+from pathlen.columns import OWN, Trace, unmeasured
+from pathlen.errors import InvalidCorpus
 from pathlen.passages import Passage
 
 __all__ = ["SHARDING", "Recipe", "Shard", "file_name", "key_of", "packed", "sha256", "source_of"]
@@ -171,12 +171,9 @@ class Shard:
 
         self.proven()
         with safe_open(self.path, framework="np") as tensors:
-            there = sorted(tensors.keys())
+            there = tensors.keys()
             if name not in there:
-                measured = ", ".join(one for one in there if "." not in one)
-                raise UnmeasuredColumn(
-                    f"column {name!r} was not measured: name it in columns=[...] (measured: {measured})"
-                )
+                raise unmeasured(name, (one for one in there if "." not in one))
             found: NDArray[Any] = tensors.get_tensor(name)
             return found
 

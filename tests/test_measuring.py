@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pathlen import measuring
-from pathlen.cli import main
+from pathlen.cli import corpora, main
+from pathlen.cli.corpora import _left, _Shown
 from pathlen.corpora import open_corpus
 from pathlen.fleet import Progress
-from pathlen.measuring import _left, _Shown
 from pathlen.passages import NAMES, shipped
 
 
@@ -101,7 +100,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_made(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(measuring, "PATIENCE", "1s")
+    monkeypatch.setattr(corpora, "PATIENCE", "1s")
     assert main([*command, *more]) == 1
     said = capsys.readouterr().err
     assert said.startswith("pathlen measure: ")
@@ -155,7 +154,7 @@ def test_a_terminal_gets_a_bar_with_throughput_and_time_left() -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measuring, "EVERY", 0.0)
+    monkeypatch.setattr(corpora, "EVERY", 0.0)
 
 
 @pytest.mark.usefixtures("impatient")

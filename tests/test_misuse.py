@@ -11,8 +11,7 @@ import pytest
 
 from pathlen.claims import claim
 from pathlen.columns import OWN
-from pathlen.errors import InvalidClaim, UndefinedEstimate
-from pathlen.misuse import near
+from pathlen.errors import InvalidClaim, UndefinedEstimate, near
 from pathlen.stats import mean, pearson
 from pathlen.verdicts import above, within
 

@@ -35,13 +35,13 @@ in a module beside this one; see `pathlen.cli.command`.
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from pathlen.cli import claims, corpora, machine, models, records
 from pathlen.cli.command import FOUND, Command
+from pathlen.errors import PathlenError, near
 
 __all__ = ["COMMANDS", "main", "parser"]
 
@@ -68,9 +68,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         given = message.partition("invalid choice: ")[2].partition(" ")[0].strip("'")
-        near = difflib.get_close_matches(given, [one.name for one in COMMANDS], n=1) if given else []
-        hint = f"; did you mean {near[0]}?" if near else ""
-        super().error(f"{message}{hint}")
+        super().error(f"{message}{near(given, [one.name for one in COMMANDS])}")
 
 
 def parser(paths: object = None) -> argparse.ArgumentParser:
@@ -92,8 +90,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     options = parser().parse_args(arguments)
     chosen = next(one for one in COMMANDS if one.name == options.command)
-
-    from pathlen.errors import PathlenError
 
     try:
         return chosen.run(options)

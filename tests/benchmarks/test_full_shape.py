@@ -28,7 +28,7 @@ from pathlib import Path
 
 import pytest
 
-from pathlen import SIZES
+from pathlen import SIZES, controls
 from pathlen.models import ModelSpec, spec
 from pathlen.records import Run, read
 
@@ -36,7 +36,6 @@ PROJECT = Path(__file__).parents[2]
 TOKENIZER = os.environ.get("PATHLEN_GPT2_TOKENIZER")
 ASKED = os.environ.get("PATHLEN_FULL_SIZES", ",".join(SIZES)).split(",")
 EFFORTS = os.environ.get("PATHLEN_FULL_CONTROLS", "none,quick").split(",")
-EFFORTS_KNOWN = ("none", "quick", "full")
 HEADER = """# The claims on GPT-2's true shapes, random weights
 
 `pytest claims/ --family gpt2 --size SIZE --controls EFFORT`, offline, from a local Hub cache in the Hub's own layout, on one
@@ -124,7 +123,9 @@ def table(rows: dict[tuple[str, str], str], path: Path) -> list[str]:
     """Write rows into the table of a file, in order, beside those of other sizes that are there; return all of them."""
     there = path.read_text("utf-8").splitlines() if path.exists() else []
     known = {_key(line): line for line in there if line.startswith("| ") and _key(line)[0] in SIZES} | rows
-    ordered = [known[key] for key in sorted(known, key=lambda key: (SIZES.index(key[0]), EFFORTS_KNOWN.index(key[1])))]
+    ordered = [
+        known[key] for key in sorted(known, key=lambda key: (SIZES.index(key[0]), controls.EFFORTS.index(key[1])))
+    ]
     path.write_text(HEADER + "\n".join(ordered) + "\n", encoding="utf-8")
     return ordered
 
