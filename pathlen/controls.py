@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EFFORTS",
+    "LARGE_NETWORK",
     "PLANTED",
     "PLANTED_R",
     "PLANTED_WITHIN",

@@ -20,7 +20,18 @@ import msgspec
 from pathlen.attribution import Attribution, attribution
 from pathlen.cache import Cache, digest, engine, sources_of
 from pathlen.claims import TOGETHER, Claim, Finding, decided, evaluate
-from pathlen.controls import PLANTED, PLANTED_R, PLANTED_WITHIN, SHIFTED, Control, Effort, Tally, World, worlds
+from pathlen.controls import (
+    LARGE_NETWORK,
+    PLANTED,
+    PLANTED_R,
+    PLANTED_WITHIN,
+    SHIFTED,
+    Control,
+    Effort,
+    Tally,
+    World,
+    worlds,
+)
 from pathlen.errors import PathlenError, UndefinedEstimate
 from pathlen.lock import LOCK
 from pathlen.measurements import Measurement, Published, asked_for
@@ -169,6 +180,17 @@ class Evaluator:
         """Make claims known that are not run themselves, for the published reading of one that is."""
         self._others |= {check.key: check for check in others}
 
+    def foresee(self, sizes: Iterable[str]) -> None:
+        """Have what the controls of all known checks will measure on these sizes, in this order, measured beside all else."""
+        asked: list[tuple[ModelSpec, World, Iterable[str]]] = []
+        for size in sizes:
+            plain = self._plain(size)
+            # A large network keeps all cores busy by itself, and to look for what is kept its weights would be read first.
+            if plain and self._spec(size).parameters <= LARGE_NETWORK:
+                for world, here in self._asked(plain, size).items():
+                    asked.append((self._spec(size), world, _named(here) | self._compared(size, world)))
+        self._bench.foresee_controls(asked)
+
     def argument(self, name: str, size: str) -> Any:
         """Return what a body that asks for columns by name gets; errors as in `Workbench.columns`."""
         attribute, of_small = COLUMNS[name]
@@ -246,8 +268,7 @@ class Evaluator:
     def _tallies(self, check: Check, size: str, given: Mapping[str, Any]) -> list[Tally]:
         asked = self._worlds(check, size)
         if any((check.key, size, world) not in self._outcomes for world in asked):
-            together = [one for one in self._checks.values() if one.is_plain and self._is_about(one.claim, size)]
-            self._run_controls(together if check.is_plain else [check], size, given)
+            self._run_controls(self._plain(size) if check.is_plain else [check], size, given)
         tallies = []
         for control in dict.fromkeys(world.control for world in asked):
             outcomes = [self._outcomes[check.key, size, world] for world in asked if world.control is control]
@@ -268,6 +289,10 @@ class Evaluator:
             )
         return tallies
 
+    def _plain(self, size: str) -> list[Check]:
+        """Return the checks that one size's columns are all that is needed for."""
+        return [one for one in self._checks.values() if one.is_plain and self._is_about(one.claim, size)]
+
     def _is_about(self, claim: Claim, size: str) -> bool:
         """Whether a control's columns of a size serve a claim, be it for the comparison with other sizes."""
         return claim.speaks_about(size) or (claim.logic == "differs" and size in claim.sizes)
@@ -279,14 +304,10 @@ class Evaluator:
 
     def _run_controls(self, checks: Sequence[Check], size: str, given: Mapping[str, Any]) -> None:
         """Run every control of these checks on one size that no earlier run did, world by world."""
-        asked: dict[Key, list[World]] = {check.key: [] for check in checks}
-        for check in checks:
-            with suppress(PathlenError):  # of a size that is not here; a claim that compares with it meets it again
-                asked[check.key] = self._not_yet_run(check, size)
-        for world in dict.fromkeys(world for ones in asked.values() for world in ones):
-            here = [check for check in checks if world in asked[check.key]]
+        asked = self._asked(checks, size)
+        for world, here in asked.items():
             measured: dict[str, Columns] = {}
-            wanted = frozenset(name for check in here for name in check.columns)
+            wanted = _named(here)
             start = time.perf_counter()
 
             def columns(
@@ -311,9 +332,17 @@ class Evaluator:
                 else:
                     self._outcomes[check.key, size, world] = self._outcome(check, size, world, columns, given, share)
 
+        for check in {check.key: check for here in asked.values() for check in here}.values():
+            self._keep(check, size)
+
+    def _asked(self, checks: Iterable[Check], size: str) -> dict[World, list[Check]]:
+        """Return the worlds that controls of these checks have not been run in, on one size, and which checks ask for each."""
+        asked: dict[World, list[Check]] = {}
         for check in checks:
-            if asked[check.key]:
-                self._keep(check, size)
+            with suppress(PathlenError):  # of a size that is not here; a claim that compares with it meets it again
+                for world in self._not_yet_run(check, size):
+                    asked.setdefault(world, []).append(check)
+        return asked
 
     def _not_yet_run(self, check: Check, size: str) -> list[World]:
         """Return the worlds of a check's controls that have no outcome, after looking for those of an earlier run."""
@@ -354,8 +383,9 @@ class Evaluator:
     def _compared(self, size: str, world: World) -> frozenset[str]:
         """Return the columns of a size in a control's world that claims compare with another size's."""
         checks = (one for one in self._checks.values() if one.needs_small or one.claim.logic == "differs")
-        about = (one for one in checks if size in (SMALL, *one.claim.sizes) and world.control in one.claim.controls)
-        return frozenset(name for one in about for name in one.columns)
+        return _named(
+            one for one in checks if size in (SMALL, *one.claim.sizes) and world.control in one.claim.controls
+        )
 
     def _control(self, size: str, world: World, wanted: frozenset[str]) -> Columns:
         """Return a control's columns; those of Small are kept while a claim compares with it."""
@@ -463,6 +493,11 @@ class Evaluator:
         if self._cache and name:
             self._cache.put(name, msgspec.json.encode(made).decode("utf-8"))
         return made
+
+
+def _named(checks: Iterable[Check]) -> frozenset[str]:
+    """Return the columns that checks name."""
+    return frozenset(name for check in checks for name in check.columns)
 
 
 def _involved(check: Check, size: str) -> tuple[str, ...]:

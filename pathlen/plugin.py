@@ -126,6 +126,12 @@ def pytest_configure(config: pytest.Config) -> None:
         _session(config)
 
 
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End what runs beside this process, however the session ended."""
+    if SESSION in config.stash:
+        config.stash[SESSION].close()
+
+
 def _session(config: pytest.Config) -> Session:
     """Return the claims of this session; made, and its options checked, when first needed."""
     if SESSION not in config.stash:

@@ -230,6 +230,7 @@ class Session:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.has_claims = False
+        self._has_begun = False
         self.findings: dict[Key, FindingRecord] = {}
         self.lock: str | None = None
         self.lock_sha256: str | None = None
@@ -333,11 +334,23 @@ class Session:
 
         A claim about sizes `TOGETHER` gets each size's columns in its turn, so there is nothing to return before.
         """
+        self._begin()
         return None if size == TOGETHER else self._evaluator.argument(name, size)
 
     def finding(self, check: Check, size: str, given: Mapping[str, Any]) -> Finding:
         """Return what a claim comes to; see `pathlen.evaluation.Evaluator.finding`."""
+        self._begin()
         return self._evaluator.finding(check, size, given)
+
+    def _begin(self) -> None:
+        """When the first claim is run, have the controls of all begin beside it."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._evaluator.foresee(self.settings.specs)
+
+    def close(self) -> None:
+        """End what runs beside this process."""
+        self._bench.close()
 
     def refuse_missing(self, check: Check) -> None:
         """Raise `ModelNotFound` if a claim compares sizes that this session was not asked to run on.

@@ -20,16 +20,27 @@ from numpy.typing import NDArray
 
 from pathlen.cache import MEASURING, Cache, digest, engine, sources_of
 from pathlen.columns import ALIGNMENT, OWN, Trace
-from pathlen.controls import PLANTED, SHIFTED, SHUFFLED, UNTRAINED, Control, World, moved, planted, shifted
+from pathlen.controls import (
+    LARGE_NETWORK,
+    PLANTED,
+    SHIFTED,
+    SHUFFLED,
+    UNTRAINED,
+    Control,
+    World,
+    moved,
+    planted,
+    shifted,
+)
 from pathlen.errors import PathlenError
 from pathlen.measurements import Measurement, Published, as_published, from_traces
 from pathlen.models import Identity, LoadedModel, ModelSpec, identify, load, tokenizer_of
 from pathlen.original import last_block, loop_steps, relative_error
 from pathlen.passages import Passage
+from pathlen.passes import Ahead, Pass, Passes, helpers_worth_starting
 from pathlen.records import ModelRecord, Point
 from pathlen.stats.serial import lag_one
 from pathlen.tokens import Tokenizer, excerpts, rounded, surprise
-from pathlen.traces import Tracer
 
 __all__ = ["Columns", "Workbench"]
 
@@ -136,8 +147,10 @@ class Workbench:
         tokenizers: Callable[[ModelSpec], Tokenizer] | None = tokenizer_of,
     ) -> None:
         self._kept = kept
-        self._load, self._identify, self._tokenizers = loader, identifier, tokenizers
+        self._identify, self._tokenizers = identifier, tokenizers
         self._where = {"device": device, "dtype": dtype}
+        self._passes = Passes(passages, device=device, dtype=dtype, loader=loader)
+        self._ahead: Ahead | None = None
         self._passages = passages
         self._seed = seed
         self._done: dict[ModelSpec, Columns | PathlenError] = {}
@@ -145,7 +158,6 @@ class Workbench:
         self._records: dict[ModelSpec, ModelRecord] = {}
         self.earlier: list[str] = []  # sizes whose traces an earlier run had kept
         self._wanted: frozenset[str] = frozenset()
-        self._held: tuple[tuple[ModelSpec, int | None], LoadedModel] | None = None
 
     @property
     def records(self) -> tuple[ModelRecord, ...]:
@@ -184,9 +196,8 @@ class Workbench:
         columns in ``keep``, of a world that took a forward pass.
         """
         if world.needs_forward_pass:
-            untrained = None if world.control is SHUFFLED else world.seed
-            shuffle = world.seed if world.control is SHUFFLED else None
-            run, texts = partial(self._pass, spec, untrained, shuffle), len(self._passages)
+            untrained, shuffle = _seeds(world)
+            run, texts = partial(self._run, spec, untrained, shuffle), len(self._passages)
             if keep and self._kept:
                 identity = digest(world.control, world.seed, self.identity(spec, world.control))
                 measured = _Measured(run, texts, kept=self._kept, name=partial(_name, identity), only=keep)
@@ -205,20 +216,33 @@ class Workbench:
             lambda: [_rolled(loop, moved(one, world.seed)) for one, loop in zip(real.traces, real.loops, strict=True)],
         )
 
-    def _model(self, spec: ModelSpec, untrained: int | None = None) -> LoadedModel:
-        if self._held is None or self._held[0] != (spec, untrained):
-            self._held = None  # before another is loaded: two XL are twice 6 GB
-            self._held = (spec, untrained), self._load(spec, untrained=untrained, **self._where)
-        return self._held[1]
+    def foresee_controls(self, asked: Iterable[tuple[ModelSpec, World, Iterable[str]]]) -> None:
+        """Have the worlds of controls measured by processes beside this one, in this order, where that is worth it.
 
-    def _pass(
+        Each is a model, a control's world on it, and the columns that will be asked for; those that take no forward
+        pass, and those of a large network, which keeps all cores busy, are measured when they are asked for.
+        """
+        passes = [
+            Pass(spec, *_seeds(world), frozenset(columns).union(ALIGNMENT))
+            for spec, world, columns in asked
+            if world.needs_forward_pass and spec.parameters <= LARGE_NETWORK
+        ]
+        helpers = helpers_worth_starting(passes, self._passages) if self._where["device"] == "cpu" else 0
+        if helpers:
+            self._ahead = Ahead(self._passes, passes, helpers)
+
+    def close(self) -> None:
+        """End the processes beside this one; what is measured afterwards is measured here."""
+        if self._ahead:
+            self._ahead.close()
+            self._ahead = None
+
+    def _run(
         self, spec: ModelSpec, untrained: int | None, shuffle: int | None, columns: frozenset[str]
     ) -> Iterator[Trace]:
         """Yield the trace of each text, in one pass through a network."""
-        # A control only needs its verdict; what is reported is of the very states that transformers computes.
-        is_control = untrained is not None or shuffle is not None
-        tracer = Tracer(self._model(spec, untrained), fast=is_control)
-        return tracer.traces(self._passages, columns=columns, shuffle=shuffle)
+        one = Pass(spec, untrained, shuffle, columns)
+        return (self._ahead if self._ahead and one.is_control else self._passes).traces(one)
 
     def _columns_of(self, spec: ModelSpec, untrained: int | None, measured: _Measured) -> Columns:
         traces = [
@@ -227,7 +251,7 @@ class Workbench:
         return Columns(traces, partial(self._loops, spec, untrained, traces))
 
     def _loops(self, spec: ModelSpec, untrained: int | None, traces: Sequence[Trace]) -> list[Array]:
-        model = self._model(spec, untrained)
+        model = self._passes.model(spec, untrained)
         last = last_block(model, traces[0].token_ids)
         return [loop_steps(model, one, last=last) for one in traces]
 
@@ -235,7 +259,7 @@ class Workbench:
         start = time.monotonic()
         identity = self._identity(spec, trained=True)
         measured = _Measured(
-            partial(self._pass, spec, None, None), len(self._passages), kept=self._kept, name=partial(_name, identity)
+            partial(self._run, spec, None, None), len(self._passages), kept=self._kept, name=partial(_name, identity)
         )
         measured.foresee(self._wanted | RECORDED)
         if not measured.passes:
@@ -365,6 +389,11 @@ class _Measured:
         """Return a column of one text, measuring it if nobody foresaw it."""
         self.foresee([name])
         return self._found[name][place]
+
+
+def _seeds(world: World) -> tuple[int | None, int | None]:
+    """Return the seed of a control's untrained network, and that of its random order of tokens."""
+    return (None, world.seed) if world.control is SHUFFLED else (world.seed, None)
 
 
 def _name(identity: str, column: str) -> str:

@@ -127,7 +127,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*given: object, **more: object) -> None:
         raise AssertionError("a network was loaded")
 
-    monkeypatch.setattr("pathlen.workbench.Tracer", refuse)
+    monkeypatch.setattr("pathlen.passes.Tracer", refuse)
     monkeypatch.setattr("pathlen.models._network", refuse)
     monkeypatch.setattr("pathlen.models._untrained", refuse)
 

@@ -62,6 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "workers",
     },
     "streams": {"errors", "passages"},
+    "passes": {"cache", "columns", "memory", "models", "passages", "traces"},
     "workbench": {
         "cache",
         "columns",
@@ -71,10 +72,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "models",
         "original",
         "passages",
+        "passes",
         "records",
         "stats",
         "tokens",
-        "traces",
     },
     "evaluation": {
         "attribution",
@@ -160,7 +161,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
 }
 MAY_IMPORT["docs"] = {"cli", "columns"}  # how the documentation is built; nothing imports it
-KNOW_TORCH = {"anatomy", "geometry", "mini", "models", "original", "traces", "workers"}
+KNOW_TORCH = {"anatomy", "geometry", "mini", "models", "original", "passes", "traces", "workers"}
 HEAVY = ("torch", "transformers", "scipy", "numpy", "huggingface_hub", "jinja2")
 
 

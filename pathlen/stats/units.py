@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -119,7 +120,7 @@ class Passages(Units):
         """Return columns without each passage's own polynomial in the position of that degree; 0 removes means only."""
 
         def left_over(values: Array) -> Array:
-            basis, _ = np.linalg.qr(trend_basis(values.shape[-1], trend))
+            basis = _orthonormal(values.shape[-1], trend)
             rest: Array = values - (values @ basis) @ basis.T
             return rest
 
@@ -133,6 +134,14 @@ def trend_basis(rows: int, trend: int) -> Array:
     """
     place = np.linspace(-1, 1, rows) if rows > 1 else np.zeros(1)
     basis: Array = np.polynomial.legendre.legvander(place, min(trend, rows - 1)).astype(np.float64)
+    return basis
+
+
+@lru_cache(maxsize=256)
+def _orthonormal(rows: int, trend: int) -> Array:
+    """Return an orthonormal basis of the same polynomials; every statistic of a text asks for the one of its length."""
+    basis, _ = np.linalg.qr(trend_basis(rows, trend))
+    basis.setflags(write=False)  # it is handed out again
     return basis
 
 

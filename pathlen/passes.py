@@ -1,0 +1,343 @@
+"""Passes of a run's texts through a network: one network at a time here, those of controls in processes beside this one, too.
+
+Which passes the controls will take is known before the first of them is asked for, and a narrow network leaves a second core
+idle, however many threads share an operation between them: on one core, the claims on ``mini`` spend two thirds of their time
+in sixty such passes. So `Ahead` has other processes run them in the order in which they will be asked for. This process doesn't wait
+for one that it needs: it runs the next that nobody has begun. A pass is run on one thread wherever that is, so that what it gives doesn't
+depend on who ran it.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import torch
+
+from pathlen.cache import engine
+from pathlen.columns import OWN, Trace
+from pathlen.memory import available
+from pathlen.models import LoadedModel, ModelSpec, load
+from pathlen.passages import Passage
+from pathlen.traces import Tracer
+
+__all__ = ["Ahead", "Pass", "Passes", "helpers_worth_starting", "serve"]
+
+# What a process beside this one costs: five seconds to import torch, and half a gigabyte with a small network.
+WORTH = 8e10  # parameters times tokens, about ten seconds of a narrow network's on one core
+TOKENS_PER_CHARACTER = 0.25
+HELPER_BYTES = 1 << 30
+MOST_HELPERS = 8
+AHEAD = 8  # passes run before they are needed, beyond one for each process; their columns wait in memory
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One pass of all texts through a network.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+    untrained : int or None
+        Seed of an untrained network in the place of the spec's own.
+    shuffle : int or None
+        Seed of a random order of each text's tokens.
+    columns : frozenset of str
+        What to measure.
+
+    """
+
+    spec: ModelSpec
+    untrained: int | None
+    shuffle: int | None
+    columns: frozenset[str]
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it is of no real network reading real texts."""
+        return self.untrained is not None or self.shuffle is not None
+
+    def covers(self, other: Pass) -> bool:
+        """Whether its columns are those of the other and perhaps more."""
+        mine, others = ((one.spec, one.untrained, one.shuffle) for one in (self, other))
+        return mine == others and self.columns >= other.columns
+
+
+class Passes:
+    """Runs passes in this process, with one network at a time in memory.
+
+    Parameters
+    ----------
+    passages : sequence of Passage
+        The texts, in order.
+    device, dtype : str
+        As in `pathlen.models.load`.
+    loader : callable
+        What loads a model, in place of `pathlen.models.load`.
+
+    """
+
+    def __init__(
+        self, passages: Sequence[Passage], *, device: str, dtype: str, loader: Callable[..., LoadedModel] = load
+    ) -> None:
+        self.passages = passages
+        self.device, self.dtype = device, dtype
+        self._load = loader
+        self._held: tuple[tuple[ModelSpec, int | None], LoadedModel] | None = None
+
+    def model(self, spec: ModelSpec, untrained: int | None = None) -> LoadedModel:
+        """Return a model, loading it if it is not the one that is held; errors as in `pathlen.models.load`."""
+        if self._held is None or self._held[0] != (spec, untrained):
+            self._held = None  # before another is loaded: two XL are twice 6 GB
+            self._held = (spec, untrained), self._load(spec, untrained=untrained, device=self.device, dtype=self.dtype)
+        return self._held[1]
+
+    def traces(self, one: Pass) -> Iterator[Trace]:
+        """Yield the trace of each text; errors as in `pathlen.traces.trace`."""
+        # A control only needs its verdict; what is reported is of the very states that transformers computes.
+        tracer = Tracer(self.model(one.spec, one.untrained), fast=one.is_control)
+        return tracer.traces(self.passages, columns=one.columns, shuffle=one.shuffle)
+
+
+def helpers_worth_starting(asked: Iterable[Pass], passages: Sequence[Passage]) -> int:
+    """Return how many processes beside this one will be repaid by the passes they take over; none on a single thread.
+
+    As many as torch was given threads, this process counted, and as fit the free memory, but one for each `WORTH` at most.
+    None where pytest-xdist has spread the run over processes already.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return 0
+    tokens = TOKENS_PER_CHARACTER * sum(len(one.text) for one in passages)
+    repaid = int(sum(one.spec.parameters for one in asked) * tokens / WORTH)
+    if not repaid:
+        return 0
+    free = available()
+    room = MOST_HELPERS if free is None else free // HELPER_BYTES
+    return int(max(0, min(repaid, torch.get_num_threads() - 1, room, MOST_HELPERS)))
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A pass that will be asked for."""
+
+    asked: Pass
+    is_begun: bool = False
+    is_done: bool = False
+    found: list[Trace] | None = None  # None, where whoever began it came to nothing
+
+
+class Ahead:
+    """Has passes run by processes beside this one before they are asked for, in that order.
+
+    What goes wrong in a process, its death included, only leaves its pass to be run here, where the error is raised if it is
+    met again. From its making until it is closed, and it closes when the last pass was asked for, this process uses the threads
+    that its helpers leave.
+
+    Parameters
+    ----------
+    here : Passes
+        Runs what no process has begun; on the processor.
+    asked : iterable of Pass
+        In the order in which they will be asked for. One that is never asked for is dropped when a later one is.
+    helpers : int
+        How many processes.
+
+    """
+
+    def __init__(self, here: Passes, asked: Iterable[Pass], helpers: int) -> None:
+        self._here = here
+        # A column of one's own is a function of one's own, which another process may not be able to import.
+        self._slots = [_Slot(one) for one in asked if not one.columns & OWN.keys()]
+        self._most = helpers + AHEAD
+        self._changed = threading.Condition()
+        self._is_closed = False
+        self._threads = torch.get_num_threads()
+        torch.set_num_threads(max(1, self._threads - helpers))
+        self._helpers = [_Helper(here) for _ in range(helpers)]
+        for helper in self._helpers:
+            threading.Thread(target=self._keep_busy, args=(helper,), daemon=True).start()
+
+    def traces(self, one: Pass) -> Iterator[Trace]:
+        """Yield the trace of each text in one pass; errors as in `Passes.traces`."""
+        with self._changed:
+            place = next((place for place, slot in enumerate(self._slots) if slot.asked.covers(one)), None)
+            if place is None:
+                slot = None
+            else:
+                slot = self._slots[place]
+                del self._slots[:place]
+                self._changed.notify_all()
+        found = None if slot is None else self._found(slot)
+        if found is None:
+            found = list(_on_one_thread(self._here, one))
+        with self._changed:
+            is_over = not self._slots
+        if is_over:
+            self.close()
+        return iter(found)
+
+    def close(self) -> None:
+        """End the processes, and take their threads back."""
+        with self._changed:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            self._slots.clear()
+            self._changed.notify_all()
+        for helper in self._helpers:
+            helper.end()
+        torch.set_num_threads(self._threads)
+
+    def _found(self, slot: _Slot) -> list[Trace] | None:
+        """Return what a pass gave, whoever ran it, and take it out; what others wait for is run while it is not done."""
+        while True:
+            with self._changed:
+                if slot.is_done:
+                    self._slots.remove(slot)
+                    return slot.found
+                mine = slot if not slot.is_begun else self._waiting()
+                if mine is None:
+                    self._changed.wait()
+                    continue
+                mine.is_begun = True
+            found = None
+            try:
+                found = list(_on_one_thread(self._here, mine.asked))
+            except Exception:
+                if mine is slot:
+                    raise
+                # Another's error is met again when that one is asked for.
+            finally:
+                self._put(mine, found)
+
+    def _waiting(self) -> _Slot | None:
+        """Return the first pass that nobody has begun, unless too many are done and not yet asked for."""
+        return next((slot for slot in self._slots[: self._most] if not slot.is_begun), None)
+
+    def _put(self, slot: _Slot, found: list[Trace] | None) -> None:
+        with self._changed:
+            slot.is_done, slot.found = True, found
+            self._changed.notify_all()
+
+    def _keep_busy(self, helper: _Helper) -> None:
+        """Have a process run passes until there are no more, or it is gone."""
+        while True:
+            with self._changed:
+                while (slot := self._waiting()) is None:
+                    if not self._slots:
+                        return
+                    self._changed.wait()
+                slot.is_begun = True
+            found = None
+            try:
+                found = helper.traces(slot.asked)
+            finally:
+                self._put(slot, found)
+            if helper.is_gone:
+                return
+
+
+def _on_one_thread(here: Passes, one: Pass) -> Iterator[Trace]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield from here.traces(one)
+    finally:
+        torch.set_num_threads(threads)
+
+
+# The other process.
+
+
+class _Helper:
+    """A process beside this one that runs passes, one after the other.
+
+    It is a plain interpreter rather than one of `multiprocessing`, whose children run the caller's main module again: a script
+    that calls pytest without a guard would start over in each of them.
+    """
+
+    def __init__(self, here: Passes) -> None:
+        self._here = here
+        self._was_greeted = False
+        self.is_gone = False
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", "from pathlen.passes import serve; serve()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # an error is met again here, where it is shown
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
+        )
+
+    def traces(self, one: Pass) -> list[Trace] | None:
+        """Return the trace of each text; None if there was an error, or the process is gone."""
+        try:
+            columns = self._answer(one)
+        except (OSError, EOFError, ValueError, pickle.UnpicklingError):
+            self.is_gone = True
+            return None
+        if columns is None:
+            return None
+        return [Trace(passage=text.name, **own) for text, own in zip(self._here.passages, columns, strict=True)]
+
+    def _answer(self, one: Pass) -> list[dict[str, Any]] | None:
+        asks, answers = self._process.stdin, self._process.stdout
+        assert asks is not None  # noqa: S101  # it was asked for, as were the answers
+        assert answers is not None  # noqa: S101
+        if not self._was_greeted:
+            self._was_greeted = True
+            pickle.dump((engine(), tuple(self._here.passages), self._here.device, self._here.dtype), asks)
+        pickle.dump(one, asks)
+        asks.flush()
+        columns: list[dict[str, Any]] | None = pickle.load(answers)  # noqa: S301  # from our own process
+        return columns
+
+    def end(self) -> None:
+        """End the process, whatever it is at."""
+        self.is_gone = True
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+
+
+def serve() -> None:
+    """Run the passes that standard input asks for, until it ends, and write what they give to standard output.
+
+    The first thing that comes is what this process must be: of the caller's engine. It ends at once if it isn't.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's goes to all; the caller ends this process
+    answers = _own_output()
+    torch.set_num_threads(1)
+    expected, passages, device, dtype = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the process that started this one
+    if expected != engine():
+        return
+    here = Passes(passages, device=device, dtype=dtype)
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            one: Pass = pickle.load(sys.stdin.buffer)  # noqa: S301
+            pickle.dump(_columns(here, one), answers, protocol=pickle.HIGHEST_PROTOCOL)
+            answers.flush()
+
+
+def _own_output() -> BinaryIO:
+    """Return standard output for answers alone; what anything else prints goes where errors go."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return answers
+
+
+def _columns(here: Passes, one: Pass) -> list[dict[str, Any]] | None:
+    try:
+        return [{name: getattr(trace, name) for name in trace.made} for trace in here.traces(one)]
+    except Exception:  # noqa: BLE001  # the caller runs the pass itself, and shows the error
+        return None
