@@ -45,6 +45,7 @@ MEASURING = (
     "traces",
 )
 COMPUTE = ("torch", "transformers", "tokenizers", "numpy", "scipy")
+SMALL_DATA = 1 << 20
 ENTRY = re.compile(r"[0-9a-f]{64}\.(json|safetensors)")
 SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55"  # by which backups know a cache: bford.info/cachedir
 TAG = f"{SIGNATURE}\n# Made by pathlen; may be deleted at any time.\n"
@@ -91,11 +92,16 @@ def sources_of(function: Callable[..., object], leaving_out: tuple[str, ...] = (
 @cache
 def _sources(file: Path, leaving_out: tuple[str, ...]) -> str:
     beside = [path for path in sorted(file.parent.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
-    # Data may be large, so it is known by its size and the time of its last change.
     data = [path for path in beside if path.suffix != ".py" and path.name not in leaving_out]
-    states = [(path.relative_to(file.parent), path.stat().st_size, path.stat().st_mtime_ns) for path in data]
+    states = [(path.relative_to(file.parent), _state(path)) for path in data]
     code = {path.resolve() for path in beside if path.suffix == ".py"} | _own_modules()
     return digest(*(part for path in sorted(code) for part in (path.name, path.read_bytes())), *states)
+
+
+def _state(data: Path) -> str | tuple[int, int]:
+    """Return what tells whether data beside a function changed: its digest, or of a large file its size and time."""
+    known = data.stat()
+    return digest_of_file(data) if known.st_size <= SMALL_DATA else (known.st_size, known.st_mtime_ns)
 
 
 def _own_modules() -> set[Path]:

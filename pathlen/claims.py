@@ -409,20 +409,25 @@ def _refuse_unfit(claim: Claim, statistic: object) -> None:
 def detectable(estimate: Estimate, region: Region) -> str:
     """Return what so many tokens could have shown, in words; empty where there is no standard error.
 
-    For a direction the smallest effect, for a margin the smallest margin, that is found four times in five.
+    For a direction the nearest value beyond its edge, for a margin the closest bounds around its middle, that is found four
+    times in five.
     """
-    found = (smallest_margin if region.is_equivalence else smallest_effect)(estimate)
-    if found is None:
-        return ""
+    scale = SCALES[estimate.scale]
+    low, high = scale.there(region.low), scale.there(region.high)
     correlation = "a delta" if estimate.statistic.startswith("Cliff") else "an r"
-    name = {"fisher z": correlation, "identity": "a value", "log": "a ratio", "logit": "odds"}[estimate.scale]
-    factor = estimate.scale in ("log", "logit")
-    size = math.exp(found) if factor else SCALES[estimate.scale].back(found)
-    if region.is_equivalence:
-        margin = f"a factor of {size:.3g} either way" if factor else f"{size:.2g} either side of 0"
-        return f"show {name} within {margin} at best, four times in five"
-    distance = f"{size:.3g} times another" if factor else f"{size:.2g} away from 0"
-    return f"find {name} {distance} four times in five"
+    name = {"fisher z": correlation, "identity": "a value", "log": "a ratio", "logit": "a share"}[estimate.scale]
+    if math.isfinite(low) and math.isfinite(high):
+        margin = smallest_margin(estimate)
+        if margin is None:
+            return ""
+        least, most = (scale.back((low + high) / 2 + side * margin) for side in (-1, 1))
+        return f"show {name} between {least:.3g} and {most:.3g} at best, four times in five"
+    effect = smallest_effect(estimate)
+    if effect is None or (math.isinf(low) and math.isinf(high)):
+        return ""
+    if math.isfinite(low):
+        return f"find {name} of {scale.back(low + effect):.3g} or more four times in five"
+    return f"find {name} of {scale.back(high - effect):.3g} or less four times in five"
 
 
 def needed(estimate: Estimate, region: Region) -> str:

@@ -315,6 +315,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Take in what a process of a run that is spread over several knows of the claims' project."""
+    message = getattr(node, "workeroutput", {}).get(PROPERTY)
+    if message:
+        _session(node.config).receive_project(message)
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any) -> None:
     """Fetch what is missing on a run spread over processes: once, here, before any of them starts on an item."""
     config: pytest.Config = node.config
@@ -566,9 +574,13 @@ class _Reporter:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the record and the page; fail a session that tested nothing or is not what was expected."""
-        if SESSION not in self.config.stash or hasattr(self.config, "workerinput"):
+        if SESSION not in self.config.stash:
             return
         claims = self.config.stash[SESSION]
+        if hasattr(self.config, "workerinput"):
+            output: dict[str, str] = getattr(self.config, "workeroutput", {})
+            output[PROPERTY] = claims.send_project()
+            return
         if not claims.findings:
             self._nothing_tested(session, claims)
             return

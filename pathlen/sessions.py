@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -49,11 +49,49 @@ from pathlen.report import page
 from pathlen.verdicts import Verdict
 from pathlen.workbench import Workbench
 
-__all__ = ["Session", "Settings", "settings_of"]
+__all__ = ["Project", "Session", "Settings", "settings_of"]
 
 CLAIMS = "claims"
 Key = tuple[str, str, str]
 Message = tuple[ClaimRecord, FindingRecord, tuple[ModelRecord, ...]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Project:
+    """What a session knows of the project that its claims lie in.
+
+    On a run spread over processes only those that collect claims find it out; they send it to the one that writes.
+
+    Attributes
+    ----------
+    top : str
+        The project's folder; empty before claims were collected.
+    lock, lock_sha256 : str or None
+        The lock's file as a reader names it, and the digest of what it holds.
+    declared : int or None
+        How many claims it declares.
+    deviations : list of (id, reading, text)
+        Of each claim, how it differs from the lock; empty where it doesn't.
+    gone : list of str
+        Claims of the lock that are not there any more.
+    severity : Severity or None
+        The table beside the lock.
+    paper : Paper or None
+        The document that the claims are about.
+    folder : str
+        Where inside of the folder of reports the paper has its own; empty if it has none.
+
+    """
+
+    top: str = ""
+    lock: str | None = None
+    lock_sha256: str | None = None
+    declared: int | None = None
+    deviations: list[tuple[str, str, str]] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    severity: Severity | None = None
+    paper: Paper | None = None
+    folder: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,14 +270,7 @@ class Session:
         self.has_claims = False
         self._has_begun = False
         self.findings: dict[Key, FindingRecord] = {}
-        self.lock: str | None = None
-        self.lock_sha256: str | None = None
-        self.declared: int | None = None
-        self._top: Path | None = None
-        self.deviations: dict[tuple[str, str], str] = {}
-        self.gone: list[str] = []
-        self.severity: Severity | None = None
-        self.paper: Paper | None = None
+        self.project = Project()
         self._claims: dict[tuple[str, str], ClaimRecord] = {}
         self._models: dict[str, ModelRecord] = {}
         self._started = datetime.now(UTC)
@@ -282,7 +313,8 @@ class Session:
             If there is a lock, or a table of severity beside it, that can't be read.
 
         """
-        self._top = top
+        project = self.project
+        project.top = str(top)
         locked: dict[Path, list[ModuleType]] = {}
         for module in modules:
             path = nearest(Path(str(module.__file__)).parent, top)
@@ -294,11 +326,11 @@ class Session:
             for module in ones:
                 here |= declarations(module, path.parent)
             files = {Path(str(one.__file__)).resolve().relative_to(path.parent.resolve()).as_posix() for one in ones}
-            self.severity = severity_beside(path, lock.digest)
-            self.lock_sha256, self.declared = lock.digest, len(lock.declarations)
-            self.lock = path.relative_to(top).as_posix() if path.is_relative_to(top) else str(path)
-            self.deviations |= {key: lock.deviation(one) for key, one in here.items()}
-            self.gone += lock.gone(here, files | lock.missing_files(path.parent))
+            project.severity = severity_beside(path, lock.digest)
+            project.lock_sha256, project.declared = lock.digest, len(lock.declarations)
+            project.lock = path.relative_to(top).as_posix() if path.is_relative_to(top) else str(path)
+            project.deviations += [(*key, lock.deviation(one)) for key, one in here.items()]
+            project.gone += lock.gone(here, files | lock.missing_files(path.parent))
 
     def take_paper(self, modules: Iterable[ModuleType], top: Path, *, moved: bool) -> None:
         """Note which document the claims of these modules are about: the nearest ``paper.toml``, up to the project's folder.
@@ -325,9 +357,13 @@ class Session:
         (path,) = found
         if path is None:
             return
-        self.paper = read_paper(path)
+        self.project.paper = read_paper(path)
         if moved and path.parent not in (top, top / CLAIMS):
-            self.settings = replace(self.settings, report=self.settings.report / path.parent.name)
+            self._move_report(path.parent.name)
+
+    def _move_report(self, folder: str) -> None:
+        self.project.folder = folder
+        self.settings = replace(self.settings, report=self.settings.report / folder)
 
     def argument(self, name: str, size: str) -> Any:
         """Return what a claim's body gets that asks for columns by name; errors as in `Workbench.columns`.
@@ -374,7 +410,8 @@ class Session:
         new = tuple(record for record in self._bench.records if record.size not in self._sent)
         self._sent.update(record.size for record in new)
         claim = finding.claim
-        record = ClaimRecord.of(claim, node, self.deviations.get((claim.id, claim.reading), ""))
+        deviations = {(id, reading): text for id, reading, text in self.project.deviations}
+        record = ClaimRecord.of(claim, node, deviations.get((claim.id, claim.reading), ""))
         message: Message = (record, FindingRecord.of(finding), new)
         return msgspec.json.encode(message).decode("utf-8")
 
@@ -385,6 +422,18 @@ class Session:
         self.findings[finding.claim, finding.reading, finding.size] = finding
         for model in models:
             self._models[model.size] = model
+
+    def send_project(self) -> str:
+        """Return what this session knows of its project as JSON."""
+        return msgspec.json.encode(self.project).decode("utf-8")
+
+    def receive_project(self, message: str) -> None:
+        """Take in what another process of the same run knows of the project; all of them know the same."""
+        if not self.project.top:
+            project = msgspec.json.decode(message, type=Project)
+            if project.folder:
+                self._move_report(project.folder)
+            self.project = project
 
     def refuse_unwritable(self) -> None:
         """Raise `OSError` if the report could not be written at the end; better known before the work than after."""
@@ -410,7 +459,7 @@ class Session:
 
     def run(self) -> Run:
         """Return the record of this session."""
-        settings = self.settings
+        settings, project = self.settings, self.project
         texts = (
             TextRecord(
                 name=one.name,
@@ -432,20 +481,20 @@ class Session:
             seed=settings.seed,
             left_out=LEFT_OUT,
             controls=settings.controls,
-            lock=self.lock,
+            lock=project.lock,
             deviations=tuple(
-                [f"{id} ({reading}): {text}" for (id, reading), text in self.deviations.items() if text] + self.gone
+                [f"{id} ({reading}): {text}" for id, reading, text in project.deviations if text] + project.gone
             ),
-            severity=self.severity,
+            severity=project.severity,
             texts=tuple(texts),
             models=tuple(self._models[size] for size in known if size in self._models),
             claims=tuple(self._claims.values()),
             findings=tuple(self.findings.values()),
             environment=environment(),
-            paper=self.paper,
-            lock_sha256=self.lock_sha256,
-            declared=self.declared,
-            revision=revision_of(self._top, settings.report) if self._top else None,
+            paper=project.paper,
+            lock_sha256=project.lock_sha256,
+            declared=project.declared,
+            revision=revision_of(Path(project.top), settings.report) if project.top else None,
         )
 
     def write(self, run: Run) -> tuple[Path, Path]:

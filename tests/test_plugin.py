@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pathlen.cli import main
+from pathlen.paper import Paper, write_paper
 from pathlen.records import read
 
 PLAIN = ("--import-mode=importlib", "-p", "no:cacheprovider", "--report", "out")
@@ -303,6 +304,33 @@ def test_a_run_spread_over_processes_writes_the_same_findings(project: pytest.Py
     spread = read(project.path / "out" / "tiny.json")
     assert {one.claim: one for one in spread.findings} == {one.claim: one for one in alone.findings}
     assert [model.weights_sha256 for model in spread.models] == [model.weights_sha256 for model in alone.models]
+
+
+def test_a_run_spread_over_processes_knows_its_lock_and_its_paper(project: pytest.Pytester, checkpoint: Path) -> None:
+    folder = project.path / "claims" / "mine"
+    folder.mkdir()
+    (project.path / KNOWN).rename(folder / "test_known.py")
+    write_paper(Paper(title="A paper of mine"), folder / "paper.toml")
+    assert main(["lock", str(folder)]) == 0
+    lengthened = CLAIMS.replace(
+        "expect=below(0.0), controls=[SHIFTED])\ndef test_fails",
+        "expect=below(0.9), controls=[SHIFTED])\ndef test_fails",
+    )
+    (folder / "test_known.py").write_text(lengthened.replace("def test_open", "def test_other_name"), encoding="utf-8")
+    found = []
+    for more in ([], ["-n", "2"]):
+        project.runpytest_subprocess(
+            "claims", "--model", str(checkpoint), "--text", "mine.txt", "--controls", "none", *more
+        )
+        path = project.path / "reports" / "mine" / "tiny.json"
+        found.append(read(path))
+        path.unlink()
+    alone, spread = found
+    assert alone.lock == "claims/mine/claims.lock"
+    assert len(alone.deviations) == 3
+    assert alone.paper == Paper(title="A paper of mine")
+    for name in ("lock", "lock_sha256", "declared", "deviations", "severity", "paper", "revision"):
+        assert getattr(spread, name) == getattr(alone, name), name
 
 
 @pytest.mark.parametrize(

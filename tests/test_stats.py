@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pathlen.claims import detectable
 from pathlen.errors import UndefinedEstimate
 from pathlen.stats import (
     Estimate,
@@ -39,6 +41,7 @@ from pathlen.stats.scales import SCALES
 from pathlen.stats.serial import lag_one
 from pathlen.stats.statistic import Smooth
 from pathlen.stats.units import Passages, blocks_of
+from pathlen.verdicts import Region
 
 DRAW = np.random.default_rng(7)
 PASSAGE = np.repeat(np.arange(12), 50)
@@ -702,6 +705,34 @@ def test_the_smallest_margin_is_shown_four_times_in_five() -> None:
     critical = scipy.stats.t.ppf(0.95, estimate.freedom)
     shown = 2 * scipy.stats.t.cdf((margin - critical * error) / error, estimate.freedom) - 1
     assert shown == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(("edge", "end"), [(-np.inf, 0.3), (0.3, np.inf), (-np.inf, -0.5), (0.0, np.inf)])
+def test_what_could_be_found_is_told_from_its_edge_four_times_in_five(edge: float, end: float) -> None:
+    estimate, region = STATISTICS["pearson"].estimate(), Region(edge, end)
+    said = re.fullmatch(r"find an r of (-?0\.\d+) or (more|less) four times in five", detectable(estimate, region))
+    assert said is not None
+    found, more_or_less = said.groups()
+    assert more_or_less == ("less" if np.isinf(edge) else "more")
+    distance = abs(np.arctanh(float(found)) - np.arctanh(end if np.isinf(edge) else edge)) / estimate.standard_error
+    critical = scipy.stats.t.ppf(0.975, estimate.freedom)
+    assert scipy.stats.t.cdf(distance - critical, estimate.freedom) == pytest.approx(0.8, abs=0.01)
+
+
+def test_what_could_be_shown_lies_around_the_middle_of_the_margin() -> None:
+    estimate = mean(X + 90, passage=PASSAGE).estimate()
+    said = re.fullmatch(
+        r"show a value between (\S+) and (\S+) at best, four times in five", detectable(estimate, Region(75.0, 105.0))
+    )
+    assert said is not None
+    least, most = map(float, said.groups())
+    assert least + most == pytest.approx(180, abs=0.1)
+    assert (most - least) / 2 == pytest.approx(smallest_margin(estimate), abs=0.1)  # ends to three digits
+    # A share can't exceed 1, so a margin up to there is a direction.
+    often = share(X < np.quantile(X, 0.9), passage=PASSAGE).estimate()
+    assert detectable(often, Region(0.5, 1.0)).startswith("find a share of 0.5")
+    assert detectable(often, Region(-1.0, 2.0)) == ""
+    assert detectable(every(X < 99).estimate(), Region(0.5, 2.0)) == ""
 
 
 @given(st.integers(0, 400), st.floats(-0.3, 0.3))

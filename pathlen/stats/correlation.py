@@ -395,7 +395,7 @@ def _swayed(ranked: Array, other: Array, passages: Passages) -> Array:
     moved = np.empty(table.shape)
     for rows in passages.slices:
         for cell, (values, weights) in enumerate(zip(table[:, rows], against[:, rows], strict=True)):
-            _, group = np.unique(values, return_inverse=True)
+            group = np.rint(2 * len(values) * values).astype(np.intp)  # a mid-rank is a whole number of halves
             level = np.bincount(group, weights=weights)
             above = level.sum() - np.cumsum(level)
             swayed = (above + level / 2)[group] / len(values)

@@ -28,7 +28,7 @@ POWER = 0.80
 
 
 def smallest_effect(estimate: Estimate) -> float | None:
-    """Return the smallest distance from zero, on the interval's scale, that would be found 4 times in 5.
+    """Return the smallest distance from an edge, on the interval's scale, that would be found 4 times in 5.
 
     ``(t_0.975 + t_0.8) * se``, by the two-sided 95 % interval. None where there is no standard error.
     """
@@ -36,7 +36,7 @@ def smallest_effect(estimate: Estimate) -> float | None:
 
 
 def smallest_margin(estimate: Estimate) -> float | None:
-    """Return the smallest margin around zero, on the interval's scale, that would be shown 4 times in 5 were zero true.
+    """Return the smallest margin around a value, on the interval's scale, that would be shown 4 times in 5 were it true.
 
     ``(t_0.95 + t_0.9) * se``: both one-sided tests at 5 % must reject, each failing in half of the fifth that may
     fail. None where there is no standard error.
