@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -12,13 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers.activations import NewGELUActivation
 
+from pathlen import traces
 from pathlen.columns import CATALOG
 from pathlen.errors import InvalidText, ModelMismatch
 from pathlen.geometry import distance, length
 from pathlen.models import LoadedModel, from_directory, load
 from pathlen.passages import Passage
-from pathlen.traces import Trace, Tracer, trace, windows
+from pathlen.traces import Trace, Tracer, _gelu, _gelu_in_slices, trace, windows
 
 
 @pytest.fixture(scope="module")
@@ -353,20 +356,74 @@ def test_unless_fast_a_trace_is_of_the_very_states_that_transformers_computes(
     np.testing.assert_allclose(fast.step_length, traced.step_length, rtol=1e-5)
 
 
-def test_the_activation_is_the_networks_own_again_afterwards(tiny: LoadedModel, short: Passage) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("numbers", [1, 3, 37, 1 << 16, (1 << 16) + 1, 200_003])
+def test_the_activation_in_slices_is_transformers_to_the_last_bit(dtype: torch.dtype, numbers: int) -> None:
+    states = (torch.randn(numbers, generator=torch.Generator().manual_seed(0)) * 4).to(dtype)
+    apart = states.repeat_interleave(2)[::2]  # not side by side in memory
+    for x in (states, states[None], apart):
+        assert torch.equal(_gelu_in_slices(x), NewGELUActivation()(x))
+
+
+def test_a_text_of_many_slices_has_the_very_states_too(
+    tiny: LoadedModel, long: Passage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Tracer(tiny).trace(long)
+    monkeypatch.setattr(traces, "SLICE_NUMBERS", 100)
+    assert np.array_equal(Tracer(tiny).trace(long).step_length, whole.step_length)
+
+
+def test_where_transformers_last_bits_are_others_they_are_kept(
+    tiny: LoadedModel, short: Passage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = Tracer(tiny).trace(short)
+    calls: list[torch.Tensor] = []
+
+    def other(states: torch.Tensor) -> torch.Tensor:
+        calls.append(states)
+        return 1.001 * _gelu_in_slices(states)
+
+    monkeypatch.setattr(traces, "_gelu_in_slices", other)
+    assert np.array_equal(Tracer(tiny).trace(short).step_length, expected.step_length)
+    assert len(calls) == 1  # it was tried, and not used
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_the_activation_is_the_networks_own_again_afterwards(tiny: LoadedModel, short: Passage, fast: bool) -> None:
     activations = [block.mlp.act for block in base_of(tiny).h]
-    Tracer(tiny, fast=True).trace(short)
+    tracer = Tracer(tiny, fast=fast)
+    tracer.trace(short)
+    assert len(tracer._activations) == len(activations)
     assert all("forward" not in vars(one) for one in activations)
     x = torch.linspace(-6, 6, 1001)
-    from pathlen.traces import _gelu
-
     torch.testing.assert_close(_gelu(x), activations[0](x), rtol=1e-5, atol=1e-6)
+
+
+def test_no_small_array_stays_between_the_large_ones_of_a_pass(
+    tiny: LoadedModel, long: Passage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a column is of one block goes into the column's own array at once: see `_Collected.keep`."""
+    made: list[weakref.ref[torch.Tensor]] = []
+
+    def noted(states: torch.Tensor) -> torch.Tensor:
+        made.append(weakref.ref(found := length(states)))
+        return found
+
+    monkeypatch.setattr(traces, "length", noted)
+    alive: list[int] = []
+    base = base_of(tiny)
+    handle = base.ln_f.register_forward_pre_hook(lambda *_: alive.append(sum(one() is not None for one in made)))
+    try:
+        Tracer(tiny).trace(long, columns=["residual_norm", "head_norm", "attention_norm", "mlp_norm"])
+    finally:
+        handle.remove()
+    assert len(made) > 4 * len(base.h)
+    assert max(alive) == 0
 
 
 def test_few_states_are_alive_at_once(new_checkpoint: Callable[..., Path], long: Passage) -> None:
     """However many blocks there are, at no time are more than a few states kept by a trace."""
     import gc
-    import weakref
 
     model = load(from_directory(new_checkpoint("deep", n_layer=12)))
     alive: list[weakref.ref[torch.Tensor]] = []
