@@ -99,6 +99,20 @@ def test_hostile_words_are_text(run: Run) -> None:
     assert "alert(1)" in Reader(html).text
 
 
+def test_the_matrix_says_what_each_number_is(run: Run) -> None:
+    html = page(run)
+    for row in rows(run):
+        assert row.statistic
+        assert f"</a> {row.statistic}, {row.claim.region}" in html
+    nothing = replace(run, findings=tuple(replace(one, verdict="not tested", estimate=None) for one in run.findings))
+    assert [row.statistic for row in rows(nothing)] == ["", "", ""]
+
+
+def test_the_demonstration_is_known_for_one_before_the_conclusion(run: Run) -> None:
+    html = page(run)
+    assert html.index("Demonstration family") < html.index('class="lead"')
+
+
 def test_the_same_record_gives_the_same_bytes(run: Run) -> None:
     assert page(run) == page(run)
 
@@ -218,6 +232,11 @@ def test_support_by_controls_is_bold_and_said_at_the_terminal(run: Run) -> None:
     findings = (replace(run.findings[0], controls=(damning,), verdict="vacuous"), *run.findings[1:])
     emptied = replace(run, findings=findings)
     assert "<strong>untrained 9 of 10</strong>" in page(emptied)
+    falls, _, sums = rows(emptied)
+    assert falls.emptiness(falls.cells[0]) == "untrained too"
+    assert (falls.emptiness(falls.cells[1]), sums.emptiness(sums.cells[0])) == ("", "by construction")
+    assert '<span class="flag">untrained too</span>' in page(emptied)
+    assert '<span class="flag">by construction</span>' in page(emptied)
     expected = "vacuous: falls, corrected, is supported where it should not be (small: untrained 9 of 10)"
     assert expected in terminal_lines(emptied)
 

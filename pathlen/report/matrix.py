@@ -124,6 +124,20 @@ class Row:
         deviated = DEVIATED if self.claim.deviation else ""
         return ", ".join(filter(None, (deviated, cell.flag)))
 
+    def emptiness(self, cell: Cell) -> str:
+        """Why a cell is vacuous, in a word or two; empty if it isn't."""
+        if cell.word != Verdict.VACUOUS.value or cell.finding is None:
+            return ""
+        if self.claim.true_by_construction:
+            return "by construction"
+        return ", ".join(f"{tally.control} too" for tally in cell.finding.controls if tally.is_damning)
+
+    @property
+    def statistic(self) -> str:
+        """What the number is, where one was found; a claim between sizes is about one statistic's difference."""
+        estimates = (cell.finding.estimate for cell in self.all_cells if cell.finding)
+        return next((estimate.statistic for estimate in estimates if estimate), "")
+
     @property
     def is_census(self) -> bool:
         """Whether all that was found is said of the tokens measured, with nothing inferred."""
