@@ -2,9 +2,9 @@
 
 Which passes the controls will take is known before the first of them is asked for, and a narrow network leaves a second core
 idle, however many threads share an operation between them: on one core, the claims on ``mini`` spend two thirds of their time
-in sixty such passes. So `Ahead` has other processes run them in the order in which they will be asked for. This process doesn't wait
-for one that it needs: it runs the next that nobody has begun. A pass is run on one thread wherever that is, so that what it gives doesn't
-depend on who ran it.
+in sixty such passes. So `Ahead` has other processes run them in the order in which they will be asked for. This process doesn't
+wait for one that it needs: it runs the next that nobody has begun. A pass is run on one thread wherever that is, so that what it
+gives doesn't depend on who ran it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ WORTH = 8e10  # parameters times tokens, about ten seconds of a narrow network's
 TOKENS_PER_CHARACTER = 0.25
 HELPER_BYTES = 1 << 30
 MOST_HELPERS = 8
-AHEAD = 8  # passes run before they are needed, beyond one for each process; their columns wait in memory
+# Passes run before they are needed, beyond one for each process; their columns wait in memory, these bytes of them at most.
+AHEAD = 8
+AHEAD_BYTES = 1 << 29
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,22 @@ class Pass:
         """Whether it is of no real network reading real texts."""
         return self.untrained is not None or self.shuffle is not None
 
+    def work(self, passages: Sequence[Passage]) -> float:
+        """About how many parameters times tokens it goes through."""
+        return self.spec.parameters * _tokens(passages)
+
+    def size(self, passages: Sequence[Passage]) -> float:
+        """About how many bytes its columns have, a number of each token at every state."""
+        return 8.0 * len(self.columns) * (self.spec.n_layer + 1) * _tokens(passages)
+
     def covers(self, other: Pass) -> bool:
         """Whether its columns are those of the other and perhaps more."""
         mine, others = ((one.spec, one.untrained, one.shuffle) for one in (self, other))
         return mine == others and self.columns >= other.columns
+
+
+def _tokens(passages: Sequence[Passage]) -> float:
+    return TOKENS_PER_CHARACTER * sum(len(one.text) for one in passages)
 
 
 class Passes:
@@ -107,24 +121,24 @@ class Passes:
         return tracer.traces(self.passages, columns=one.columns, shuffle=one.shuffle)
 
 
-def helpers_worth_starting(asked: Iterable[Pass], passages: Sequence[Passage]) -> int:
+def helpers_worth_starting(asked: Sequence[Pass], passages: Sequence[Passage]) -> int:
     """Return how many processes beside this one will be repaid by the passes they take over; none on a single thread.
 
-    As many as torch was given threads, this process counted, and as fit the free memory, but one for each `WORTH` at most.
-    None where pytest-xdist has spread the run over processes already.
+    As many as torch was given threads, this process counted, and as fit the free memory with the columns of two passes each,
+    but one for each `WORTH` at most. None where pytest-xdist has spread the run over processes already.
     """
-    if "PYTEST_XDIST_WORKER" in os.environ:
+    if "PYTEST_XDIST_WORKER" in os.environ or not sys.executable:
         return 0
-    tokens = TOKENS_PER_CHARACTER * sum(len(one.text) for one in passages)
-    repaid = int(sum(one.spec.parameters for one in asked) * tokens / WORTH)
-    if not repaid:
+    repaid = sum(one.work(passages) for one in asked) / WORTH
+    if repaid < 1:
         return 0
     free = available()
-    room = MOST_HELPERS if free is None else free // HELPER_BYTES
-    return int(max(0, min(repaid, torch.get_num_threads() - 1, room, MOST_HELPERS)))
+    each = HELPER_BYTES + 2 * max(one.size(passages) for one in asked)
+    room = MOST_HELPERS if free is None else free / each
+    return int(min(repaid, torch.get_num_threads() - 1, room, MOST_HELPERS))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Slot:
     """A pass that will be asked for."""
 
@@ -156,12 +170,16 @@ class Ahead:
         self._here = here
         # A column of one's own is a function of one's own, which another process may not be able to import.
         self._slots = [_Slot(one) for one in asked if not one.columns & OWN.keys()]
-        self._most = helpers + AHEAD
+        largest = max((slot.asked.size(here.passages) for slot in self._slots), default=0.0)
+        self._most = helpers + max(1, int(min(AHEAD, AHEAD_BYTES / max(1.0, largest))))
         self._changed = threading.Condition()
         self._is_closed = False
         self._threads = torch.get_num_threads()
         torch.set_num_threads(max(1, self._threads - helpers))
-        self._helpers = [_Helper(here) for _ in range(helpers)]
+        self._helpers: list[_Helper] = []
+        for _ in range(helpers):
+            with suppress(OSError):  # where no process can be started, all is run here
+                self._helpers.append(_Helper(here))
         for helper in self._helpers:
             threading.Thread(target=self._keep_busy, args=(helper,), daemon=True).start()
 

@@ -161,6 +161,27 @@ def test_what_waits_to_be_asked_for_is_bounded(
     until(lambda: sum(slot.is_done for slot in slots) == 4)
 
 
+def test_where_no_process_can_be_started_all_is_run_here(
+    here: Passes, asked: list[Pass], ahead: Callable[..., Ahead], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no more processes")
+
+    expected = numbers(here.traces(asked[0]))
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    made = ahead(here, asked, 2)
+    assert numbers(made.traces(asked[0])) == expected
+
+
+def test_columns_of_long_texts_do_not_pile_up(
+    here: Passes, asked: list[Pass], ahead: Callable[..., Ahead], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes, "AHEAD_BYTES", 3.5 * asked[0].size(TEXTS))
+    assert ahead(here, asked, 1)._most == 1 + 3
+    monkeypatch.setattr(passes, "AHEAD_BYTES", 1)
+    assert ahead(here, asked, 2)._most == 2 + 1
+
+
 def test_a_column_of_ones_own_is_not_left_to_another_process(
     here: Passes, tiny: ModelSpec, ahead: Callable[..., Ahead], request: pytest.FixtureRequest
 ) -> None:
@@ -207,8 +228,10 @@ def test_processes_are_started_where_they_are_repaid(monkeypatch: pytest.MonkeyP
     assert helpers_worth_starting([], texts) == 0
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     assert helpers_worth_starting(many, texts) == 2
-    monkeypatch.setattr(passes, "available", lambda: (1 << 30) + 5)
+    monkeypatch.setattr(passes, "available", lambda: 3 << 29)
     assert helpers_worth_starting(many, texts) == 1
+    long = replace(texts[0], text=texts[0].text * 1000)  # columns as large as the memory that is free
+    assert helpers_worth_starting(many, [long]) == 0
     monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
     assert helpers_worth_starting(many, texts) == 0
 
