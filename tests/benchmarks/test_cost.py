@@ -6,6 +6,7 @@ medians.
 
 from __future__ import annotations
 
+import os
 import resource
 import statistics
 import subprocess
@@ -21,6 +22,7 @@ from pathlen import SIZES
 from pathlen.models import load, spec
 from pathlen.original import loop_steps, original, relative_error
 from pathlen.passages import shipped
+from pathlen.records import read
 from pathlen.traces import trace
 
 ROUNDS = 7
@@ -60,12 +62,33 @@ def test_the_measurement_of_a_passage_against_the_published_loop(size: str) -> N
 
 
 def test_the_cost_of_a_whole_run_on_mini(tmp_path: Path) -> None:
+    """On one thread, on as many as torch takes, where processes beside the run take over controls, and once more from the cache."""
     command = [sys.executable, "-m", "pytest", "claims/", "--family", "mini", "-q", "--fail-on", "error"]
-    start = time.perf_counter()
-    done = subprocess.run(
-        [*command, "--report", str(tmp_path)], cwd=PROJECT, capture_output=True, text=True, check=False
-    )
-    seconds = time.perf_counter() - start
-    assert done.returncode == 0, done.stdout
+
+    def run(name: str, folder: str, **more: str) -> tuple[float, list[tuple[str, ...]]]:
+        environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+        environment |= {"PATHLEN_CACHE": str(tmp_path / folder), **more}
+        start = time.perf_counter()
+        done = subprocess.run(
+            [*command, "--report", str(tmp_path / name)],
+            cwd=PROJECT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        seconds = time.perf_counter() - start
+        assert done.returncode == 0, done.stdout
+        found = read(tmp_path / name / "mini.json").findings
+        numbers = [one.estimate.digits if one.estimate else () for one in found]
+        return seconds, [(one.claim, one.size, one.verdict, *own) for one, own in zip(found, numbers, strict=True)]
+
+    alone, expected = run("alone", "one", OMP_NUM_THREADS="1")
+    together, found = run("together", "other")
+    again, kept = run("again", "other")
+    assert found == kept == expected
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"\npytest claims/ on mini: {seconds:.0f} s and at most {peak:,.0f} MiB")
+    print(
+        f"\npytest claims/ on mini: {alone:.0f} s on one thread, {together:.0f} s on {torch.get_num_threads()}, {again:.1f} s "
+        f"again from the cache, and at most {peak:,.0f} MiB in one process"
+    )
