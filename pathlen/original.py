@@ -110,17 +110,21 @@ def _loop(model: LoadedModel, ids: torch.Tensor, last: nn.Module) -> Original:
             result = model.network(ids[None], output_hidden_states=True, use_cache=False)
     finally:
         handle.remove()
-    states = [state[0].cpu().double().numpy() for state in result.hidden_states]
     before_norm = kept[0].cpu().double().numpy()
-    logits = result.logits[0].cpu()
+    logits, narrow = result.logits[0].cpu(), list(result.hidden_states)
+    del result
+    next_logit = np.zeros(len(ids))
+    for token in range(len(ids) - 1):
+        next_logit[token] = logits[token, ids[token + 1]].item()
+    del logits
+    states: list[Array] = []
+    while narrow:  # let go one by one as they are widened: a text of 330 tokens in XL would take 300 MB in both widths
+        states.append(narrow.pop(0)[0].cpu().double().numpy())
 
     steps = np.zeros((len(states) - 1, len(ids)))
     last_step = np.zeros(len(ids))
-    next_logit = np.zeros(len(ids))
     for token in range(len(ids)):
         for block in range(1, len(states)):
             steps[block - 1, token] = np.linalg.norm(states[block][token] - states[block - 1][token])
         last_step[token] = np.linalg.norm(before_norm[token] - states[-2][token])
-        if token + 1 < len(ids):
-            next_logit[token] = logits[token, ids[token + 1]].item()
     return Original(step_length=steps, last_step_before_norm=last_step, next_logit=next_logit)
