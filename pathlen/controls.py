@@ -125,7 +125,7 @@ class Tally:
         Runs without a usable interval, which can neither support a claim nor fail to; and, where a relation should be planted,
         those where the claim's number is of something else.
     seconds : float
-        What it cost: the claim's own share of measuring, and its estimates.
+        What it cost the process that judges: the claim's own share of measuring, or of waiting for it, and its estimates.
     kept : int
         Runs that an earlier session had made and kept.
 

@@ -342,11 +342,11 @@ def lines(found: list[dict[str, Any]]) -> list[str]:
 HEADER = """# GPT-2's true shapes, random weights: what measuring costs
 
 One thread. A text's columns against a bare `model(ids)` in inference mode, which also makes all logits: medians of the
-processor's time in runs that took turns in one process, after all had given the same numbers. *Bars* were set before, for 340 tokens. Memory is the most that one
-pass held beyond what the process held before it, in fresh processes; bare's share is mostly its logits, tokens by
-vocabulary. Pages of the weights' file that the system took back and read again count as held, so rows that were made on a busy
-machine say too much. The physical limit is the time that the blocks' matrix products alone take at the rate of this machine, attention's
-own products not counted. Made by
+processor's time in runs that took turns in one process, after all had given the same numbers. *Bars* were set before, for 340
+tokens. Memory is the most that one pass held beyond what the process held before it, in fresh processes; bare's is mostly its
+logits, tokens by vocabulary, and the keys and values that it keeps of every block. The physical limit is the time that the blocks'
+matrix products alone take at the rate of this machine, attention's own products not counted. Meanwhile another process
+used the machine's other core. Made by
 
     PATHLEN_SHAPES_DATA=tests/benchmarks/SHAPES.jsonl OMP_NUM_THREADS=1 pytest tests/benchmarks/test_true_shapes.py
     python tests/benchmarks/test_true_shapes.py tests/benchmarks/SHAPES.jsonl > tests/benchmarks/SHAPES.md
