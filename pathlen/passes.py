@@ -9,6 +9,7 @@ gives doesn't depend on who ran it.
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
@@ -24,6 +25,7 @@ import torch
 
 from pathlen.cache import engine
 from pathlen.columns import OWN, Trace
+from pathlen.controls import LARGE_NETWORK
 from pathlen.memory import available
 from pathlen.models import LoadedModel, ModelSpec, load
 from pathlen.passages import Passage
@@ -110,9 +112,18 @@ class Passes:
     def model(self, spec: ModelSpec, untrained: int | None = None) -> LoadedModel:
         """Return a model, loading it if it is not the one that is held; errors as in `pathlen.models.load`."""
         if self._held is None or self._held[0] != (spec, untrained):
-            self._held = None  # before another is loaded: two XL are twice 6 GB
+            self._let_go()  # before another is loaded: two XL are twice 6 GB
             self._held = (spec, untrained), self._load(spec, untrained=untrained, device=self.device, dtype=self.dtype)
         return self._held[1]
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            is_large = self._held[0][0].parameters > LARGE_NETWORK
+            self._held = None
+            if is_large:
+                # The first load of a process imports much of transformers. Errors that are caught on the way hold the frames
+                # that led there, and these the network, until cycles are looked for.
+                gc.collect()
 
     def traces(self, one: Pass) -> Iterator[Trace]:
         """Yield the trace of each text; errors as in `pathlen.traces.trace`."""

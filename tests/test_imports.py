@@ -62,7 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "workers",
     },
     "streams": {"errors", "passages"},
-    "passes": {"cache", "columns", "memory", "models", "passages", "traces"},
+    "passes": {"cache", "columns", "controls", "memory", "models", "passages", "traces"},
     "workbench": {
         "cache",
         "columns",

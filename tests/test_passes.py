@@ -269,6 +269,33 @@ def test_a_gpu_is_not_shared_out(tiny: ModelSpec, monkeypatch: pytest.MonkeyPatc
     assert bench._ahead is None
 
 
+def test_a_large_network_is_gone_before_the_next_is_loaded(tiny: ModelSpec, tmp_path: Path) -> None:
+    """In a process of its own: it is the first load that leaves something behind which holds the network."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"""
+import gc, weakref
+from pathlen import passes
+from pathlen.models import from_name, load
+gc.disable()
+passes.LARGE_NETWORK = 0
+held = []
+def loader(spec, **options):
+    assert all(one() is None for one in held), "two at once"
+    model = load(spec, **options)
+    held.append(weakref.ref(model.network))
+    return model
+here = passes.Passes((), device="cpu", dtype="float32", loader=loader)
+for seed in (None, 0, None, 1):
+    here.model(from_name({tiny.source!r}), seed)
+print(len(held))
+"""
+    )
+    done = subprocess.run([sys.executable, str(script)], check=False, capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+    assert done.stdout.split() == ["4"]
+
+
 def test_a_process_ends_with_the_one_that_started_it(tiny: ModelSpec, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
