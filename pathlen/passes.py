@@ -9,7 +9,6 @@ gives doesn't depend on who ran it.
 
 from __future__ import annotations
 
-import gc
 import os
 import pickle
 import signal
@@ -26,7 +25,7 @@ import torch
 from pathlen.cache import engine
 from pathlen.columns import OWN, Trace
 from pathlen.controls import LARGE_NETWORK
-from pathlen.memory import available
+from pathlen.memory import available, give_back
 from pathlen.models import LoadedModel, ModelSpec, load
 from pathlen.passages import Passage
 from pathlen.traces import Tracer
@@ -123,7 +122,7 @@ class Passes:
             if is_large:
                 # The first load of a process imports much of transformers. Errors that are caught on the way hold the frames
                 # that led there, and these the network, until cycles are looked for.
-                gc.collect()
+                give_back()
 
     def traces(self, one: Pass) -> Iterator[Trace]:
         """Yield the trace of each text; errors as in `pathlen.traces.trace`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,20 @@ def test_this_machine_tells() -> None:
     free, total = available(), Path("/proc/meminfo").read_text("ascii").split()[1]
     assert free is not None
     assert 0 < free < int(total) * 1024
+
+
+def test_what_was_freed_between_what_stays_is_given_back() -> None:
+    """In a process of its own: half of many small blocks is freed, which C's library would keep."""
+    program = """
+from pathlen.memory import give_back
+def resident():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]) // 1024
+blocks = [bytearray(60_000) for _ in range(5_000)]
+stays = bytearray(60_000)
+full = resident()
+del blocks
+give_back()
+print(full - resident())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 200
