@@ -144,7 +144,7 @@ def test_construction_does_not_save_a_claim_that_turns_out_false() -> None:
 def test_inconclusive_says_where_the_edge_is_crossed_and_what_would_settle_it() -> None:
     finding = evaluate(make(), "small", planted(-0.01), seed=0)
     assert finding.verdict is Verdict.INCONCLUSIVE
-    assert finding.reason.startswith("the interval crosses 0; 720 tokens like these find an r 0.")
+    assert finding.reason.startswith("the interval crosses 0; 720 tokens like these find an r of -0.")
     assert "would decide" in finding.reason
 
 

@@ -65,8 +65,8 @@ def test_power_says_what_the_texts_of_a_record_could_have_shown(
     assert main(["power", str(tmp_path / "run.json")]) == 0
     falls, *_, zero = capsys.readouterr().out.splitlines()
     assert falls.startswith("falls (corrected) on small: 480 tokens, worth ")
-    assert "find an r 0." in falls
-    assert "show an r within 0." in zero
+    assert "find an r of -0." in falls
+    assert "show an r between -0." in zero
     assert "such passages would decide" in zero
     assert main(["power", str(tmp_path / "none.json")]) == 1
 
@@ -250,7 +250,7 @@ def test_answers_are_json_on_request(run: Run, tmp_path: Path, capsys: pytest.Ca
     assert (found["changed"], found["new"], found["same"]) == ([], [], len(run.findings) - 1)
     assert main(["power", str(tmp_path / "before.json"), "--json"]) == 0
     power = from_json(capsys)
-    assert power[0]["could_show"].startswith("find an r 0.")
+    assert power[0]["could_show"].startswith("find an r of -0.")
     assert power[0]["tokens"] == 480
     assert main(["cache", "info", "--json"]) == 0
     assert from_json(capsys) | {"folder": ""} == {"folder": "", "entries": 0, "bytes": 0}
