@@ -423,11 +423,13 @@ def detectable(estimate: Estimate, region: Region) -> str:
         least, most = (scale.back((low + high) / 2 + side * margin) for side in (-1, 1))
         return f"show {name} between {least:.3g} and {most:.3g} at best, four times in five"
     effect = smallest_effect(estimate)
-    if effect is None or (math.isinf(low) and math.isinf(high)):
+    if effect is None:
         return ""
     if math.isfinite(low):
         return f"find {name} of {scale.back(low + effect):.3g} or more four times in five"
-    return f"find {name} of {scale.back(high - effect):.3g} or less four times in five"
+    if math.isfinite(high):
+        return f"find {name} of {scale.back(high - effect):.3g} or less four times in five"
+    return ""
 
 
 def needed(estimate: Estimate, region: Region) -> str:

@@ -21,7 +21,6 @@ from pathlen.attribution import Attribution, attribution
 from pathlen.cache import Cache, digest, engine, sources_of
 from pathlen.claims import TOGETHER, Claim, Finding, decided, evaluate
 from pathlen.controls import (
-    LARGE_NETWORK,
     PLANTED,
     PLANTED_R,
     PLANTED_WITHIN,
@@ -185,8 +184,8 @@ class Evaluator:
         asked: list[tuple[ModelSpec, World, Iterable[str]]] = []
         for size in sizes:
             plain = self._plain(size)
-            # A large network keeps all cores busy by itself, and to look for what is kept its weights would be read first.
-            if plain and self._spec(size).parameters <= LARGE_NETWORK:
+            # Of a large network all weights would be read now, only to look for what is kept.
+            if plain and self._bench.can_share(self._spec(size)):
                 for world, here in self._asked(plain, size).items():
                     asked.append((self._spec(size), world, _named(here) | self._compared(size, world)))
         self._bench.foresee_controls(asked)

@@ -28,9 +28,9 @@ from pathlen.controls import LARGE_NETWORK
 from pathlen.memory import available, give_back
 from pathlen.models import LoadedModel, ModelSpec, load
 from pathlen.passages import Passage
-from pathlen.traces import Tracer
+from pathlen.traces import Tracer, on_threads
 
-__all__ = ["Ahead", "Pass", "Passes", "helpers_worth_starting", "serve"]
+__all__ = ["Ahead", "Pass", "Passes", "helpers_worth_starting", "is_large", "serve"]
 
 # What a process beside this one costs: five seconds to import torch, and half a gigabyte with a small network.
 WORTH = 8e10  # parameters times tokens, about ten seconds of a narrow network's on one core
@@ -40,6 +40,11 @@ MOST_HELPERS = 8
 # Passes run before they are needed, beyond one for each process; their columns wait in memory, these bytes of them at most.
 AHEAD = 8
 AHEAD_BYTES = 1 << 29
+
+
+def is_large(spec: ModelSpec) -> bool:
+    """Whether a network keeps all cores busy by itself, and two of them are more than should be in memory."""
+    return spec.parameters > LARGE_NETWORK
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +122,9 @@ class Passes:
 
     def _let_go(self) -> None:
         if self._held is not None:
-            is_large = self._held[0][0].parameters > LARGE_NETWORK
+            (spec, _), _ = self._held
             self._held = None
-            if is_large:
+            if is_large(spec):
                 # The first load of a process imports much of transformers. Errors that are caught on the way hold the frames
                 # that led there, and these the network, until cycles are looked for.
                 give_back()
@@ -196,16 +201,13 @@ class Ahead:
     def traces(self, one: Pass) -> Iterator[Trace]:
         """Yield the trace of each text in one pass; errors as in `Passes.traces`."""
         with self._changed:
-            place = next((place for place, slot in enumerate(self._slots) if slot.asked.covers(one)), None)
-            if place is None:
-                slot = None
-            else:
-                slot = self._slots[place]
-                del self._slots[:place]
+            slot = next((slot for slot in self._slots if slot.asked.covers(one)), None)
+            if slot:
+                del self._slots[: self._slots.index(slot)]
                 self._changed.notify_all()
-        found = None if slot is None else self._found(slot)
+        found = self._found(slot) if slot else None
         if found is None:
-            found = list(_on_one_thread(self._here, one))
+            found = self._run_here(one)
         with self._changed:
             is_over = not self._slots
         if is_over:
@@ -238,13 +240,17 @@ class Ahead:
                 mine.is_begun = True
             found = None
             try:
-                found = list(_on_one_thread(self._here, mine.asked))
+                found = self._run_here(mine.asked)
             except Exception:
                 if mine is slot:
                     raise
                 # Another's error is met again when that one is asked for.
             finally:
                 self._put(mine, found)
+
+    def _run_here(self, one: Pass) -> list[Trace]:
+        with on_threads(1):
+            return list(self._here.traces(one))
 
     def _waiting(self) -> _Slot | None:
         """Return the first pass that nobody has begun, unless too many are done and not yet asked for."""
@@ -271,15 +277,6 @@ class Ahead:
                 self._put(slot, found)
             if helper.is_gone:
                 return
-
-
-def _on_one_thread(here: Passes, one: Pass) -> Iterator[Trace]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield from here.traces(one)
-    finally:
-        torch.set_num_threads(threads)
 
 
 # The other process.

@@ -93,6 +93,10 @@ class Project:
     paper: Paper | None = None
     folder: str = ""
 
+    def deviation(self, id: str, reading: str) -> str:
+        """Return how a claim differs from the lock; empty where it doesn't, or there is none."""
+        return next((text for *key, text in self.deviations if key == [id, reading]), "")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -410,8 +414,7 @@ class Session:
         new = tuple(record for record in self._bench.records if record.size not in self._sent)
         self._sent.update(record.size for record in new)
         claim = finding.claim
-        deviations = {(id, reading): text for id, reading, text in self.project.deviations}
-        record = ClaimRecord.of(claim, node, deviations.get((claim.id, claim.reading), ""))
+        record = ClaimRecord.of(claim, node, self.project.deviation(claim.id, claim.reading))
         message: Message = (record, FindingRecord.of(finding), new)
         return msgspec.json.encode(message).decode("utf-8")
 

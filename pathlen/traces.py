@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from pathlen.models import LoadedModel
     from pathlen.passages import Passage
 
-__all__ = ["FEWEST_TOKENS", "Trace", "Tracer", "trace", "windows"]
+__all__ = ["FEWEST_TOKENS", "Trace", "Tracer", "on_threads", "trace", "windows"]
 
 FEWEST_TOKENS = 4  # position 0 is left out, the last token has no next: two rows are the least to relate anything
 PROBE_TOKENS = 8
@@ -93,6 +93,17 @@ def trace(model: LoadedModel, passage: Passage, *, columns: Iterable[str] = ("al
 
     """
     return Tracer(model).trace(passage, columns=columns)
+
+
+@contextmanager
+def on_threads(count: int) -> Iterator[None]:
+    """Let torch use so many threads meanwhile: the last digits of a sum depend on them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +148,6 @@ class Tracer:
         self.model = model
         busy = BATCH_NUMBERS // model.spec.d_model if model.network.device.type == "cpu" else BATCH_TOKENS_ELSEWHERE
         self._batch_tokens = batch_tokens or (max(1, busy) if fast else 1)
-        self._fast = fast
         self._parts: Anatomy | None = None
         self._heads: list[Tensor] = []
         self._activations: list[nn.Module] = []

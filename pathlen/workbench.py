@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from pathlen.cache import MEASURING, Cache, digest, engine, sources_of
 from pathlen.columns import ALIGNMENT, OWN, Trace
 from pathlen.controls import (
-    LARGE_NETWORK,
     PLANTED,
     SHIFTED,
     SHUFFLED,
@@ -37,7 +36,7 @@ from pathlen.measurements import Measurement, Published, as_published, from_trac
 from pathlen.models import Identity, LoadedModel, ModelSpec, identify, load, tokenizer_of
 from pathlen.original import last_block, loop_steps, relative_error
 from pathlen.passages import Passage
-from pathlen.passes import Ahead, Pass, Passes, helpers_worth_starting
+from pathlen.passes import Ahead, Pass, Passes, helpers_worth_starting, is_large
 from pathlen.records import ModelRecord, Point
 from pathlen.stats.serial import lag_one
 from pathlen.tokens import Tokenizer, excerpts, rounded, surprise
@@ -216,18 +215,22 @@ class Workbench:
             lambda: [_rolled(loop, moved(one, world.seed)) for one, loop in zip(real.traces, real.loops, strict=True)],
         )
 
+    def can_share(self, spec: ModelSpec) -> bool:
+        """Whether other processes can run passes of a model: of a small network, on the processor."""
+        return self._where["device"] == "cpu" and not is_large(spec)
+
     def foresee_controls(self, asked: Iterable[tuple[ModelSpec, World, Iterable[str]]]) -> None:
         """Have the worlds of controls measured by processes beside this one, in this order, where that is worth it.
 
         Each is a model, a control's world on it, and the columns that will be asked for; those that take no forward
-        pass, and those of a large network, which keeps all cores busy, are measured when they are asked for.
+        pass, and those of a model that can't be shared, are measured when they are asked for.
         """
         passes = [
             Pass(spec, *_seeds(world), frozenset(columns).union(ALIGNMENT))
             for spec, world, columns in asked
-            if world.needs_forward_pass and spec.parameters <= LARGE_NETWORK
+            if world.needs_forward_pass and self.can_share(spec)
         ]
-        helpers = helpers_worth_starting(passes, self._passages) if self._where["device"] == "cpu" else 0
+        helpers = helpers_worth_starting(passes, self._passages) if passes else 0
         if helpers:
             self._ahead = Ahead(self._passes, passes, helpers)
 

@@ -13,12 +13,8 @@ import multiprocessing
 import os
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-
-import torch
 
 from pathlen.cache import engine
 from pathlen.columns import OWN, OwnColumn
@@ -27,7 +23,7 @@ from pathlen.models import ModelSpec, identify, load
 from pathlen.models import spec as spec_of
 from pathlen.passages import Passage
 from pathlen.shards import SHARDING, Recipe, packed, sha256
-from pathlen.traces import Tracer
+from pathlen.traces import Tracer, on_threads
 
 __all__ = ["Failed", "Job", "Made", "forget", "measured"]
 
@@ -104,7 +100,7 @@ _held: dict[tuple[object, ...], Tracer] = {}
 def measured(job: Job) -> Made | Failed:
     """Measure one shard; an answer in any case but for an interruption."""
     _end_with_the_caller()
-    with _ONE_AT_A_TIME, _threads(job.threads):
+    with _ONE_AT_A_TIME, on_threads(job.threads):
         OWN.update({one.column.name: one for one in job.own})
         try:
             tracer = _tracer(job)
@@ -168,16 +164,6 @@ def _said(error: Exception) -> str:
 
 def _who() -> str:
     return f"process {os.getpid()} on {socket.gethostname()}"
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @cache

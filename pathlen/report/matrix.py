@@ -8,6 +8,7 @@ from pathlen.claims import TOGETHER
 from pathlen.controls import Tally
 from pathlen.merge import OF
 from pathlen.records import ClaimRecord, FindingRecord, Run
+from pathlen.stats.estimate import Estimate
 from pathlen.stats.multiplicity import holm
 from pathlen.verdicts import Verdict, combined
 
@@ -89,6 +90,11 @@ class Row:
         """Every cell that can hold a finding."""
         return self.across or self.cells
 
+    @property
+    def estimates(self) -> list[Estimate]:
+        """What was estimated, cell by cell."""
+        return [cell.finding.estimate for cell in self.all_cells if cell.finding and cell.finding.estimate]
+
     def width(self, cell: Cell) -> int:
         """Return how many sizes a cell stands for: one, or all of its family."""
         if cell not in self.across:
@@ -102,7 +108,7 @@ class Row:
     @property
     def limits(self) -> tuple[str, ...]:
         """What support would not show: what the claim itself says, and what holds for every claim of its kind."""
-        estimates = [cell.finding.estimate for cell in self.all_cells if cell.finding and cell.finding.estimate]
+        estimates = self.estimates
         found = [self.claim.not_shown] if self.claim.not_shown else []
         if self.claim.compares_sizes:
             found.append("anything about size as such: there is one network of each size")
@@ -135,13 +141,12 @@ class Row:
     @property
     def statistic(self) -> str:
         """What the number is, where one was found; a claim between sizes is about one statistic's difference."""
-        estimates = (cell.finding.estimate for cell in self.all_cells if cell.finding)
-        return next((estimate.statistic for estimate in estimates if estimate), "")
+        return self.estimates[0].statistic if self.estimates else ""
 
     @property
     def is_census(self) -> bool:
         """Whether all that was found is said of the tokens measured, with nothing inferred."""
-        estimates = [cell.finding.estimate for cell in self.all_cells if cell.finding and cell.finding.estimate]
+        estimates = self.estimates
         return bool(estimates) and all(estimate.unit == "census" for estimate in estimates)
 
     @property
