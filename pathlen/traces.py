@@ -41,6 +41,7 @@ import torch
 from torch import Tensor, nn
 
 from pathlen.anatomy import Anatomy, anatomy, state_after, state_before
+from pathlen.attention import on_one_core
 from pathlen.columns import CATALOG, OWN, OwnColumn, Trace, columns_named
 from pathlen.errors import InvalidColumn, InvalidText, ModelMismatch
 from pathlen.geometry import distance, length, turning_angle, widest
@@ -218,6 +219,8 @@ class Tracer:
         ]
         parts: dict[tuple[int, int], dict[str, Tensor]] = {}
         with ExitStack() as stack:
+            if self._is_fused:
+                stack.enter_context(on_one_core(self.model.network))
             stack.enter_context(_computed_by(_gelu if self._is_fused else _gelu_in_slices, self._activations))
             for batch in _batches(pieces, self._batch_tokens):
                 if len(batch) > 1:
@@ -334,17 +337,39 @@ def _computed_by(function: Callable[[Tensor], Tensor], activations: Sequence[nn.
 
 
 def _gelu(states: Tensor) -> Tensor:
-    return nn.functional.gelu(states, approximate="tanh")
+    """Return the same activation as ``x / (1 + exp(-2 sqrt(2 / pi) (x + 0.044715 x^3)))``, on a processor slice by slice.
+
+    There torch's own function takes 1.6 times as long, as it does for its hyperbolic tangent.
+    """
+    if states.device.type != "cpu":
+        return nn.functional.gelu(states, approximate="tanh")
+    twice = 2.0 * math.sqrt(2.0 / math.pi)
+    start = states.new_tensor(twice)
+
+    def write(x: Tensor, t: Tensor, y: Tensor) -> None:
+        torch.addcmul(start, x, x, value=0.044715 * twice, out=t).mul_(x).sigmoid_()
+        torch.mul(x, t, out=y)
+
+    return _in_slices(write, states)
 
 
 def _gelu_in_slices(states: Tensor) -> Tensor:
     """Return ``0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))``, each step rounded as transformers' module rounds it."""
-    made = torch.empty_like(states, memory_format=torch.contiguous_format)
-    own = torch.empty(min(SLICE_NUMBERS, states.numel()), dtype=states.dtype, device=states.device)
-    for x, y in zip(states.reshape(-1).split(SLICE_NUMBERS), made.view(-1).split(SLICE_NUMBERS), strict=True):
-        t = own[: len(x)]
+
+    def write(x: Tensor, t: Tensor, y: Tensor) -> None:
         torch.pow(x, 3.0, out=t).mul_(0.044715).add_(x).mul_(math.sqrt(2.0 / math.pi)).tanh_().add_(1.0)
         torch.mul(x, 0.5, out=y).mul_(t)
+
+    return _in_slices(write, states)
+
+
+def _in_slices(write: Callable[[Tensor, Tensor, Tensor], None], states: Tensor) -> Tensor:
+    """Return what a function writes of each slice, given the slice, room of its size, and where to write."""
+    made = torch.empty_like(states, memory_format=torch.contiguous_format)
+    numbers = SLICE_NUMBERS * torch.get_num_threads()  # each thread gets a slice
+    own = torch.empty(min(numbers, states.numel()), dtype=states.dtype, device=states.device)
+    for x, y in zip(states.reshape(-1).split(numbers), made.view(-1).split(numbers), strict=True):
+        write(x, own[: len(x)], y)
     return made
 
 

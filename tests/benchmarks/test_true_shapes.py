@@ -284,7 +284,7 @@ def test_true_shapes(tmp_path: Path, tokenized: Callable[..., Path], capsys: Any
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             return json.loads(done.stdout.splitlines()[-1])
 
-        rounds = {"small": "5", "medium": "3"}.get(size, "2")
+        rounds = {"small": "9", "medium": "5", "large": "3"}.get(size, "2")
         found = run("times", rounds, "peers" if size in asked_peers else "alone")
         found["memory"] = [
             [what, tokens, run("memory", what, str(tokens))]
