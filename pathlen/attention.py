@@ -129,7 +129,7 @@ def attended(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor 
     texts, heads, tokens, width = query.shape
     rows = texts * heads
     # In powers of two, whose exponential is the faster one.
-    queries = (query * (scale * math.log2(math.e))).contiguous().numpy().reshape(rows, tokens, width)
+    queries = torch.mul(query, scale * math.log2(math.e), out=query.new_empty(query.shape)).numpy().reshape(rows, tokens, width)
     keys = key.mT.contiguous().numpy().reshape(rows, width, tokens)
     longest = np.einsum("rtd,rtd->rt", queries, queries).max(axis=1) * np.einsum("rdt,rdt->rt", keys, keys).max(axis=1)
     if not longest.max() < LARGEST_SCORE**2:  # nor where a number is not finite
@@ -141,10 +141,10 @@ def attended(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor 
     for row in range(0, rows, HEADS):
         some = slice(row, row + HEADS)
         _gather(queries[some], keys[some], values[some], found[some], room)
-    found = found.reshape(texts, heads, tokens, width + 1)
-    made = np.empty((texts, tokens, heads, width), np.float32)
-    np.divide(found[..., :width], found[..., width:], out=made.transpose(0, 2, 1, 3))
-    return torch.from_numpy(made)
+    sums = torch.from_numpy(found).view(texts, heads, tokens, width + 1)
+    made = query.new_empty(texts, tokens, heads, width)
+    torch.div(sums[..., :width], sums[..., width:], out=made.transpose(1, 2))
+    return made
 
 
 def _gather(queries: Floats, keys: Floats, values: Floats, found: Floats, room: Floats) -> None:

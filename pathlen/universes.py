@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pathlen.errors import InvalidClaim, UndefinedEstimate
-from pathlen.stats.correlation import mid_ranks, pearson, pulled_in
+from pathlen.stats.correlation import all_pairs, mid_ranks, pearson, pulled_in
 from pathlen.stats.multiplicity import blended
 from pathlen.stats.scales import SCALES
 from pathlen.stats.statistic import FEWEST_PASSAGES, Resampled, Smooth
@@ -380,8 +380,11 @@ def _last_step(measured: Measurement) -> list[Smooth]:
             columns = passages.within(transform, np.concatenate([x, y, others])[:, kept])
             straight, centred = (_left(columns, passages, trend) for trend in (1, 0))
             for taken in (straight, centred, _without(straight, -2), _without(straight, -1)):
-                one, two = np.repeat(taken[:4], 6, axis=0), np.tile(taken[4:10], (4, 1))
-                found.append(pearson(one, two, passage=measured.passage[kept], trend=0))
+                if passages.count >= FEWEST_PASSAGES:
+                    found.append(all_pairs(taken[:4], taken[4:10], passages=passages))
+                else:
+                    one, two = np.repeat(taken[:4], 6, axis=0), np.tile(taken[4:10], (4, 1))
+                    found.append(pearson(one, two, passage=measured.passage[kept], trend=0))
     return found
 
 

@@ -33,6 +33,7 @@ from pathlen.stats.statistic import Smooth
 from pathlen.stats.units import Passages, checked, checked_trend, is_rounding, trend_basis
 
 __all__ = [
+    "all_pairs",
     "fisher_gradient",
     "fisher_z",
     "mid_ranks",
@@ -96,6 +97,42 @@ def pearson(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike, trend: int = 1) -
     return _correlation(_named("Pearson r", trend), one, two, passages, trend)
 
 
+def all_pairs(x: Array, y: Array, *, passages: Passages) -> Smooth:
+    """Return Pearson's correlation of every column with every other, side by side, for resamples of whole passages.
+
+    What each passage adds to the sums is a matrix product, and nothing is kept of single tokens: for very many numbers at
+    once, of which nobody asks what a token does to them.
+
+    Parameters
+    ----------
+    x : ndarray, shape (a, rows)
+        One value per token, passages' means taken out.
+    y : ndarray, shape (b, rows)
+        Likewise.
+    passages : Passages
+        Five or more, or nothing can be resampled.
+
+    Returns
+    -------
+    Smooth
+        ``a * b`` numbers, those of the first ``x`` first. Its rows are passages.
+
+    Raises
+    ------
+    UndefinedEstimate
+        If a column is constant within every passage.
+
+    """
+    name = _named("Pearson r", 0)
+    (one, _), (two, _) = (_standardised(name, label, column, passages, 0) for label, column in (("x", x), ("y", y)))
+    shape = len(one), len(two), passages.count
+    products = np.stack([one[:, rows] @ two[:, rows].T for rows in passages.slices], axis=-1)
+    squares = passages.sums(one**2)[:, None], passages.sums(two**2)[None]
+    moments = np.stack([products, *(np.broadcast_to(part, shape) for part in squares)])
+    whole = replace(passages, starts=np.arange(passages.count), rows=passages.count)
+    return _from_moments(name, moments.reshape(3, -1, passages.count), whole)
+
+
 def spearman(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike, trend: int = 1) -> Smooth:
     """Return Spearman's rank correlation within passages: `pearson` of the mid-ranks inside each passage.
 
@@ -110,11 +147,15 @@ def spearman(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike, trend: int = 1) 
     (own, own_size), (mate, mate_size) = (
         _standardised(name, label, ranked, passages, trend) for label, ranked in (("x", first), ("y", second))
     )
-    parts = (
-        own * mate + _swayed(first, mate, passages) / own_size + _swayed(second, own, passages) / mate_size,
-        own**2 + 2 * _swayed(first, own, passages) / own_size,
-        mate**2 + 2 * _swayed(second, mate, passages) / mate_size,
-    )
+
+    @cache  # and not at once: nobody asks for them where passages are only resampled whole
+    def sways() -> Array:
+        parts = (
+            own * mate + _swayed(first, mate, passages) / own_size + _swayed(second, own, passages) / mate_size,
+            own**2 + 2 * _swayed(first, own, passages) / own_size,
+            mate**2 + 2 * _swayed(second, mate, passages) / mate_size,
+        )
+        return np.stack(np.broadcast_arrays(*parts))
 
     @cache
     def each() -> list[Callable[[Array], Array]]:
@@ -123,7 +164,7 @@ def spearman(x: ArrayLike, y: ArrayLike, *, passage: ArrayLike, trend: int = 1) 
 
     return replace(
         _of_products(name, own, mate, passages),
-        sways=np.stack(np.broadcast_arrays(*parts)),
+        sways=sways,
         reranked=lambda weights: np.stack([anew(weights) for anew in each()], axis=1),
     )
 
@@ -361,9 +402,16 @@ def _correlation(name: str, x: Array, y: Array, passages: Passages, trend: int) 
 
 def _of_products(name: str, one: Array, two: Array, passages: Passages) -> Smooth:
     """Return the correlation of columns that nothing needs to be taken out of any more."""
+    moments = np.empty((3, *np.broadcast_shapes(one.shape, two.shape)))
+    for place, (left, right) in enumerate(((one, two), (one, one), (two, two))):
+        np.multiply(left, right, out=moments[place])
+    return _from_moments(name, moments, passages)
+
+
+def _from_moments(name: str, moments: Array, passages: Passages) -> Smooth:
     return Smooth(
         name=name,
-        moments=np.stack(np.broadcast_arrays(one * two, one**2, two**2)),
+        moments=moments,
         function=fisher_z,
         gradient=fisher_gradient,
         scale="fisher z",

@@ -311,7 +311,7 @@ def cliffs_delta(values: ArrayLike, *, top: ArrayLike, bottom: ArrayLike, passag
     return Smooth(
         name="Cliff's delta within passages",
         moments=moments,
-        sways=sways,
+        sways=lambda: sways,
         function=lambda total: np.arctanh(total[0] / total[1]),
         gradient=lambda total: _quotient_gradient(total) / (1 - (total[0] / total[1]) ** 2),
         scale="fisher z",

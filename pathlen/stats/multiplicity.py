@@ -159,7 +159,8 @@ def blended(found: Sequence[Resampled]) -> Array:
     usable = columns[np.isfinite(columns).all(axis=1)]
     if len(usable) < 0.9 * len(columns):
         raise UndefinedEstimate(f"{len(columns) - len(usable)} of {len(columns)} resamples are degenerate")
-    ranks = np.argsort(np.argsort(usable, axis=0), axis=0)
+    ranks = np.empty(usable.shape, np.intp)
+    np.put_along_axis(ranks, np.argsort(usable, axis=0), np.arange(len(usable))[:, None], axis=0)
     pivots = [one.pivot(cell).sorted for one in found for cell in range(len(one.value))]
     blended: Array = np.empty_like(usable)
     for cell, pivot in enumerate(pivots):

@@ -32,6 +32,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from functools import partial as given
 
 import numpy as np
@@ -167,8 +168,6 @@ class Resampled:
     ----------
     value, error : ndarray, shape (cells,)
         Each with its standard error.
-    influences : ndarray, shape (cells, rows)
-        Of each token.
     scores : ndarray, shape (replicates, cells), or None
         ``(theta* - theta) / se*`` of each resample, a row of one resample across all cells; None where nothing was
         resampled.
@@ -179,7 +178,6 @@ class Resampled:
 
     value: Array
     error: Array
-    influences: Array
     scores: Array | None
     freedom: float
     units: Units
@@ -225,9 +223,9 @@ class Smooth(Statistic):
         A key of `pathlen.stats.scales.SCALES`.
     passages : Passages
         Where the rows belong.
-    sways : ndarray or None, shape of moments
-        What a further token like each would change in the totals, where that is more than its own moments: a
-        token also moves the ranks of others. Means the moments themselves where None.
+    sways : callable or None
+        Returns what a further token like each would change in the totals, in the shape of moments, where that is more than
+        its own moments: a token also moves the ranks of others. Means the moments themselves where None.
     reranked : callable or None
         From how often each token is drawn, ``(replicates, rows)``, to the statistic on its scale, ``(replicates, cells)``,
         where a token's moments depend on which others are drawn.
@@ -244,7 +242,7 @@ class Smooth(Statistic):
     gradient: Callable[[Array], Array]
     scale: str
     passages: Passages
-    sways: Array | None = None
+    sways: Callable[[], Array] | None = None
     reranked: Callable[[Array], Array] | None = None
     n: int = 0
     caution: str = ""
@@ -267,7 +265,7 @@ class Smooth(Statistic):
 
     def influences(self) -> Array:
         """Return each token's influence on the statistic, on its scale: ``(rows,)`` or ``(cells, rows)``, sum zero."""
-        return self._weighed(self.moments if self.sways is None else self.sways)
+        return self._weighed(self.moments if self.sways is None else self.sways())
 
     def _weighed(self, columns: Array) -> Array:
         with np.errstate(all="ignore"):  # a perfect relation has no finite slope; `values` says so
@@ -287,14 +285,15 @@ class Smooth(Statistic):
     def samplings(self, *, by: By | None = None, seed: int = 0, replicates: int = REPLICATES) -> list[Sampling]:
         """Return `sampling` for each of the numbers side by side, all from the same resamples."""
         found = self.resampled(by=by, seed=seed, replicates=replicates)
-        alone = np.sum(found.influences**2, axis=-1)
+        influences = np.atleast_2d(self.influences())
+        alone = np.sum(influences**2, axis=-1)
         samplings: list[Sampling] = []
         for cell in range(self._cells):
             try:
                 pivot = found.pivot(cell)
             except UndefinedEstimate as error:
                 raise UndefinedEstimate(f"{self.name}: {error}") from error
-            serial = pooled_lag_one(found.influences[cell], self.passages)
+            serial = pooled_lag_one(influences[cell], self.passages)
             is_strong = found.scores is None and serial is not None and serial > STRONG_DEPENDENCE
             blank = given(
                 Estimate,
@@ -338,11 +337,11 @@ class Smooth(Statistic):
         if by is None and self.passages.count < FEWEST_PASSAGES:
             return self._as_series(value)
         units = self._units(by or "passages", block)
-        influences = np.atleast_2d(self.influences())
         # A whole passage brings its ranks and pairs along; a part of one would change those of the rest.
-        is_whole = self.sways is not None and units is self.passages
-        by_unit = units.sums(np.atleast_2d(self._weighed(self.moments)) if is_whole else influences)
-        error = self._error(np.sqrt(units.count / (units.count - 1) * np.sum(by_unit**2, axis=-1)), units)
+        is_plain = self.sways is None or units is self.passages
+        by_unit = self._weighed(units.sums(self.moments)) if is_plain else units.sums(self.influences())
+        spread = np.sum(np.atleast_2d(by_unit) ** 2, axis=-1)
+        error = self._error(np.sqrt(units.count / (units.count - 1) * spread), units)
         method = f"studentised bootstrap of {units.name}, quantiles averaged with Student's"
         if self.reranked is not None and by in ("blocks", "tokens"):
             scores = (self._replicated(units, replicates, seed) - value) / error
@@ -353,7 +352,6 @@ class Smooth(Statistic):
         return Resampled(
             value=value,
             error=error,
-            influences=influences,
             scores=scores,
             freedom=float(units.count - 1),
             units=units,
@@ -400,7 +398,11 @@ class Smooth(Statistic):
             )
         here = len(self.moments)
         moments = _side_by_side(self.moments, other.moments)
-        sways = _side_by_side(*(one.moments if one.sways is None else one.sways for one in (self, other)))
+
+        @cache
+        def sways() -> Array:
+            return _side_by_side(*(one.moments if one.sways is None else one.sways() for one in (self, other)))
+
         reranked: Callable[[Array], Array] | None = None
         if (self.reranked or other.reranked) and self._follows_draws and other._follows_draws:
 
@@ -465,12 +467,10 @@ class Smooth(Statistic):
                 f"but {self.passages.count} passages with {self.passages.rows} tokens were given"
             )
         texts = Units(starts=self.passages.starts, rows=self.passages.rows, name="texts")
-        influences = np.atleast_2d(self.influences())
-        variance, freedom = long_run_variance(influences, self.passages)
+        variance, freedom = long_run_variance(np.atleast_2d(self.influences()), self.passages)
         return Resampled(
             value=value,
             error=self._error(np.sqrt(variance), texts),
-            influences=influences,
             scores=None,
             freedom=freedom,
             units=texts,
