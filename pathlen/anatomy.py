@@ -29,7 +29,7 @@ from pathlen.errors import ModelMismatch
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["Anatomy", "anatomy", "state_after", "state_before"]
+__all__ = ["Anatomy", "Places", "anatomy", "state_after", "state_before"]
 
 OWN = 1e-5  # how near a model's own logits, against the largest of them, the captured states have to come
 TOLERANCE = 1e-4
@@ -74,6 +74,42 @@ class Anatomy:
         weight = projection.weight
         assert isinstance(weight, Tensor)  # noqa: S101  # it was found because it has one
         return weight.T if isinstance(projection, nn.Linear) else weight  # GPT-2 keeps it the other way round
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where a network's parts are, by name: another network of the same configuration has them there, too."""
+
+    base: str
+    blocks: tuple[str, ...]
+    projections: tuple[str, ...]
+    added: tuple[tuple[str, str], ...] | None
+    heads: int
+
+    @classmethod
+    def of(cls, parts: Anatomy, network: PreTrainedModel) -> Places:
+        """Return where the parts of a network are in it."""
+        names = {id(module): name for name, module in network.named_modules()}
+        return cls(
+            base=names[id(parts.base)],
+            blocks=tuple(names[id(one)] for one in parts.blocks),
+            projections=tuple(names[id(one)] for one in parts.projections),
+            added=None if parts.added is None else tuple((names[id(one)], names[id(two)]) for one, two in parts.added),
+            heads=parts.heads,
+        )
+
+    def parts(self, network: PreTrainedModel) -> Anatomy:
+        """Return a network's parts, unchecked."""
+        at, head = network.get_submodule, network.get_output_embeddings()
+        return Anatomy(
+            base=at(self.base),
+            blocks=tuple(map(at, self.blocks)),
+            projections=tuple(map(at, self.projections)),
+            added=None if self.added is None else tuple((at(one), at(two)) for one, two in self.added),
+            heads=self.heads,
+            unembedding=head.weight,
+            offset=head.bias,
+        )
 
 
 def state_before(inputs: tuple[Any, ...], named: dict[str, Any]) -> Tensor:

@@ -129,7 +129,11 @@ def attended(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor 
     texts, heads, tokens, width = query.shape
     rows = texts * heads
     # In powers of two, whose exponential is the faster one.
-    queries = torch.mul(query, scale * math.log2(math.e), out=query.new_empty(query.shape)).numpy().reshape(rows, tokens, width)
+    queries = (
+        torch.mul(query, scale * math.log2(math.e), out=query.new_empty(query.shape))
+        .numpy()
+        .reshape(rows, tokens, width)
+    )
     keys = key.mT.contiguous().numpy().reshape(rows, width, tokens)
     longest = np.einsum("rtd,rtd->rt", queries, queries).max(axis=1) * np.einsum("rdt,rdt->rt", keys, keys).max(axis=1)
     if not longest.max() < LARGEST_SCORE**2:  # nor where a number is not finite

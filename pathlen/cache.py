@@ -32,6 +32,7 @@ __all__ = ["MEASURING", "SIGNATURE", "Cache", "digest", "digest_of_file", "engin
 # The rooms whose source decides what a measurement gives; held to what `pathlen.traces` imports by a test.
 MEASURING = (
     "anatomy",
+    "attention",
     "cache",
     "columns",
     "errors",

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pathlen.columns import CATALOG
+from pathlen.models import LARGE_NETWORK
 from pathlen.stats.census import exact_bounds
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EFFORTS",
-    "LARGE_NETWORK",
     "PLANTED",
     "PLANTED_R",
     "PLANTED_WITHIN",
@@ -82,7 +82,6 @@ PLANTED_R = -0.2  # twice the margin of "about zero", in the direction that the 
 
 Effort = Literal["none", "quick", "full"]
 EFFORTS: tuple[Effort, ...] = ("none", "quick", "full")
-LARGE_NETWORK = 50_000_000  # parameters from which a forward pass is no trifle
 # Runs of each control: full, full on a large network, quick. Shifts and plants need no forward pass.
 RUNS = {UNTRAINED: (10, 3, 2), SHUFFLED: (5, 3, 2), SHIFTED: (20, 20, 5), PLANTED: (20, 20, 5)}
 ALLOWED = 0.05

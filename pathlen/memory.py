@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["available", "give_back"]
+__all__ = ["available", "give_back", "keep_pages"]
 
 PROC, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 SECOND = (
@@ -22,6 +22,8 @@ SECOND = (
     "file",
 )  # limit, use, and the line of memory.stat that says what of it are files
 FIRST = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache")
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # by these numbers glibc's mallopt knows them
+KEPT = 1 << 28
 
 
 def available(*, proc: Path = PROC, groups: Path = GROUPS) -> int | None:
@@ -44,6 +46,18 @@ def give_back() -> None:
     gc.collect()
     with suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def keep_pages() -> None:
+    """Have C's library keep a quarter of a gigabyte of what is freed, and take arrays up to 32 MB from it.
+
+    A block's arrays are freed when the next block's are made, and pages that are new every time cost: in a narrow network, 7 %
+    of a pass.
+    """
+    with suppress(OSError, AttributeError, TypeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(MMAP_THRESHOLD, 1 << 25)
+        library.mallopt(TRIM_THRESHOLD, KEPT)
 
 
 def _machine(proc: Path) -> Iterator[int]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DTYPES",
     "FAMILIES",
+    "LARGE_NETWORK",
     "WORKING_MEMORY",
     "Identity",
     "LoadedModel",
@@ -53,6 +54,7 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("tokenizer.model",))
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 CAUSAL = ("ForCausalLM", "LMHeadModel")
+LARGE_NETWORK = 50_000_000  # parameters
 WORKING_MEMORY = 10**9
 BOUNDLESS = 2048  # tokens read at once where a model has no longest text, as without position embeddings
 
@@ -89,6 +91,11 @@ class ModelSpec:
     def parameters(self) -> int:
         """About how many parameters the blocks have: ``12 d^2`` each."""
         return 12 * self.n_layer * self.d_model**2
+
+    @property
+    def is_large(self) -> bool:
+        """Whether a pass through it is no trifle: it keeps all cores busy by itself, and two should not be in memory."""
+        return self.parameters > LARGE_NETWORK
 
     @property
     def origin(self) -> str:
@@ -419,7 +426,7 @@ def load(spec: ModelSpec, *, untrained: int | None = None, device: str = "cpu", 
     if device == "cpu":  # before the files are read for their digests
         _refuse_too_large(spec, _weight_files(folder, spec) if untrained is None else [], dtype)
     own = identify(spec, trained=untrained is None)
-    tokenizer = _tokenizer(folder)
+    tokenizer = _tokenizer_known_by(own.tokenizer_sha256, folder)
     network = _network(folder, spec, dtype) if untrained is None else _untrained(folder, untrained, dtype)
     _refuse_other_vocabulary(spec, tokenizer.vocab_size, _rows(network))
     model = LoadedModel(
@@ -615,6 +622,12 @@ def _untrained(folder: Path, seed: int, dtype: str) -> PreTrainedModel:
         network = AutoModelForCausalLM.from_config(config, dtype=torch.float32)  # drawn alike for every type
     frozen: PreTrainedModel = network.to(getattr(torch, dtype)).requires_grad_(False).eval()
     return frozen
+
+
+@lru_cache(maxsize=4)
+def _tokenizer_known_by(sha256: str, folder: Path) -> PreTrainedTokenizerBase:
+    """Return a tokenizer that many networks share, as the untrained ones of a model do."""
+    return _tokenizer(folder)
 
 
 def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:

@@ -9,6 +9,7 @@ gives doesn't depend on who ran it.
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
@@ -22,31 +23,24 @@ from typing import Any, BinaryIO
 
 import torch
 
+from pathlen.anatomy import Places
 from pathlen.cache import engine
 from pathlen.columns import OWN, Trace
-from pathlen.controls import LARGE_NETWORK
-from pathlen.memory import available, give_back
+from pathlen.memory import available, give_back, keep_pages
 from pathlen.models import LoadedModel, ModelSpec, load
 from pathlen.passages import Passage
 from pathlen.traces import Tracer, on_threads
 
-__all__ = ["Ahead", "Pass", "Passes", "helpers_worth_starting", "is_large", "serve"]
+__all__ = ["Ahead", "Pass", "Passes", "helpers_worth_starting", "serve"]
 
 # What a process beside this one costs: five seconds to import torch, and half a gigabyte with a small network.
 WORTH = 8e10  # parameters times tokens, about ten seconds of a narrow network's on one core
 TOKENS_PER_CHARACTER = 0.25
 HELPER_BYTES = 1 << 30
 MOST_HELPERS = 8
-# Glibc gives a block's arrays back to the system when they are freed, and each new page costs; kept, passes take 0.93 of the time.
-KEEPING = {"MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 28)}
 # Passes run before they are needed, beyond one for each process; their columns wait in memory, these bytes of them at most.
 AHEAD = 8
 AHEAD_BYTES = 1 << 29
-
-
-def is_large(spec: ModelSpec) -> bool:
-    """Whether a network keeps all cores busy by itself, and two of them are more than should be in memory."""
-    return spec.parameters > LARGE_NETWORK
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +88,7 @@ def _tokens(passages: Sequence[Passage]) -> float:
 
 
 class Passes:
-    """Runs passes in this process, with one network at a time in memory.
+    """Runs passes in this process, with one network at a time in memory, or beside a small one what its training made of it.
 
     Parameters
     ----------
@@ -113,20 +107,24 @@ class Passes:
         self.passages = passages
         self.device, self.dtype = device, dtype
         self._load = loader
-        self._held: tuple[tuple[ModelSpec, int | None], LoadedModel] | None = None
+        self._held: dict[tuple[ModelSpec, int | None], LoadedModel] = {}
+        self._places: dict[ModelSpec, Places] = {}  # an untrained network's parts are where they are in the trained one
 
     def model(self, spec: ModelSpec, untrained: int | None = None) -> LoadedModel:
-        """Return a model, loading it if it is not the one that is held; errors as in `pathlen.models.load`."""
-        if self._held is None or self._held[0] != (spec, untrained):
-            self._let_go()  # before another is loaded: two XL are twice 6 GB
-            self._held = (spec, untrained), self._load(spec, untrained=untrained, device=self.device, dtype=self.dtype)
-        return self._held[1]
+        """Return a model, loading it if it is not held; errors as in `pathlen.models.load`."""
+        if (spec, untrained) not in self._held:
+            self._let_go(spec)  # before another is loaded: two XL are twice 6 GB
+            model = self._load(spec, untrained=untrained, device=self.device, dtype=self.dtype)
+            self._held[spec, untrained] = model
+        return self._held[spec, untrained]
 
-    def _let_go(self) -> None:
-        if self._held is not None:
-            (spec, _), _ = self._held
-            self._held = None
-            if is_large(spec):
+    def _let_go(self, coming: ModelSpec) -> None:
+        """Let go of networks, but for a small one that was trained and whose untrained one is coming."""
+        for spec, untrained in list(self._held):
+            if spec == coming and untrained is None and not spec.is_large:
+                continue
+            del self._held[spec, untrained]
+            if spec.is_large:
                 # The first load of a process imports much of transformers. Errors that are caught on the way hold the frames
                 # that led there, and these the network, until cycles are looked for.
                 give_back()
@@ -134,8 +132,11 @@ class Passes:
     def traces(self, one: Pass) -> Iterator[Trace]:
         """Yield the trace of each text; errors as in `pathlen.traces.trace`."""
         # A control only needs its verdict; what is reported is of the very states that transformers computes.
-        tracer = Tracer(self.model(one.spec, one.untrained), fast=one.is_control)
-        return tracer.traces(self.passages, columns=one.columns, shuffle=one.shuffle)
+        model = self.model(one.spec, one.untrained)
+        tracer = Tracer(model, fast=one.is_control, places=self._places.get(one.spec))
+        yield from tracer.traces(self.passages, columns=one.columns, shuffle=one.shuffle)
+        if tracer.places:
+            self._places[one.spec] = tracer.places
 
 
 def helpers_worth_starting(asked: Sequence[Pass], passages: Sequence[Passage]) -> int:
@@ -191,6 +192,8 @@ class Ahead:
         self._most = helpers + max(1, int(min(AHEAD, AHEAD_BYTES / max(1.0, largest))))
         self._changed = threading.Condition()
         self._is_closed = False
+        keep_pages()
+        gc.freeze()  # what was imported stays, and need not be looked through for cycles
         self._threads = torch.get_num_threads()
         torch.set_num_threads(max(1, self._threads - helpers))
         self._helpers: list[_Helper] = []
@@ -300,7 +303,7 @@ class _Helper:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # an error is met again here, where it is shown
-            env={**os.environ, **KEEPING, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
         )
 
     def traces(self, one: Pass) -> list[Trace] | None:
@@ -349,6 +352,8 @@ def serve() -> None:
     if expected != engine():
         return
     here = Passes(passages, device=device, dtype=dtype)
+    keep_pages()
+    gc.freeze()
     with suppress(EOFError, BrokenPipeError):
         while True:
             one: Pass = pickle.load(sys.stdin.buffer)  # noqa: S301

@@ -40,7 +40,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pathlen.anatomy import Anatomy, anatomy, state_after, state_before
+from pathlen.anatomy import Anatomy, Places, anatomy, state_after, state_before
 from pathlen.attention import on_one_core
 from pathlen.columns import CATALOG, OWN, OwnColumn, Trace, columns_named
 from pathlen.errors import InvalidColumn, InvalidText, ModelMismatch
@@ -135,6 +135,8 @@ class Tracer:
     batch_tokens : int, optional
         How many tokens a fast one reads at once where texts are shorter than that. Unless said, on a processor as many as keep
         a core busy, 341 in GPT-2 Small, where longer batches gain nothing, and more in a narrower network; 16,384 elsewhere.
+    places : Places, optional
+        Where the parts are, found and checked in another network of the same configuration.
 
     Raises
     ------
@@ -143,17 +145,24 @@ class Tracer:
 
     """
 
-    def __init__(self, model: LoadedModel, *, fast: bool = False, batch_tokens: int | None = None) -> None:
+    def __init__(
+        self, model: LoadedModel, *, fast: bool = False, batch_tokens: int | None = None, places: Places | None = None
+    ) -> None:
         if batch_tokens is not None and batch_tokens < 1:
             raise ValueError(f"batch_tokens must be at least 1, but {batch_tokens} was given")
         self.model = model
         busy = BATCH_NUMBERS // model.spec.d_model if model.network.device.type == "cpu" else BATCH_TOKENS_ELSEWHERE
         self._batch_tokens = batch_tokens or (max(1, busy) if fast else 1)
-        self._parts: Anatomy | None = None
+        self._parts: Anatomy | None = places.parts(model.network) if places else None
         self._heads: list[Tensor] = []
-        self._activations: list[nn.Module] = []
         self._is_fused = fast and model.network.dtype in (torch.float32, torch.float64)
+        self._activations = _slow_activations(model.network, is_exact=not self._is_fused)
         self._is_sealed = False  # whether it was tried that what follows a text doesn't change it
+
+    @property
+    def places(self) -> Places | None:
+        """Where the model's parts are, for other networks of its configuration; None before the first text."""
+        return Places.of(self._parts, self.model.network) if self._parts else None
 
     def trace(self, passage: Passage, *, columns: Iterable[str] = ("all",), shuffle: int | None = None) -> Trace:
         """Return the lengths of a text's way through the model; errors as in `trace`.
@@ -193,7 +202,6 @@ class Tracer:
         """Return the model's parts and the columns to measure in it: of all columns those that it has."""
         if self._parts is None:
             self._parts = anatomy(self.model.network, ids[:PROBE_TOKENS], self.model.spec.title)
-            self._activations = _slow_activations(self.model.network, is_exact=not self._is_fused)
         parts = self._parts
         if wanted & HEADS and not self._heads:
             self._heads = [_head_factors(parts.mixing(number), parts.heads) for number in range(len(parts.blocks))]

@@ -36,7 +36,7 @@ from pathlen.measurements import Measurement, Published, as_published, from_trac
 from pathlen.models import Identity, LoadedModel, ModelSpec, identify, load, tokenizer_of
 from pathlen.original import last_block, loop_steps, relative_error
 from pathlen.passages import Passage
-from pathlen.passes import Ahead, Pass, Passes, helpers_worth_starting, is_large
+from pathlen.passes import Ahead, Pass, Passes, helpers_worth_starting
 from pathlen.records import ModelRecord, Point
 from pathlen.stats.serial import lag_one
 from pathlen.tokens import Tokenizer, excerpts, rounded, surprise
@@ -217,7 +217,7 @@ class Workbench:
 
     def can_share(self, spec: ModelSpec) -> bool:
         """Whether other processes can run passes of a model: of a small network, on the processor."""
-        return self._where["device"] == "cpu" and not is_large(spec)
+        return self._where["device"] == "cpu" and not spec.is_large
 
     def foresee_controls(self, asked: Iterable[tuple[ModelSpec, World, Iterable[str]]]) -> None:
         """Have the worlds of controls measured by processes beside this one, in this order, where that is worth it.

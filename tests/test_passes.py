@@ -18,7 +18,7 @@ import torch
 
 from pathlen import passes
 from pathlen.columns import ALIGNMENT, CATALOG, OWN, Trace, measures
-from pathlen.controls import LARGE_NETWORK, PLANTED, SHUFFLED, UNTRAINED, World
+from pathlen.controls import PLANTED, SHUFFLED, UNTRAINED, World
 from pathlen.errors import ModelNotFound
 from pathlen.models import ModelSpec, from_directory, spec
 from pathlen.passages import Passage, shipped
@@ -241,7 +241,7 @@ def test_a_workbench_has_those_passes_run_ahead_that_are_worth_it(
 ) -> None:
     worlds = [World(UNTRAINED, 0), World(PLANTED, 0), World(SHUFFLED, 3)]
     large = spec("gpt2", "large")
-    assert large.parameters > LARGE_NETWORK
+    assert large.is_large
     seen: list[list[Pass]] = []
 
     def counted(asked: list[Pass], _: object) -> int:
@@ -275,10 +275,10 @@ def test_a_large_network_is_gone_before_the_next_is_loaded(tiny: ModelSpec, tmp_
     script.write_text(
         f"""
 import gc, weakref
-from pathlen import passes
+from pathlen import models, passes
 from pathlen.models import from_name, load
 gc.disable()
-passes.LARGE_NETWORK = 0
+models.LARGE_NETWORK = 0
 held = []
 def loader(spec, **options):
     assert all(one() is None for one in held), "two at once"
