@@ -159,14 +159,15 @@ def blended(found: Sequence[Resampled]) -> Array:
     usable = columns[np.isfinite(columns).all(axis=1)]
     if len(usable) < 0.9 * len(columns):
         raise UndefinedEstimate(f"{len(columns) - len(usable)} of {len(columns)} resamples are degenerate")
-    ranks = np.empty(usable.shape, np.intp)
-    np.put_along_axis(ranks, np.argsort(usable, axis=0), np.arange(len(usable))[:, None], axis=0)
-    pivots = [one.pivot(cell).sorted for one in found for cell in range(len(one.value))]
+    order = np.argsort(np.ascontiguousarray(usable.T), axis=1)
     blended: Array = np.empty_like(usable)
-    for cell, pivot in enumerate(pivots):
+    cells = [(one, cell) for one in found for cell in range(len(one.value))]
+    for place, ((one, cell), rising) in enumerate(zip(cells, order, strict=True)):
+        pivot = one.pivot(cell).sorted
         assert pivot is not None  # noqa: S101  # resampled, so there are scores
-        place = np.linspace(0, len(pivot) - 1, len(usable))  # a column may have a few scores more than all together
-        blended[:, cell] = np.interp(place, np.arange(len(pivot)), pivot)[ranks[:, cell]]
+        if len(pivot) > len(usable):  # a column may have a few scores more than all together
+            pivot = np.interp(np.linspace(0, len(pivot) - 1, len(usable)), np.arange(len(pivot)), pivot)
+        blended[rising, place] = pivot
     return blended
 
 

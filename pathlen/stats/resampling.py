@@ -23,7 +23,6 @@ Array = NDArray[np.float64]
 
 CHUNK = 1 << 18  # numbers in the larger factor or the result of a chunk's product: 2 MiB
 KEPT = 1 << 23  # counts that are kept for the next statistic: 8 MiB
-MOST_PAIRED = 6  # moments up to which their products are columns; beyond, influences are formed in every resample
 
 
 def counts(units: int, replicates: int, seed: int, width: int = 1) -> Iterator[Array]:
@@ -72,14 +71,14 @@ def _drawn(units: int, replicates: int, seed: int) -> Iterator[NDArray[np.intp]]
 def replicated(sums: Array, function: Callable[[Array], Array], *, replicates: int, seed: int) -> Array:
     """Return each resample's statistic ``theta*``, shape ``(replicates, cells)``; arguments as in `studentised`."""
     values = np.empty((replicates, sums.shape[1]))
-    for here, _, totals in _totals(sums, replicates, seed):
+    for here, totals in _totals(sums, replicates, seed):
         with np.errstate(all="ignore"):
             values[here] = function(totals)
     return values
 
 
-def _totals(columns: Array, replicates: int, seed: int) -> Iterator[tuple[slice, Array, Array]]:
-    """Yield which resamples, their counts, and their totals of columns ``(columns, cells, units)``.
+def _totals(columns: Array, replicates: int, seed: int) -> Iterator[tuple[slice, Array]]:
+    """Yield which resamples, and their totals of columns ``(columns, cells, units)``.
 
     Totals have the shape ``(columns, resamples, cells)``.
     """
@@ -87,7 +86,7 @@ def _totals(columns: Array, replicates: int, seed: int) -> Iterator[tuple[slice,
     design = np.ascontiguousarray(columns.reshape(-1, units).T)
     start = 0
     for chunk in counts(units, replicates, seed, design.shape[1]):
-        yield slice(start, start + len(chunk)), chunk, (chunk @ design).reshape(-1, kinds, cells).transpose(1, 0, 2)
+        yield slice(start, start + len(chunk)), (chunk @ design).reshape(-1, kinds, cells).transpose(1, 0, 2)
         start += len(chunk)
 
 
@@ -115,26 +114,50 @@ def studentised(
 
     Notes
     -----
-    ``se*^2 = U / (U - 1) * sum_u w_u psi*_u^2`` with ``psi*_u = grad g(M*) . m_u``, the sandwich variance between units.
+    ``se*^2 = U / (U - 1) * sum_u w_u psi*_u^2`` with ``psi*_u = grad g(M*) . m_u``, the sandwich variance between units: from
+    totals of the moments' products or, where these are more than the units, from the influences ``psi*`` themselves.
 
     """
     moments, cells, units = sums.shape
-    pairs = [(i, j) for i in range(moments) for j in range(i, moments)] if moments <= MOST_PAIRED else []
+    pairs = [(i, j) for i in range(moments) for j in range(i, moments)]
+    if len(pairs) > units:
+        return _from_influences(sums, function, gradient, value, replicates=replicates, seed=seed)
     columns = np.stack([*sums, *(sums[i] * sums[j] for i, j in pairs)])
     scores = np.empty((replicates, cells))
-    for here, chunk, product in _totals(columns, replicates, seed):
+    for here, product in _totals(columns, replicates, seed):
         totals = product[:moments]
         with np.errstate(all="ignore"):
             slope = gradient(totals)
-            if pairs:
-                variance = sum(
-                    (1 if i == j else 2) * slope[i] * slope[j] * cross
-                    for (i, j), cross in zip(pairs, product[moments:], strict=True)
-                )
-            else:
-                variance = np.stack(
-                    [np.sum(chunk * (slope[:, :, cell].T @ sums[:, cell]) ** 2, axis=1) for cell in range(cells)],
-                    axis=1,
-                )
+            variance = sum(
+                (1 if i == j else 2) * slope[i] * slope[j] * cross
+                for (i, j), cross in zip(pairs, product[moments:], strict=True)
+            )
             scores[here] = (function(totals) - value) / np.sqrt(units / (units - 1) * variance)
+    return scores
+
+
+def _from_influences(
+    sums: Array,
+    function: Callable[[Array], Array],
+    gradient: Callable[[Array], Array],
+    value: Array,
+    *,
+    replicates: int,
+    seed: int,
+) -> Array:
+    """Return the same scores, from each unit's influence in each resample."""
+    moments, cells, units = sums.shape
+    design = np.ascontiguousarray(sums.reshape(-1, units).T)
+    by_cell = np.ascontiguousarray(sums.transpose(1, 2, 0))
+    scores = np.empty((replicates, cells))
+    start = 0
+    for chunk in counts(units, replicates, seed, 3 * cells * units):  # influences, with what they are made of
+        totals = np.ascontiguousarray((chunk @ design).reshape(-1, moments, cells).transpose(1, 2, 0))
+        with np.errstate(all="ignore"):
+            influences = by_cell @ gradient(totals).swapaxes(0, 1)  # (cells, units, resamples)
+            influences *= influences
+            influences *= chunk.T
+            error = np.sqrt(units / (units - 1) * influences.sum(axis=1))
+            scores[start : start + len(chunk)] = ((function(totals) - value[:, None]) / error).T
+        start += len(chunk)
     return scores
