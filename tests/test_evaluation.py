@@ -391,7 +391,7 @@ def test_what_was_measured_is_kept_for_the_next_run(specs: dict[str, ModelSpec],
         found.append((bench.columns(specs["small"]), bench))
     (first, fresh), (second, again) = found
     assert (fresh.earlier, again.earlier) == ([], ["small"])
-    assert again._passes._held is None  # no network was loaded
+    assert again._passes._held == {}  # no network was loaded
     for name in ("token", "token_id", *CATALOG.keys() - {"token_ids"}):
         assert np.array_equal(getattr(first.measured, name), getattr(second.measured, name)), name
     assert np.array_equal(first.relative_error, second.relative_error)

@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "geometry": set(),
     "depth": set(),
     "anatomy": {"errors"},
+    "attention": set(),
     "mini": {"files"},
     "cache": {"files"},
     "paper": {"cache", "errors", "files"},
@@ -29,11 +30,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"cache", "errors", "memory", "mini"},
     "fetch": {"errors", "files", "models"},
     "columns": {"errors"},
-    "traces": {"anatomy", "columns", "errors", "geometry", "models", "passages"},
+    "traces": {"anatomy", "attention", "columns", "errors", "geometry", "models", "passages"},
     "original": {"anatomy", "models", "passages", "traces"},
     "measurements": {"columns", "errors", "models", "passages", "traces"},
     "attribution": set(),
-    "controls": {"columns", "stats"},
+    "controls": {"columns", "models", "stats"},
     "universes": {"errors", "measurements", "stats", "verdicts"},
     "misuse": {"errors", "stats"},
     "claims": {"attribution", "controls", "errors", "misuse", "stats", "universes", "verdicts"},
@@ -62,7 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "workers",
     },
     "streams": {"errors", "passages"},
-    "passes": {"cache", "columns", "controls", "memory", "models", "passages", "traces"},
+    "passes": {"anatomy", "cache", "columns", "memory", "models", "passages", "traces"},
     "workbench": {
         "cache",
         "columns",
@@ -161,7 +162,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
 }
 MAY_IMPORT["docs"] = {"cli", "columns"}  # how the documentation is built; nothing imports it
-KNOW_TORCH = {"anatomy", "geometry", "mini", "models", "original", "passes", "traces", "workers"}
+KNOW_TORCH = {"anatomy", "attention", "geometry", "mini", "models", "original", "passes", "traces", "workers"}
 HEAVY = ("torch", "transformers", "scipy", "numpy", "huggingface_hub", "jinja2")
 
 

@@ -165,7 +165,9 @@ def blended(found: Sequence[Resampled]) -> Array:
     for place, ((one, cell), rising) in enumerate(zip(cells, order, strict=True)):
         pivot = one.pivot(cell).sorted
         assert pivot is not None  # noqa: S101  # resampled, so there are scores
-        if len(pivot) > len(usable):  # a column may have a few scores more than all together
+        if len(pivot) != len(
+            usable
+        ):  # a column may have a few scores more than all together, or less that are not endless
             pivot = np.interp(np.linspace(0, len(pivot) - 1, len(usable)), np.arange(len(pivot)), pivot)
         blended[rising, place] = pivot
     return blended
