@@ -12,6 +12,7 @@ import pytest
 import torch
 import transformers as hf
 
+from pathlen.anatomy import Places, anatomy
 from pathlen.errors import ModelMismatch
 from pathlen.models import LoadedModel, from_directory, load
 from pathlen.original import loop_steps, relative_error
@@ -179,3 +180,20 @@ def test_what_is_no_causal_language_model_is_refused_before_it_is_loaded(
     (folder / "config.json").write_text(json.dumps(config | changes), encoding="utf-8")
     with pytest.raises(ModelMismatch, match=message):
         from_directory(folder)
+
+
+def test_places_are_where_another_network_of_the_configuration_has_its_parts(tiny: LoadedModel) -> None:
+    ids = torch.arange(8)
+    places = Places.of(anatomy(tiny.network, ids, "tiny"), tiny.network)
+    other = load(tiny.spec, untrained=3)
+    expected, found = anatomy(other.network, ids, "other"), places.parts(other.network)
+    assert expected.blocks == found.blocks
+    assert (expected.base, expected.projections, expected.added, expected.heads) == (
+        found.base,
+        found.projections,
+        found.added,
+        found.heads,
+    )
+    assert found.unembedding is expected.unembedding
+    assert found.offset is expected.offset
+    assert found.blocks[0] is not places.parts(tiny.network).blocks[0]

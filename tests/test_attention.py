@@ -13,10 +13,11 @@ from pathlen.passages import Passage
 from pathlen.traces import Tracer, on_threads
 
 
-def drawn(texts: int, heads: int, tokens: int, width: int) -> list[torch.Tensor]:
+def drawn(texts: int, heads: int, tokens: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Queries, keys and values that lie in memory as a network's do."""
     numbers = torch.randn(texts, tokens, 3 * heads * width, generator=torch.Generator().manual_seed(0))
-    return [one.unflatten(-1, (heads, width)).transpose(1, 2) for one in numbers.split(heads * width, dim=-1)]
+    query, key, value = (one.unflatten(-1, (heads, width)).transpose(1, 2) for one in numbers.chunk(3, dim=-1))
+    return query, key, value
 
 
 @pytest.mark.parametrize(
@@ -24,9 +25,11 @@ def drawn(texts: int, heads: int, tokens: int, width: int) -> list[torch.Tensor]
     [(1, 1, 1, 1), (1, 3, QUERIES, 5), (2, 4, QUERIES + 1, 12), (3, 5, 2 * QUERIES - 1, 22), (1, 12, 200, 64)],
 )
 def test_it_is_torchs_attention(texts: int, heads: int, tokens: int, width: int) -> None:
-    wide = [one.double() for one in drawn(texts, heads, tokens, width)]
-    expected = torch.nn.functional.scaled_dot_product_attention(*wide, is_causal=True, scale=0.3)
-    found = attended(*drawn(texts, heads, tokens, width), 0.3)
+    query, key, value = drawn(texts, heads, tokens, width)
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        query.double(), key.double(), value.double(), is_causal=True, scale=0.3
+    )
+    found = attended(query, key, value, 0.3)
     assert found is not None
     assert found.shape == (texts, tokens, heads, width)
     torch.testing.assert_close(found.transpose(1, 2).double(), expected, rtol=1e-5, atol=1e-5)

@@ -18,7 +18,9 @@ from pathlen.stats import (
     spearman,
     strongest,
 )
-from pathlen.stats.multiplicity import holm, simultaneous
+from pathlen.stats.multiplicity import blended, holm, simultaneous
+from pathlen.stats.statistic import Resampled
+from pathlen.stats.units import Units
 
 DRAW = np.random.default_rng(3)
 PASSAGE = np.repeat(np.arange(10), 60)
@@ -261,3 +263,22 @@ def test_nulls_refuse_too_little() -> None:
         nulls.shifted(x[:90], y[:90], passage=passage[:90])
     with pytest.raises(UndefinedEstimate, match="column y holds nothing but a trend"):
         nulls.shifted(x, np.ones(480), passage=passage)
+
+
+@pytest.mark.parametrize("odd", [0.0, np.inf, 1e12])
+def test_blended_scores_keep_their_ranks_and_take_their_pivots_values(odd: float) -> None:
+    """With a score that no column has, or one column only, be it endless or only too large to be one."""
+    scores = np.random.default_rng(0).normal(size=(999, 3))
+    if odd:
+        scores[7, 1] = odd
+    units = Units(starts=np.arange(9), rows=9, name="passages")
+    ones = np.ones(3)
+    one = Resampled(value=ones, error=ones, scores=scores, freedom=8.0, units=units, method="", seed=0)
+    found = blended([one])
+    usable = scores[np.isfinite(scores).all(axis=1)]
+    assert found.shape == usable.shape
+    for cell in range(3):
+        assert (np.argsort(found[:, cell]) == np.argsort(usable[:, cell])).all()
+        pivot = one.pivot(cell).sorted
+        assert pivot is not None
+        assert (found[:, cell].min(), found[:, cell].max()) == pytest.approx((pivot[0], pivot[-1]))

@@ -36,7 +36,9 @@ from pathlen.stats import (
     winsorised,
 )
 from pathlen.stats.census import exact_bounds
+from pathlen.stats.correlation import all_pairs
 from pathlen.stats.power import smallest_effect, smallest_margin, tokens_for_effect, tokens_for_margin, tokens_to_decide
+from pathlen.stats.resampling import _from_influences, studentised
 from pathlen.stats.scales import SCALES
 from pathlen.stats.serial import lag_one
 from pathlen.stats.statistic import Smooth
@@ -82,6 +84,21 @@ def test_two_columns_that_drift_alike_are_related_only_if_the_trend_is_left_in()
     assert estimate.low < 0 < estimate.high
     for robust in (spearman, winsorised):
         assert abs(robust(x, y, passage=PASSAGE).estimate().value) < 0.15
+
+
+def test_all_pairs_are_the_correlations_of_every_two_and_resample_alike() -> None:
+    passages = Passages.of(PASSAGE)
+    x, y = (passages.detrended(np.stack(one), 0) for one in ([X, X**2, X**3], [X + Y, Y**2]))
+    found = all_pairs(x, y, passages=passages)
+    expected = pearson(np.repeat(x, 2, axis=0), np.tile(y, (3, 1)), passage=PASSAGE, trend=0)
+    np.testing.assert_allclose(found.values(), expected.values(), rtol=1e-10)
+    one, other = (each.resampled(seed=3) for each in (found, expected))
+    np.testing.assert_allclose(one.error, other.error, rtol=1e-8)
+    assert one.scores is not None
+    assert other.scores is not None
+    np.testing.assert_allclose(one.scores, other.scores, rtol=1e-6)
+    with pytest.raises(UndefinedEstimate, match="constant within every passage"):
+        all_pairs(np.ones((1, 600)), y, passages=passages)
 
 
 def test_pearson_of_one_passage_is_scipys() -> None:
@@ -317,6 +334,17 @@ def test_a_value_needs_no_units_to_resample() -> None:
     assert few.value == pytest.approx(scipy.stats.pearsonr(X[:20], Y[:20]).statistic)
     with pytest.raises(UndefinedEstimate, match="at least 5 passages or 100 tokens"):
         few.estimate()
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_scores_are_the_same_from_products_and_from_influences(name: str) -> None:
+    one = STATISTICS[name]
+    sums, value = one._sums(one.passages), one.values()
+    sums = np.repeat(sums, 5, axis=-1)  # 60 units, for products to be taken
+    scores, influences = (
+        way(sums, one.function, one.gradient, value, replicates=999, seed=1) for way in (studentised, _from_influences)
+    )
+    np.testing.assert_allclose(influences, scores, rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("name", STATISTICS)
