@@ -345,8 +345,9 @@ One thread. A text's columns against a bare `model(ids)` in inference mode, whic
 processor's time in runs that took turns in one process, after all had given the same numbers. *Bars* were set before, for 340
 tokens. Memory is the most that one pass held beyond what the process held before it, in fresh processes; bare's is mostly its
 logits, tokens by vocabulary, and the keys and values that it keeps of every block. The physical limit is the time that the blocks'
-matrix products alone take at the rate of this machine, attention's own products not counted. Meanwhile another process
-used the machine's other core. Made by
+matrix products alone take at the rate of this machine, attention's own products not counted. *Fast* is ``Tracer(fast=True)``,
+which may differ from transformers by rounding. The machine was quiet, but for XL, whose rows are of two rounds beside another
+process, from before a fast trace computed attention by itself. Made by
 
     PATHLEN_SHAPES_DATA=tests/benchmarks/SHAPES.jsonl OMP_NUM_THREADS=1 pytest tests/benchmarks/test_true_shapes.py
     python tests/benchmarks/test_true_shapes.py tests/benchmarks/SHAPES.jsonl > tests/benchmarks/SHAPES.md
