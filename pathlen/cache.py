@@ -43,6 +43,7 @@ MEASURING = (
     "models",
     "original",
     "passages",
+    "products",
     "traces",
 )
 COMPUTE = ("torch", "transformers", "tokenizers", "numpy", "scipy")

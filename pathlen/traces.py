@@ -45,6 +45,7 @@ from pathlen.attention import on_one_core
 from pathlen.columns import CATALOG, OWN, OwnColumn, Trace, columns_named
 from pathlen.errors import InvalidColumn, InvalidText, ModelMismatch
 from pathlen.geometry import distance, length, turning_angle, widest
+from pathlen.products import Replaced, product, products_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -156,7 +157,9 @@ class Tracer:
         self._parts: Anatomy | None = places.parts(model.network) if places else None
         self._heads: list[Tensor] = []
         self._is_fused = fast and model.network.dtype in (torch.float32, torch.float64)
-        self._activations = _slow_activations(model.network, is_exact=not self._is_fused)
+        self._replaced = _slow_activations(model.network, is_exact=not self._is_fused)
+        if self._is_fused:
+            self._replaced += products_of(model.network)
         self._is_sealed = False  # whether it was tried that what follows a text doesn't change it
 
     @property
@@ -229,7 +232,7 @@ class Tracer:
         with ExitStack() as stack:
             if self._is_fused:
                 stack.enter_context(on_one_core(self.model.network))
-            stack.enter_context(_computed_by(_gelu if self._is_fused else _gelu_in_slices, self._activations))
+            stack.enter_context(_computed_otherwise(self._replaced))
             for batch in _batches(pieces, self._batch_tokens):
                 if len(batch) > 1:
                     self._refuse_leak(model, ids[batch[0].text][batch[0].start : batch[0].end])
@@ -314,8 +317,8 @@ def _filled(rows: Sequence[Tensor]) -> Tensor:
     return torch.stack([torch.cat([row, row[-1:].expand(longest - len(row))]) for row in rows])
 
 
-def _slow_activations(network: PreTrainedModel, *, is_exact: bool) -> list[nn.Module]:
-    """Return the modules that compute GPT-2's activation step by step, on all states at once.
+def _slow_activations(network: PreTrainedModel, *, is_exact: bool) -> list[Replaced]:
+    """Return the modules that compute GPT-2's activation step by step, on all states at once, and what does it sooner.
 
     None of them for an exact trace on an accelerator, which has no slices to gain from, nor where transformers' last bits are
     not those of `_gelu_in_slices`: it may write the formula another way some day.
@@ -329,18 +332,18 @@ def _slow_activations(network: PreTrainedModel, *, is_exact: bool) -> list[nn.Mo
         tried = torch.linspace(-9, 9, SLICE_NUMBERS + 37, dtype=network.dtype)
         if not torch.equal(found[0](tried), _gelu_in_slices(tried)):
             return []
-    return found
+    return [(module, _gelu_in_slices if is_exact else _gelu) for module in found]
 
 
 @contextmanager
-def _computed_by(function: Callable[[Tensor], Tensor], activations: Sequence[nn.Module]) -> Iterator[None]:
-    """Let activations be computed by a function while a text is read."""
-    for module in activations:
+def _computed_otherwise(replaced: Sequence[Replaced]) -> Iterator[None]:
+    """Let modules be computed by functions while a text is read."""
+    for module, function in replaced:
         module.forward = function
     try:
         yield
     finally:
-        for module in activations:
+        for module, _ in replaced:
             del module.forward
 
 
@@ -563,9 +566,7 @@ def _over_vocabulary(
     above = torch.zeros_like(targets)
     for first in range(0, len(head), VOCABULARY_SLICE):
         part = slice(first, first + VOCABULARY_SLICE)
-        logits = states @ head[part].to(states.dtype).T
-        if offset is not None:
-            logits += offset[part]
+        logits = product(states, head[part].to(states.dtype), None if offset is None else offset[part])
         if "next_rank" in wanted:
             is_above = logits[: len(targets)] > logit[:, None]
             own = torch.nonzero((targets >= first) & (targets < first + logits.shape[1]))[:, 0]

@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "depth": set(),
     "anatomy": {"errors"},
     "attention": set(),
+    "products": set(),
     "mini": {"files"},
     "cache": {"files"},
     "paper": {"cache", "errors", "files"},
@@ -30,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"cache", "errors", "memory", "mini"},
     "fetch": {"errors", "files", "models"},
     "columns": {"errors"},
-    "traces": {"anatomy", "attention", "columns", "errors", "geometry", "models", "passages"},
+    "traces": {"anatomy", "attention", "columns", "errors", "geometry", "models", "passages", "products"},
     "original": {"anatomy", "models", "passages", "traces"},
     "measurements": {"columns", "errors", "models", "passages", "traces"},
     "attribution": set(),
@@ -162,7 +163,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
 }
 MAY_IMPORT["docs"] = {"cli", "columns"}  # how the documentation is built; nothing imports it
-KNOW_TORCH = {"anatomy", "attention", "geometry", "mini", "models", "original", "passes", "traces", "workers"}
+KNOW_TORCH = {"anatomy", "attention", "geometry", "mini", "models", "original", "passes", "products", "traces", "workers"}
 HEAVY = ("torch", "transformers", "scipy", "numpy", "huggingface_hub", "jinja2")
 
 

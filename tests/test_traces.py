@@ -393,8 +393,8 @@ def test_the_activation_is_the_networks_own_again_afterwards(tiny: LoadedModel, 
     activations = [block.mlp.act for block in base_of(tiny).h]
     tracer = Tracer(tiny, fast=fast)
     tracer.trace(short)
-    assert len(tracer._activations) == len(activations)
-    assert all("forward" not in vars(one) for one in activations)
+    assert {one for one, _ in tracer._replaced} >= set(activations)
+    assert all("forward" not in vars(one) for one in tiny.network.modules())
     x = torch.linspace(-6, 6, 1001)
     torch.testing.assert_close(_gelu(x), activations[0](x), rtol=1e-5, atol=1e-6)
 
