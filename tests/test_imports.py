@@ -163,7 +163,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
 }
 MAY_IMPORT["docs"] = {"cli", "columns"}  # how the documentation is built; nothing imports it
-KNOW_TORCH = {"anatomy", "attention", "geometry", "mini", "models", "original", "passes", "products", "traces", "workers"}
+KNOW_TORCH = {
+    "anatomy",
+    "attention",
+    "geometry",
+    "mini",
+    "models",
+    "original",
+    "passes",
+    "products",
+    "traces",
+    "workers",
+}
 HEAVY = ("torch", "transformers", "scipy", "numpy", "huggingface_hub", "jinja2")
 
 

@@ -60,7 +60,8 @@ NAMES = {
     "nnsight": "nnsight, norms inside the trace",
     "nnsight_stopped": "nnsight, the same, stopped before the head",
     **{f"{name}_fast": f"{label}, fast" for name, label in _NAMES.items()},
-    "products": "matrix products alone: the physical limit",
+    "products": "matrix products alone, torch's: the physical limit",
+    "products_fast": "matrix products alone, as a fast trace makes them",
 }
 
 
@@ -138,7 +139,7 @@ def _transformer_lens(bridge: Any, lens: Any, model: LoadedModel) -> Any:
         return None
 
 
-def products(model: LoadedModel, tokens: int) -> Callable[[], Any]:
+def products(model: LoadedModel, tokens: int, multiply: Callable[[Any, Any], Any]) -> Callable[[], Any]:
     """Return a function that does a pass's matrix products and nothing else, on weights of the same shapes."""
     import torch
 
@@ -149,13 +150,14 @@ def products(model: LoadedModel, tokens: int) -> Callable[[], Any]:
         [torch.randn(shape) for shape in shapes] for _ in range(4)
     ]  # as many as leave the cache, used in turn as blocks are
 
-    def multiply() -> Any:
-        for block in range(model.spec.n_layer):
-            for matrix in right[block % len(right)]:
-                found = left[len(matrix)] @ matrix
+    def all_blocks() -> Any:
+        with torch.inference_mode():
+            for block in range(model.spec.n_layer):
+                for matrix in right[block % len(right)]:
+                    found = multiply(left[len(matrix)], matrix)
         return found
 
-    return multiply
+    return all_blocks
 
 
 def measure_times(model: LoadedModel, rounds: int, with_peers: bool) -> list[dict[str, Any]]:
@@ -163,6 +165,7 @@ def measure_times(model: LoadedModel, rounds: int, with_peers: bool) -> list[dic
     import torch
 
     from pathlen.original import loop_steps, original, relative_error
+    from pathlen.products import product
     from pathlen.traces import Tracer
 
     found = []
@@ -181,10 +184,14 @@ def measure_times(model: LoadedModel, rounds: int, with_peers: bool) -> list[dic
             with torch.inference_mode():
                 return model.network(ids)
 
-        contenders: dict[str, Callable[[], Any]] = {"bare": bare, "products": products(model, ids.shape[1])}
+        contenders: dict[str, Callable[[], Any]] = {
+            "bare": bare,
+            "products": products(model, ids.shape[1], torch.matmul),
+            "products_fast": products(model, ids.shape[1], lambda left, right: product(left, right.T)),
+        }
         for name, asked in ASKED.items():
             contenders[name] = partial(tracer.trace, text, columns=asked)
-            if name != "everything" and ids.shape[1] < 500:
+            if name != "everything":
                 contenders[f"{name}_fast"] = partial(fast.trace, text, columns=asked)
         if with_peers and ids.shape[1] < 500:
             contenders["loop"] = partial(original, model, text)
@@ -326,28 +333,29 @@ def lines(found: list[dict[str, Any]]) -> list[str]:
             made.append(f"| {one['size']} | {tokens:,} | {NAMES[what]} | {size / 1e6:,.0f} | {ratio:.2f} |")
     made += [
         "",
-        "| size | million parameters | weights, GB | loading, s | GFLOP/s of products |",
-        "|---|---|---|---|---|",
+        "| size | million parameters | weights, GB | loading, s | GFLOP/s of products: torch's | a fast trace's |",
+        "|---|---|---|---|---|---|",
     ]
     for one in found:
         first = one["times"][0]
         shape = spec("gpt2", one["size"])
-        rate = 2 * shape.parameters * first["tokens"] / first["seconds"]["products"] / 1e9
+        work = 2 * shape.parameters * first["tokens"] / 1e9
+        rates = " | ".join(f"{work / first['seconds'][name]:.0f}" for name in ("products", "products_fast"))
         made.append(
-            f"| {one['size']} | {one['parameters'] / 1e6:,.0f} | {one['weights'] / 1e9:.2f} | {one['loading']:.1f} | {rate:.0f} |"
+            f"| {one['size']} | {one['parameters'] / 1e6:,.0f} | {one['weights'] / 1e9:.2f} | {one['loading']:.1f} | {rates} |"
         )
     return made
 
 
 HEADER = """# GPT-2's true shapes, random weights: what measuring costs
 
-One thread. A text's columns against a bare `model(ids)` in inference mode, which also makes all logits: medians of the
-processor's time in runs that took turns in one process, after all had given the same numbers. *Bars* were set before, for 340
-tokens. Memory is the most that one pass held beyond what the process held before it, in fresh processes; bare's is mostly its
-logits, tokens by vocabulary, and the keys and values that it keeps of every block. The physical limit is the time that the blocks'
-matrix products alone take at the rate of this machine, attention's own products not counted. *Fast* is ``Tracer(fast=True)``,
-which may differ from transformers by rounding. The machine was quiet, but for XL, whose rows are of two rounds beside another
-process, from before a fast trace computed attention by itself. Made by
+One thread of an AMD EPYC of the fifth generation, nothing else running. A text's columns against a bare `model(ids)` in inference
+mode, which also makes all logits: medians of the processor's time in runs that took turns in one process (9 rounds on Small, 5 on
+Medium, 3 on Large, 2 on XL), after all had given the same numbers. *Bars* were set before, for 340 tokens. *Fast* is
+`--fast`, `Tracer(fast=True)`: its states differ from transformers' by rounding. On this processor its matrix products, and any
+trace's with the vocabulary, are oneDNN's, which use twice as much of it as torch's own (`pathlen/products.py`). Memory is the most that one pass held beyond what the process held before it, in fresh
+processes; bare's is mostly its logits, tokens by vocabulary, and the keys and values that it keeps of every block. The
+physical limit is the time that the blocks' matrix products alone take, attention's own not counted. Made by
 
     PATHLEN_SHAPES_DATA=tests/benchmarks/SHAPES.jsonl OMP_NUM_THREADS=1 pytest tests/benchmarks/test_true_shapes.py
     python tests/benchmarks/test_true_shapes.py tests/benchmarks/SHAPES.jsonl > tests/benchmarks/SHAPES.md
