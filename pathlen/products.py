@@ -56,6 +56,8 @@ def products_of(network: nn.Module) -> list[Replaced]:
         return []
     found: list[Replaced] = []
     for module in network.modules():
+        if "forward" in vars(module):
+            continue  # something else computes it already: weights that are fetched for each call, say
         if type(module) is Conv1D:  # GPT-2's, which keeps its matrix the other way round
             found.append((module, partial(_turned, module)))
         elif type(module) is nn.Linear:

@@ -12,12 +12,13 @@ import pytest
 import torch
 import transformers as hf
 
+from pathlen import products
 from pathlen.anatomy import Places, anatomy
 from pathlen.errors import ModelMismatch
 from pathlen.models import LoadedModel, from_directory, load
 from pathlen.original import loop_steps, relative_error
 from pathlen.passages import Passage
-from pathlen.traces import trace
+from pathlen.traces import Tracer, trace
 
 Tokenized = Callable[[Path], Path]
 
@@ -128,6 +129,17 @@ def model(request: pytest.FixtureRequest, tmp_path: Path, tokenized: Tokenized) 
 
 def test_every_named_family_is_there() -> None:
     assert {kind for _, kind, _ in CONFIGURATIONS} >= NAMED
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+def test_a_fast_trace_differs_by_rounding(model: LoadedModel, short: Passage, monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = trace(model, short)
+    if products._is_right():  # oneDNN is there
+        monkeypatch.setattr(products, "_is_half_used", lambda: True)
+        monkeypatch.setattr(products, "WORTH", 1)
+    fast = Tracer(model, fast=True).trace(short)
+    for name in ("step_length", "turning_angle", "final_norm_step", "entropy"):
+        np.testing.assert_allclose(getattr(fast, name), getattr(exact, name), rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
