@@ -74,8 +74,8 @@ def measure_corpus(
     device, dtype : str
         As in `pathlen.models.load`.
     fast : bool
-        Whether short texts are read together, and rounding may differ from what the model computes for each text alone; see
-        `pathlen.traces.Tracer`.
+        Whether short texts are read together, and rounding may differ from what the model computes for each text alone;
+        `pathlen.traces` says how.
     executor : Executor, or a function that makes one, optional
         What measures shards; this process unless said. Given a function, a pool one of whose workers was killed is replaced by
         a new one, and it is shut down at the end; given an executor, what a broken one leaves undone is measured by this process.

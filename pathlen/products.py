@@ -1,10 +1,10 @@
 """Matrix products on processors that torch's library for them uses by half.
 
-On x86 torch multiplies float32 with Intel's MKL, which on AMD's processors leaves the wide registers of AVX-512 alone: one core
-of an EPYC of the fifth generation does 105 thousand million operations a second, and 180 to 245 with oneDNN, which torch has with
-it for other uses (`tests/benchmarks/test_products.py` measures it). The sums are the same in another order: over a few thousand
-products they are two to three times as far from float64 as MKL's, which sums in shorter pieces. On other processors, or where
-torch was built without one of the two, its own product is used.
+On x86 torch multiplies float32 with Intel's MKL, which on AMD's processors leaves the wide registers of AVX-512 alone. oneDNN,
+which torch has with it for other uses, does twice as much a second on one core of an EPYC of the fifth generation
+(``tests/benchmarks/SHAPES.md``), on matrices that lie in memory as they are. It adds the same products in another order, in
+longer runs than MKL does, so its last digit is a little less good. Elsewhere, and where torch was built without one of the two, its
+own product is used.
 """
 
 from __future__ import annotations

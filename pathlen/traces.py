@@ -12,12 +12,14 @@ head's ``z`` meets, and ``W' = QR`` with orthonormal ``Q``, ``||z W|| = ||z R'||
 Unless told to be fast, a trace is of the very states, to the last bit, that transformers computes for the text alone. GPT-2's
 activation, eight steps that transformers does one after the other on all of a block's four times widened states, is done in
 those eight steps here, too, but slice by slice in a core's cache, which takes less than half the time on GPT-2 Medium and
-leaves no array behind that has to be let go. A fast trace
-lets short texts be read together, filled up on the right, writes that activation with a logistic function instead of a
-hyperbolic tangent, and on one thread computes attention as `pathlen.attention` does (in half precision, where the last digit is
-the third, both are left as they are). What that changes is rounding: both are equally far from float64, but a step a thousand
-times shorter than its state differs by some millionths. A causal model reads from left to right, so nothing that stands behind a text can change
-it; that this one does is tried before its first batch.
+leaves no array behind that has to be let go.
+
+A fast trace lets short texts be read together, filled up on the right, multiplies matrices as `pathlen.products` does, writes
+that activation with a logistic function instead of a hyperbolic tangent, and on one thread computes attention as
+`pathlen.attention` does (in half precision, where the last digit is the third, all three are left as they are). What that changes
+is rounding: against float64 it is as good in all but the last digit, but a step a thousand times shorter than its state differs
+by some millionths. A causal model reads from left to right, so nothing that stands behind a text can change it; that this one does
+is tried before its first batch.
 
 Two states share the name "last hidden state" in most software. Here the state *before* the final norm is what every length is
 about; what the published procedure measured, the state *after* it, has columns of its own (`Trace.final_norm_step` and its
