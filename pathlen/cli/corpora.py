@@ -52,11 +52,7 @@ NAMED = 5  # texts that were left out
     argument("--dask", metavar="ADDRESS", help="measure on the workers of a Dask scheduler instead"),
     argument("--device", metavar="DEVICE", default="cpu", help="cpu, cuda or mps; default: cpu"),
     argument("--dtype", metavar="TYPE", default="float32", help="default: float32"),
-    argument(
-        "--fast",
-        action="store_true",
-        help="take what is quicker and differs in the last digit: short texts together, other products",
-    ),
+    argument("--fast", action="store_true", help="short texts together, sums in another order: the last digit differs"),
     argument("--shard-tokens", metavar="N", type=int, help="tokens that close a shard; default: 16,384"),
     argument("--leave-out-short", action="store_true", help="leave out texts of fewer than four tokens, and list them"),
     JSON,
