@@ -352,10 +352,12 @@ HEADER = """# GPT-2's true shapes, random weights: what measuring costs
 One thread of an AMD EPYC of the fifth generation, nothing else running. A text's columns against a bare `model(ids)` in inference
 mode, which also makes all logits: medians of the processor's time in runs that took turns in one process (9 rounds on Small, 5 on
 Medium, 3 on Large, 2 on XL), after all had given the same numbers. *Bars* were set before, for 340 tokens. *Fast* is
-`--fast`, `Tracer(fast=True)`: its states differ from transformers' by rounding. On this processor its matrix products, and any
-trace's with the vocabulary, are oneDNN's, which use twice as much of it as torch's own (`pathlen/products.py`). Memory is the most that one pass held beyond what the process held before it, in fresh
-processes; bare's is mostly its logits, tokens by vocabulary, and the keys and values that it keeps of every block. The
-physical limit is the time that the blocks' matrix products alone take, attention's own not counted. Made by
+`--fast`, `Tracer(fast=True)`, which controls use, too: its states differ from transformers' by rounding. On this processor its
+matrix products, and any trace's with the vocabulary, are oneDNN's, which use twice as much of it as torch's own
+(`pathlen/products.py`); what its own products take is a limit further down. Memory is the most that one pass held beyond what the
+process held before it, in fresh processes; bare's is mostly its logits, tokens by vocabulary, and the keys and values that it
+keeps of every block. The physical limit is the time that the blocks' matrix products alone take, attention's own not counted.
+Made by
 
     PATHLEN_SHAPES_DATA=tests/benchmarks/SHAPES.jsonl OMP_NUM_THREADS=1 pytest tests/benchmarks/test_true_shapes.py
     python tests/benchmarks/test_true_shapes.py tests/benchmarks/SHAPES.jsonl > tests/benchmarks/SHAPES.md
