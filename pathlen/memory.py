@@ -51,8 +51,8 @@ def give_back() -> None:
 def keep_pages() -> None:
     """Have C's library keep a quarter of a gigabyte of what is freed, and take arrays up to 32 MB from it.
 
-    A block's arrays are freed when the next block's are made, and pages that are new every time cost: in a narrow network, 7 %
-    of a pass.
+    A block's arrays are freed when the next block's are made, and pages that are new every time cost: in a narrow network, 7 to
+    20 % of a pass.
     """
     with suppress(OSError, AttributeError, TypeError):
         library = ctypes.CDLL(None)

@@ -74,8 +74,22 @@ def _turned(module: Any, states: Tensor) -> Tensor:
 
 
 def _by_onednn(states: Tensor, rows: Tensor, offset: Tensor | None) -> Tensor:
-    made: Tensor = torch.ops.mkldnn._linear_pointwise.default(states, rows, offset, "none", [], "")
-    return made
+    flat = states.reshape(-1, states.shape[-1])
+    count = len(flat)
+    if filler := _filled(count) - count:
+        flat = torch.cat([flat, flat.new_zeros(filler, flat.shape[-1])])
+    made: Tensor = torch.ops.mkldnn._linear_pointwise.default(flat, rows, offset, "none", [], "")
+    return made[:count].view(*states.shape[:-1], len(rows))
+
+
+def _filled(count: int) -> int:
+    """Return the next larger of the numbers of states that oneDNN is asked for: at most a sixteenth more, and few in all.
+
+    For each shape it prepares something that stays. With one for every length of a text, a corpus would take more and more memory:
+    between what stays, and arrays of ever other sizes, no freed place fits the next array.
+    """
+    step = 1 << max(count.bit_length() - 5, 0)
+    return -(-count // step) * step
 
 
 @cache

@@ -19,6 +19,7 @@ from functools import cache
 from pathlen.cache import engine
 from pathlen.columns import OWN, OwnColumn
 from pathlen.errors import ModelMismatch
+from pathlen.memory import keep_pages
 from pathlen.models import ModelSpec, identify, load
 from pathlen.models import spec as spec_of
 from pathlen.passages import Passage
@@ -132,6 +133,7 @@ def _tracer(job: Job) -> Tracer:
     if name not in _held:
         _refuse_another_version(spec, recipe)
         _held.clear()  # before another is loaded
+        keep_pages()
         _held[name] = Tracer(load(spec, device=job.device, dtype=recipe.dtype), fast=recipe.fast)
     return _held[name]
 

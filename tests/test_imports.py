@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "merge": {"errors", "records", "verdicts"},
     "report": {"attribution", "claims", "controls", "errors", "merge", "records", "stats", "universes", "verdicts"},
     "shards": {"cache", "columns", "errors", "passages"},
-    "workers": {"cache", "columns", "errors", "models", "passages", "shards", "traces"},
+    "workers": {"cache", "columns", "errors", "memory", "models", "passages", "shards", "traces"},
     "corpora": {"columns", "errors", "files", "measurements", "passages", "shards"},
     "hands": {"workers"},
     "ledger": {"corpora", "errors", "files", "passages", "records", "shards", "workers"},

@@ -13,7 +13,7 @@ from torch import nn
 from pathlen import products
 from pathlen.models import LoadedModel
 from pathlen.passages import Passage
-from pathlen.products import _is_half_used, product, products_of
+from pathlen.products import _filled, _is_half_used, product, products_of
 from pathlen.traces import Tracer
 
 HAS_ONEDNN = pytest.mark.skipif(
@@ -85,6 +85,13 @@ def test_so_are_products_too_small_to_repay_the_call(calls: list[tuple[int, ...]
     assert not calls
 
 
+def test_few_counts_serve_all_lengths() -> None:
+    found = [_filled(count) for count in range(1, 8193)]
+    assert all(count <= each <= count * 17 / 16 for count, each in enumerate(found, start=1))
+    assert all(_filled(each) == each for each in found)
+    assert len(set(found)) < 200
+
+
 def test_it_has_its_turn_on_amds_processors_with_wide_registers(amd: pytest.MonkeyPatch) -> None:
     assert _is_half_used()
 
@@ -137,9 +144,8 @@ def test_a_fast_trace_makes_its_products_so_and_an_exact_one_only_with_the_vocab
     expected = own.trace(short, columns=["step_length", "next_logit"])
     assert not calls
     lengths = Tracer(tiny, fast=True).trace(short, columns=["step_length", "next_logit"])
-    assert (
-        len(calls) == 4 * tiny.spec.n_layer
-    )  # queries, keys and values; attention's output; two of the feed-forward part
+    # Queries, keys and values; attention's output; two of the feed-forward part.
+    assert len(calls) == 4 * tiny.spec.n_layer
     assert all("forward" not in vars(one) for one in tiny.network.modules())
     np.testing.assert_allclose(lengths.step_length, expected.step_length, rtol=1e-5)
     np.testing.assert_allclose(lengths.next_logit, expected.next_logit, rtol=1e-5, atol=1e-5)
