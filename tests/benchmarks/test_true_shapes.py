@@ -354,10 +354,11 @@ mode, which also makes all logits: medians of the processor's time in runs that 
 Medium, 3 on Large, 2 on XL), after all had given the same numbers. *Bars* were set before, for 340 tokens. *Fast* is
 `--fast`, `Tracer(fast=True)`, which controls use, too: its states differ from transformers' by rounding. On this processor its
 matrix products, and any trace's with the vocabulary, are oneDNN's, which use twice as much of it as torch's own
-(`pathlen/products.py`); what its own products take is a limit further down. Medium, Large and XL were measured just before the number of
-states that oneDNN is given was rounded up, which cost a fast trace of Small 4 to 6 %. Memory is the most that one pass held beyond what the
-process held before it, in fresh processes; bare's is mostly its logits, tokens by vocabulary, and the keys and values that it
-keeps of every block. The physical limit is the time that the blocks' matrix products alone take, attention's own not counted.
+(`pathlen/products.py`); what its own products take is a limit further down. Large and XL were measured just before the number
+of states that oneDNN is given was rounded up, which cost a fast trace of Small and Medium 4 to 7 % at 340 tokens. Memory is the
+most that one pass held beyond what the process held before it, in fresh processes; bare's is mostly its logits, tokens by
+vocabulary, and the keys and values that it keeps of every block. The physical limit is the time that the blocks' matrix
+products alone take, attention's own not counted.
 Made by
 
     PATHLEN_SHAPES_DATA=tests/benchmarks/SHAPES.jsonl OMP_NUM_THREADS=1 pytest tests/benchmarks/test_true_shapes.py
