@@ -9,15 +9,18 @@ own product is used.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Replaced", "product", "products_of"]
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+__all__ = ["Replaced", "product", "products_of", "replaceable"]
 
 Replaced = tuple[nn.Module, Callable[[Tensor], Tensor]]  # a module, and what computes it for a while
 
@@ -48,16 +51,19 @@ def product(states: Tensor, rows: Tensor, offset: Tensor | None = None) -> Tenso
     return nn.functional.linear(states, rows, offset)
 
 
-def products_of(network: nn.Module) -> list[Replaced]:
+def replaceable(network: nn.Module) -> Iterator[nn.Module]:
+    """Yield the modules that nothing else computes already, as where weights are fetched for each call."""
+    return (module for module in network.modules() if "forward" not in vars(module))
+
+
+def products_of(network: PreTrainedModel) -> list[Replaced]:
     """Return a network's matrix products, and for each what computes it by `product`; none where that gains nothing."""
     from transformers.pytorch_utils import Conv1D
 
-    if not _is_half_used():
+    if network.device.type != "cpu" or network.dtype != torch.float32 or not _is_half_used():
         return []
     found: list[Replaced] = []
-    for module in network.modules():
-        if "forward" in vars(module):
-            continue  # something else computes it already: weights that are fetched for each call, say
+    for module in replaceable(network):
         if type(module) is Conv1D:  # GPT-2's, which keeps its matrix the other way round
             found.append((module, partial(_turned, module)))
         elif type(module) is nn.Linear:
@@ -76,13 +82,13 @@ def _turned(module: Any, states: Tensor) -> Tensor:
 def _by_onednn(states: Tensor, rows: Tensor, offset: Tensor | None) -> Tensor:
     flat = states.reshape(-1, states.shape[-1])
     count = len(flat)
-    if filler := _filled(count) - count:
+    if filler := _rounded_up(count) - count:
         flat = torch.cat([flat, flat.new_zeros(filler, flat.shape[-1])])
     made: Tensor = torch.ops.mkldnn._linear_pointwise.default(flat, rows, offset, "none", [], "")
     return made[:count].view(*states.shape[:-1], len(rows))
 
 
-def _filled(count: int) -> int:
+def _rounded_up(count: int) -> int:
     """Return the next larger of the numbers of states that oneDNN is asked for: at most a sixteenth more, and few in all.
 
     For each shape it prepares something that stays. With one for every length of a text, a corpus would take more and more memory:

@@ -47,7 +47,7 @@ from pathlen.attention import on_one_core
 from pathlen.columns import CATALOG, OWN, OwnColumn, Trace, columns_named
 from pathlen.errors import InvalidColumn, InvalidText, ModelMismatch
 from pathlen.geometry import distance, length, turning_angle, widest
-from pathlen.products import Replaced, product, products_of
+from pathlen.products import Replaced, product, products_of, replaceable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -327,8 +327,7 @@ def _slow_activations(network: PreTrainedModel, *, is_exact: bool) -> list[Repla
     """
     from transformers.activations import NewGELUActivation
 
-    every = (module for module in network.modules() if "forward" not in vars(module))
-    found: list[nn.Module] = [module for module in every if type(module) is NewGELUActivation]
+    found: list[nn.Module] = [module for module in replaceable(network) if type(module) is NewGELUActivation]
     if found and is_exact:
         if network.device.type != "cpu":
             return []

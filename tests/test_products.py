@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from transformers.activations import NewGELUActivation
 
 from pathlen import products
 from pathlen.models import LoadedModel
 from pathlen.passages import Passage
-from pathlen.products import _filled, _is_half_used, product, products_of
+from pathlen.products import _is_half_used, _rounded_up, product, products_of
 from pathlen.traces import Tracer
 
 HAS_ONEDNN = pytest.mark.skipif(
@@ -86,9 +88,9 @@ def test_so_are_products_too_small_to_repay_the_call(calls: list[tuple[int, ...]
 
 
 def test_few_counts_serve_all_lengths() -> None:
-    found = [_filled(count) for count in range(1, 8193)]
+    found = [_rounded_up(count) for count in range(1, 8193)]
     assert all(count <= each <= count * 17 / 16 for count, each in enumerate(found, start=1))
-    assert all(_filled(each) == each for each in found)
+    assert all(_rounded_up(each) == each for each in found)
     assert len(set(found)) < 200
 
 
@@ -140,7 +142,7 @@ def test_a_fast_trace_makes_its_products_so_and_an_exact_one_only_with_the_vocab
 ) -> None:
     monkeypatch.setattr(products, "WORTH", 1)
     own = Tracer(tiny)
-    assert not own._replaced or all(not isinstance(one, nn.Linear) for one, _ in own._replaced)
+    assert {type(one) for one, _ in own._replaced} <= {NewGELUActivation}
     expected = own.trace(short, columns=["step_length", "next_logit"])
     assert not calls
     lengths = Tracer(tiny, fast=True).trace(short, columns=["step_length", "next_logit"])
@@ -155,6 +157,11 @@ def test_a_fast_trace_makes_its_products_so_and_an_exact_one_only_with_the_vocab
     assert sum(made[-1] for made in calls) == tiny.network.config.vocab_size
     monkeypatch.setattr(products, "_is_half_used", lambda: False)
     np.testing.assert_allclose(predicted.entropy, own.trace(short, columns=["entropy"]).entropy, rtol=1e-5)
+
+
+def test_a_network_of_another_precision_is_left_alone(tiny: LoadedModel, calls: list[tuple[int, ...]]) -> None:
+    assert products_of(tiny.network)
+    assert products_of(copy.deepcopy(tiny.network).double()) == []
 
 
 def test_a_module_that_something_else_computes_already_is_left_to_that(

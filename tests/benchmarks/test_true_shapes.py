@@ -358,8 +358,7 @@ matrix products, and any trace's with the vocabulary, are oneDNN's, which use tw
 of states that oneDNN is given was rounded up, which cost a fast trace of Small and Medium 4 to 7 % at 340 tokens. Memory is the
 most that one pass held beyond what the process held before it, in fresh processes; bare's is mostly its logits, tokens by
 vocabulary, and the keys and values that it keeps of every block. The physical limit is the time that the blocks' matrix
-products alone take, attention's own not counted.
-Made by
+products alone take, attention's own not counted. Made by
 
     PATHLEN_SHAPES_DATA=tests/benchmarks/SHAPES.jsonl OMP_NUM_THREADS=1 pytest tests/benchmarks/test_true_shapes.py
     python tests/benchmarks/test_true_shapes.py tests/benchmarks/SHAPES.jsonl > tests/benchmarks/SHAPES.md
