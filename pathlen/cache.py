@@ -9,45 +9,22 @@ one is as good as none. ``PATHLEN_CACHE`` names another folder.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import os
 import re
-import sys
-import sysconfig
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pathlen.files import write_bytes, write_text
+from pathlen.fingerprint import digest, digest_of_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MEASURING", "SIGNATURE", "Cache", "digest", "digest_of_file", "engine", "folder", "sources_of"]
+__all__ = ["SIGNATURE", "Cache", "folder"]
 
-# The rooms whose source decides what a measurement gives; held to what `pathlen.traces` imports by a test.
-MEASURING = (
-    "anatomy",
-    "attention",
-    "cache",
-    "columns",
-    "errors",
-    "files",
-    "geometry",
-    "memory",
-    "mini",
-    "models",
-    "original",
-    "passages",
-    "products",
-    "traces",
-)
-COMPUTE = ("torch", "transformers", "tokenizers", "numpy", "scipy")
-SMALL_DATA = 1 << 20
 ENTRY = re.compile(r"[0-9a-f]{64}\.(json|safetensors)")
 SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55"  # by which backups know a cache: bford.info/cachedir
 TAG = f"{SIGNATURE}\n# Made by pathlen; may be deleted at any time.\n"
@@ -59,83 +36,6 @@ def folder() -> Path:
 
     named = os.environ.get("PATHLEN_CACHE")
     return Path(named) if named else user_cache_path("pathlen", appauthor=False)
-
-
-def digest(*parts: object) -> str:
-    """Return a digest of parts that are their own text."""
-    return hashlib.sha256("\0".join(map(str, parts)).encode("utf-8")).hexdigest()
-
-
-@cache
-def engine(rooms: tuple[str, ...] = ()) -> str:
-    """Return a digest of this package's source, or of some of its rooms only, and of what it computes with.
-
-    A room is a module or a folder at the package's top, named without ``.py``.
-    """
-    home = Path(__file__).parent
-    files = [
-        path
-        for path in sorted(home.rglob("*.py"))
-        if not rooms or path.relative_to(home).parts[0].removesuffix(".py") in rooms
-    ]
-    sources = [digest(path.relative_to(home), path.read_text("utf-8")) for path in files]
-    return digest(*sources, *map(_version, COMPUTE))
-
-
-@cache
-def sources_of(function: Callable[..., object], leaving_out: tuple[str, ...] = ()) -> str:
-    """Return a digest of all that a user's function may be made of: files beside its own and below, and modules of one's own.
-
-    ``leaving_out`` names files that this package writes there itself, and that no function is made of.
-    """
-    return _sources(Path(inspect.getfile(function)), leaving_out)
-
-
-@cache
-def _sources(file: Path, leaving_out: tuple[str, ...]) -> str:
-    beside = [path for path in sorted(file.parent.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
-    data = [path for path in beside if path.suffix != ".py" and path.name not in leaving_out]
-    states = [(path.relative_to(file.parent), _state(path)) for path in data]
-    code = {path.resolve() for path in beside if path.suffix == ".py"} | _own_modules()
-    return digest(*(part for path in sorted(code) for part in (path.name, path.read_bytes())), *states)
-
-
-def _state(data: Path) -> str | tuple[int, int]:
-    """Return what tells whether data beside a function changed: its digest, or of a large file its size and time."""
-    known = data.stat()
-    return digest_of_file(data) if known.st_size <= SMALL_DATA else (known.st_size, known.st_mtime_ns)
-
-
-def _own_modules() -> set[Path]:
-    """Return the files of imported modules that are neither Python's own nor installed: a project's helpers."""
-    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    paths = {_own(file) for file in files if file and file.endswith(".py")}
-    return {path for path in paths if path is not None and path.is_file()}
-
-
-@cache
-def _own(file: str) -> Path | None:
-    """Return where a module's file really is, None if it is installed; thousands are asked about for every file of claims."""
-    path = Path(file).resolve()
-    return None if any(path.is_relative_to(place) for place in _installed()) else path
-
-
-@cache
-def _installed() -> frozenset[Path]:
-    return frozenset(Path(place).resolve() for place in sysconfig.get_paths().values()) | {Path(__file__).parent}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "none"
-
-
-def digest_of_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Cache:

@@ -23,12 +23,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pathlen.columns import Trace
+from pathlen.columns import OWN, Trace
 from pathlen.errors import InvalidCorpus
 from pathlen.files import write_bytes
+from pathlen.fingerprint import is_unchanged
 from pathlen.measurements import LEFT_OUT, Measurement
 from pathlen.passages import Passage
-from pathlen.shards import Recipe, Shard, file_name, source_of
+from pathlen.shards import Recipe, Shard, file_name
 
 __all__ = [
     "MANIFEST",
@@ -309,7 +310,7 @@ class Corpus:
 
     def _refuse_another_function(self, name: str) -> None:
         own = self.manifest.recipe.own.get(name)
-        if own is not None and own != source_of(name):
+        if own is not None and not is_unchanged(own, OWN[name].function):
             raise InvalidCorpus(
                 f"column {name!r} of {str(self.folder)!r} was measured with another function of that name"
             )

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import msgspec
 
 from pathlen.attribution import Attribution, attribution
-from pathlen.cache import Cache, digest, engine, sources_of
+from pathlen.cache import Cache
 from pathlen.claims import TOGETHER, Claim, Finding, decided, evaluate
 from pathlen.controls import (
     PLANTED,
@@ -32,6 +32,7 @@ from pathlen.controls import (
     worlds,
 )
 from pathlen.errors import PathlenError, UndefinedEstimate
+from pathlen.fingerprint import code_fingerprint, digest, sources_of
 from pathlen.lock import LOCK
 from pathlen.measurements import Measurement, Published, asked_for
 from pathlen.models import ModelSpec
@@ -361,7 +362,7 @@ class Evaluator:
         if self._cache is None or not check.is_plain:
             return None
         models = [self._bench.identity(self._spec(one), control) for one in _involved(check, size)]
-        return digest(engine(), check.source, *check.key, size, self._seed, control, *models)
+        return digest(code_fingerprint("evaluation"), check.source, *check.key, size, self._seed, control, *models)
 
     def _kept_outcomes(self, check: Check, size: str, control: Control) -> dict[int, _Outcome]:
         name = self._name(check, size, control)

@@ -19,16 +19,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pathlen.cache import SIGNATURE, engine
+from pathlen.cache import SIGNATURE
 from pathlen.columns import CATALOG, OWN, columns_named
 from pathlen.corpora import Corpus, LeftOut
 from pathlen.errors import InvalidCorpus, InvalidText
 from pathlen.files import write_text
+from pathlen.fingerprint import code_fingerprint, source_fingerprint
 from pathlen.hands import Factory, Hands
 from pathlen.ledger import Ledger, Progress
 from pathlen.models import ModelSpec, identify, refuse_device, tokenizing
 from pathlen.passages import Passage, at_least_one
-from pathlen.shards import SHARDING, Recipe, key_of, source_of
+from pathlen.shards import SHARDING, Recipe, key_of
 
 if TYPE_CHECKING:
     from pathlen.workers import Job
@@ -211,12 +212,12 @@ def _recipe(
         tokenizer_sha256=own.tokenizer_sha256,
         config_sha256=own.config_sha256,
         columns=columns,
-        own={name: source_of(name) for name in columns if name in OWN},
+        own={name: source_fingerprint(OWN[name].function) for name in columns if name in OWN},
         dtype=dtype,
         device=device.partition(":")[0],
         fast=fast,
         shard_tokens=shard_tokens,
-        engine=engine(SHARDING),
+        engine=code_fingerprint(*SHARDING),
     )
 
 

@@ -20,7 +20,7 @@ from pathlen.errors import CorpusFailed, InvalidCorpus
 from pathlen.files import write_bytes
 from pathlen.passages import Passage
 from pathlen.records import environment
-from pathlen.shards import LETTERS, Recipe, Shard, file_name, sha256
+from pathlen.shards import LETTERS, Recipe, Shard, continued, file_name, sha256
 
 if TYPE_CHECKING:
     from pathlen.workers import Failed, Job, Made
@@ -74,11 +74,12 @@ class Ledger:
         progress: Callable[[Progress], None] | None,
     ) -> None:
         self.folder = folder
-        self.recipe = recipe
         self.threads = threads
         self._left_out = left_out
         self._tell = progress or (lambda state: None)
-        self._before = _earlier(folder, recipe)
+        before = read_manifest(folder)
+        self.recipe = recipe if before is None else continued(recipe, before.recipe)
+        self._before = before and _measured_alike(before, self.recipe, folder)
         self._earlier = {one.number: one for one in self._before.shards} if self._before else {}
         self._entries: dict[int, Entry] = {}
         self._failures: list[Failure] = []
@@ -235,11 +236,8 @@ class Ledger:
         return manifest
 
 
-def _earlier(folder: Path, recipe: Recipe) -> Manifest | None:
+def _measured_alike(manifest: Manifest, recipe: Recipe, folder: Path) -> Manifest:
     """Return the manifest of an earlier run, after finding that it measured the same model in the same way."""
-    manifest = read_manifest(folder)
-    if manifest is None:
-        return None
     for field in fields(Recipe):
         before, now = getattr(manifest.recipe, field.name), getattr(recipe, field.name)
         if before != now and field.name not in ("family", "size", "title", "source", "revision"):

@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pathlen import SIZES, mini
-from pathlen.cache import Cache, digest
+from pathlen.cache import Cache
 from pathlen.cache import folder as folder_of_cache
 from pathlen.errors import ModelMismatch, ModelNotFound, ModelTooLarge
+from pathlen.fingerprint import digest
 from pathlen.memory import available
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from pathlen.cache import digest_of_file
 from pathlen.errors import InvalidPaper
 from pathlen.files import write_text
+from pathlen.fingerprint import digest_of_file
 
 __all__ = ["PAPER", "Paper", "nearest_paper", "read_paper", "write_paper"]
 

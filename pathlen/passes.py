@@ -24,8 +24,8 @@ from typing import Any, BinaryIO
 import torch
 
 from pathlen.anatomy import Places
-from pathlen.cache import engine
 from pathlen.columns import OWN, Trace
+from pathlen.fingerprint import code_fingerprint
 from pathlen.memory import available, give_back, keep_pages
 from pathlen.models import LoadedModel, ModelSpec, load
 from pathlen.passages import Passage
@@ -323,7 +323,9 @@ class _Helper:
         assert answers is not None  # noqa: S101
         if not self._was_greeted:
             self._was_greeted = True
-            pickle.dump((engine(), tuple(self._here.passages), self._here.device, self._here.dtype), asks)
+            pickle.dump(
+                (code_fingerprint("passes"), tuple(self._here.passages), self._here.device, self._here.dtype), asks
+            )
         pickle.dump(one, asks)
         asks.flush()
         columns: list[dict[str, Any]] | None = pickle.load(answers)  # noqa: S301  # from our own process
@@ -349,7 +351,7 @@ def serve() -> None:
     answers = _own_output()
     torch.set_num_threads(1)
     expected, passages, device, dtype = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the process that started this one
-    if expected != engine():
+    if expected != code_fingerprint("passes"):
         return
     here = Passes(passages, device=device, dtype=dtype)
     keep_pages()

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pathlen.cache import digest_of_file
 from pathlen.errors import InvalidPaper
 from pathlen.files import write_text
+from pathlen.fingerprint import digest_of_file
 from pathlen.paper import PAPER, Paper, write_paper
 
 __all__ = ["scaffold"]

@@ -22,12 +22,13 @@ from pathlib import Path
 
 import msgspec
 
-from pathlen.cache import Cache, digest, engine, folder
+from pathlen.cache import Cache, folder
 from pathlen.claims import TOGETHER
 from pathlen.controls import UNTRAINED
 from pathlen.errors import PathlenError
 from pathlen.evaluation import Check, Evaluator
 from pathlen.files import write_text
+from pathlen.fingerprint import code_fingerprint, digest
 from pathlen.lock import LOCK, checks_of, read_lock
 from pathlen.models import ModelSpec, identify, load
 from pathlen.models import spec as known
@@ -61,7 +62,7 @@ def measure_severity(checks: Sequence[Check], sizes: Sequence[str], families: in
     depends += [str(identify(known("mini", size), trained=False)) for size in sizes]
     depends += [text.sha256 for text in chosen([])]
     for number in range(families):
-        name = digest(engine(), "severity", number, *depends)
+        name = digest(code_fingerprint("severity"), "severity", number, *depends)
         known_verdicts = kept.get(name)
         if known_verdicts is None:
             verdicts = _verdicts(checks, sizes, FIRST_SEED + number, kept)

@@ -11,25 +11,26 @@ Columns are stored as they were traced, text after text along the last axis; wha
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pathlen.cache import MEASURING, digest, digest_of_file
 from pathlen.columns import OWN, Trace, unmeasured
 from pathlen.errors import InvalidCorpus
+from pathlen.fingerprint import NUMERICS, code_fingerprint, digest, digest_of_file, is_unchanged, versions
 from pathlen.passages import Passage
 
-__all__ = ["SHARDING", "Recipe", "Shard", "file_name", "key_of", "packed", "sha256", "source_of"]
+__all__ = ["SHARDING", "Recipe", "Shard", "computes_alike", "continued", "file_name", "key_of", "packed", "sha256"]
 
-SHARDING = (*MEASURING, "shards", "workers")  # the rooms whose source decides what a shard holds
+SHARDING = ("workers",)  # the module whose code, with all that it imports, decides what a shard holds
+EARLIER = "earlier_sources.txt"
 PASSAGES, TOKENS = "passages.json", "passages.tokens"  # no column can have a dot in its name
 LETTERS = 32  # of each digest in a file's name: 128 bits
 
@@ -86,17 +87,28 @@ def key_of(recipe: Recipe, passages: Sequence[Passage]) -> str:
     return digest(json.dumps([model, how, [asdict(one) for one in passages]]))
 
 
-def source_of(column: str) -> str:
-    """Return the digest of the module that declares a column of one's own, or of the function alone where there is no file.
+def computes_alike(fingerprint: str) -> bool:
+    """Whether shards that were measured by code of this fingerprint hold what this code would measure."""
+    return fingerprint in (code_fingerprint(*SHARDING), _fingerprint_before_folders())
 
-    Helpers that the function takes from other modules are not seen.
+
+@cache
+def _fingerprint_before_folders() -> str:
+    """Return what version 0.1.0 recorded before its modules were moved into folders, with the packages that are here.
+
+    It was taken from the files' text: `EARLIER` has a digest of each, in order. They compute what numerics version 1 does.
     """
-    function = OWN[column].function
-    module = inspect.getmodule(function)
-    try:
-        return digest(inspect.getsource(module if module is not None else function))
-    except (OSError, TypeError):
-        return digest(inspect.getsource(function))
+    sources = Path(__file__).with_name(EARLIER).read_text("utf-8").split() if NUMERICS == 1 else []
+    return digest(*sources, *versions())
+
+
+def continued(recipe: Recipe, earlier: Recipe) -> Recipe:
+    """Return a recipe under the fingerprints that an earlier run recorded, wherever they stand for the same computation."""
+    own = {
+        name: earlier.own[name] if is_unchanged(earlier.own.get(name, ""), OWN[name].function) else fingerprint
+        for name, fingerprint in recipe.own.items()
+    }
+    return replace(recipe, engine=earlier.engine if computes_alike(earlier.engine) else recipe.engine, own=own)
 
 
 def packed(passages: Sequence[Passage], traces: Sequence[Trace]) -> bytes:

@@ -52,8 +52,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeGuard
 from urllib.parse import unquote, urlencode, urlsplit
 
-from pathlen.cache import Cache, digest, folder
+from pathlen.cache import Cache, folder
 from pathlen.errors import InvalidText
+from pathlen.fingerprint import digest
 
 __all__ = ["PREFIX", "Lead", "Reference", "lead", "parsed", "plain"]
 

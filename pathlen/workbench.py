@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pathlen.cache import MEASURING, Cache, digest, engine, sources_of
+from pathlen.cache import Cache
 from pathlen.columns import ALIGNMENT, OWN, Trace
 from pathlen.controls import (
     PLANTED,
@@ -32,6 +32,7 @@ from pathlen.controls import (
     shifted,
 )
 from pathlen.errors import PathlenError
+from pathlen.fingerprint import code_fingerprint, digest, sources_of
 from pathlen.measurements import Measurement, Published, as_published, from_traces
 from pathlen.models import Identity, LoadedModel, ModelSpec, identify, load, tokenizer_of
 from pathlen.original import last_block, loop_steps, relative_error
@@ -44,6 +45,7 @@ from pathlen.tokens import Tokenizer, excerpts, rounded, surprise
 __all__ = ["Columns", "Workbench"]
 
 POINTS = 300
+MEASURING = ("models", "original", "traces")  # whose code decides what a column holds
 # What a record shows of every model; the log-probability tells a trained network from a random one.
 RECORDED = frozenset({"step_length", "final_norm_step", "next_logit", "next_log_probability"})
 
@@ -268,7 +270,7 @@ class Workbench:
         if not measured.passes:
             self.earlier.append(spec.size)
         found = self._columns_of(spec, None, measured)
-        found.keep_loops(self._kept, digest(engine(MEASURING), "loops", identity))
+        found.keep_loops(self._kept, digest(code_fingerprint(*MEASURING), "loops", identity))
         self._records[spec] = self._record(spec, found, time.monotonic() - start)
         return found
 
@@ -402,7 +404,7 @@ def _seeds(world: World) -> tuple[int | None, int | None]:
 def _name(identity: str, column: str) -> str:
     """Return the name under which a column is kept; one's own depends on its own source, too."""
     own = sources_of(OWN[column].function) if column in OWN else ""
-    return digest(engine(MEASURING), "column", column, own, identity)
+    return digest(code_fingerprint(*MEASURING), "column", column, own, identity)
 
 
 def _rolled(loop: Array, order: NDArray[np.intp]) -> Array:

@@ -16,14 +16,13 @@ import threading
 from dataclasses import dataclass
 from functools import cache
 
-from pathlen.cache import engine
 from pathlen.columns import OWN, OwnColumn
 from pathlen.errors import ModelMismatch
 from pathlen.memory import keep_pages
 from pathlen.models import ModelSpec, identify, load
 from pathlen.models import spec as spec_of
 from pathlen.passages import Passage
-from pathlen.shards import SHARDING, Recipe, packed, sha256
+from pathlen.shards import Recipe, computes_alike, packed, sha256
 from pathlen.traces import Tracer, on_threads
 
 __all__ = ["Failed", "Job", "Made", "forget", "measured"]
@@ -146,7 +145,7 @@ def _refuse_another_version(spec: ModelSpec, recipe: Recipe) -> None:
             raise ModelMismatch(
                 f"the {what} of {spec.title} must be the caller's, {expected[:12]}, but here they are {found[:12]}"
             )
-    if engine(SHARDING) != recipe.engine:
+    if not computes_alike(recipe.engine):
         raise ModelMismatch("pathlen and what it computes with must be the caller's versions, but here are others")
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pathlen import cache
-from pathlen.cache import Cache, digest, engine, folder
+from pathlen.cache import Cache, folder
 from pathlen.cli import main
+from pathlen.fingerprint import digest
 
 
 @pytest.fixture
@@ -87,49 +85,6 @@ def test_arrays_are_kept_whole_or_not_at_all(kept: Cache) -> None:
     assert kept.get_arrays(digest("x")) is None
     path.unlink()
     assert kept.get_arrays(digest("x")) is None
-
-
-def test_another_source_is_another_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = []
-    for source in ("x = 1\n", "x = 2\n"):
-        home = tmp_path / "pathlen"
-        (home / "stats").mkdir(parents=True, exist_ok=True)
-        (home / "stats" / "mean.py").write_text(source, encoding="utf-8")
-        monkeypatch.setattr(cache, "__file__", str(home / "cache.py"))
-        engine.cache_clear()
-        made.append(engine())
-    engine.cache_clear()
-    assert made[0] != made[1]
-
-
-def test_data_beside_claims_is_known_by_what_it_holds_wherever_it_lies(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cache, "SMALL_DATA", 16)
-    claims = tmp_path / "one" / "claims"
-    claims.mkdir(parents=True)
-    (claims / "test_a.py").write_text("x = 1\n", encoding="utf-8")
-    (claims / "table.csv").write_text("a,b\n", encoding="utf-8")
-
-    def known(place: str) -> str:
-        cache._sources.cache_clear()
-        return cache._sources(tmp_path / place / "claims" / "test_a.py", ())
-
-    shutil.copytree(tmp_path / "one", tmp_path / "other")
-    os.utime(tmp_path / "other" / "claims" / "table.csv", (1, 1))
-    assert known("one") == known("other")
-    (tmp_path / "other" / "claims" / "table.csv").write_text("a,c\n", encoding="utf-8")
-    assert known("one") != known("other")
-    for place in ("one", "other"):  # what is large is not read for it
-        (tmp_path / place / "claims" / "table.csv").write_text("a,b\n" * 10, encoding="utf-8")
-        os.utime(tmp_path / place / "claims" / "table.csv", (7, 7))
-    assert known("one") == known("other")
-    os.utime(tmp_path / "other" / "claims" / "table.csv", (8, 8))
-    assert known("one") != known("other")
-
-
-def test_parts_do_not_run_into_each_other() -> None:
-    assert digest("ab", "c") != digest("a", "bc")
 
 
 def test_the_environment_names_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

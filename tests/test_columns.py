@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,7 +13,6 @@ import pytest
 import torch
 
 import pathlen
-from pathlen.cache import MEASURING
 from pathlen.columns import ALIGNMENT, CATALOG, OWN, Table, Trace, column, columns_named, measures
 from pathlen.errors import InvalidColumn, UnmeasuredColumn
 from pathlen.measurements import Measurement, Published, asked_for, from_traces, measure
@@ -286,25 +284,6 @@ def test_two_columns_of_one_name_are_refused() -> None:
 
 
 # Never stale.
-
-
-def test_the_engine_is_everything_that_a_trace_is_computed_by() -> None:
-    """Whatever `pathlen.traces` and `pathlen.original` import decides about kept columns, and nothing else need."""
-    seen: set[str] = set()
-    todo = ["traces", "original"]
-    while todo:
-        room = todo.pop()
-        if room in seen:
-            continue
-        seen.add(room)
-        home = HOME / room
-        for path in sorted(home.rglob("*.py")) if home.is_dir() else [HOME / f"{room}.py"]:
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pathlen"):
-                    names = [f"{node.module}.{alias.name}".split(".")[1] for alias in node.names]
-                    todo += [name for name in names if (HOME / name).is_dir() or (HOME / f"{name}.py").is_file()]
-    # Wikipedia's texts are known by their own digest, whatever fetched them.
-    assert seen - {"wikipedia"} == set(MEASURING)
 
 
 def test_columns_on_a_golden_input_are_what_they_were(tiny: LoadedModel) -> None:

@@ -333,8 +333,8 @@ def test_a_shard_depends_on_all_that_its_numbers_do(
         keys(7, dtype="float64"),
         keys(9, fast=True),
     }
-    for module in ("fleet", "workers"):
-        monkeypatch.setattr(f"pathlen.{module}.engine", lambda rooms: "another version")
+    for module in ("fleet", "shards"):
+        monkeypatch.setattr(f"pathlen.{module}.code_fingerprint", lambda *roots: "another version")
     others.add(keys(8))
     assert len(others) == 7
     assert first not in others
@@ -352,7 +352,7 @@ def test_columns_of_ones_own_are_measured_and_known_by_their_source(
         corpus = measure_corpus(spec, some_texts(3), tmp_path, columns=["widest_coordinate"])
         assert corpus.measured.widest_coordinate.shape == (len(corpus.measured),)
         assert list(corpus.manifest.recipe.own) == ["widest_coordinate"]
-        monkeypatch.setattr(corpora, "source_of", lambda name: "changed")
+        monkeypatch.setattr(corpora, "is_unchanged", lambda recorded, function: False)
         with pytest.raises(
             InvalidCorpus, match="column 'widest_coordinate' of .* was measured with another function of"
         ):

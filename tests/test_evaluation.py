@@ -32,6 +32,7 @@ from pathlen.columns import ALIGNMENT, CATALOG
 from pathlen.controls import PLANTED_R, World
 from pathlen.errors import InvalidClaim, ModelNotFound
 from pathlen.evaluation import CORRECTIONS, Check, Evaluator
+from pathlen.fingerprint import forget_sources
 from pathlen.measurements import Measurement
 from pathlen.models import ModelSpec, from_directory
 from pathlen.passages import Passage, shipped
@@ -359,7 +360,6 @@ def test_a_claim_of_a_class_is_left_to_its_own_turn(specs: dict[str, ModelSpec])
 def test_controls_are_run_again_when_anything_beside_the_claim_changed(
     specs: dict[str, ModelSpec], empty_cache: Path, tmp_path: Path
 ) -> None:
-    from pathlen import cache
     from pathlen.lock import imported
 
     home = tmp_path / "mine"
@@ -376,7 +376,7 @@ def test_controls_are_run_again_when_anything_beside_the_claim_changed(
     kept, supported = Cache(empty_cache), []
     for sign in ("1", "-1"):
         (home / "sign.txt").write_text(sign, encoding="utf-8")
-        cache._sources.cache_clear()
+        forget_sources()
         body = imported(home / "test_x.py").test_sign
         found = evaluator(specs, Workbench(TEXTS, seed=0), kept=kept).finding(check(body), "small", {})
         supported.append(found.controls[0].supported)

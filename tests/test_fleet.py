@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -22,7 +21,6 @@ from typing import Any
 import pytest
 
 from pathlen import fleet, workers
-from pathlen.cache import MEASURING
 from pathlen.columns import OWN
 from pathlen.corpora import open_corpus
 from pathlen.errors import CorpusFailed, InvalidCorpus
@@ -30,7 +28,7 @@ from pathlen.fleet import measure_corpus, processes
 from pathlen.ledger import Ledger
 from pathlen.models import LoadedModel, from_directory, load
 from pathlen.passages import NAMES, Passage, shipped
-from pathlen.shards import SHARDING, packed
+from pathlen.shards import packed
 from pathlen.traces import Tracer
 from pathlen.workers import Job, Made
 
@@ -252,20 +250,10 @@ def test_a_worker_with_other_weights_measures_nothing(
     assert files(tmp_path / "out") == {}
 
 
-def test_a_shards_engine_is_everything_that_decides_what_it_holds() -> None:
-    """Whatever what measures a shard imports is in the digest that names it."""
-    assert set(SHARDING) == {*MEASURING, "shards", "workers"}
-    home = Path(workers.__file__).parent
-    for room in ("shards", "workers"):
-        taken = re.findall(r"^\s*from pathlen\.(\w+) import", (home / f"{room}.py").read_text("utf-8"), re.MULTILINE)
-        assert len(taken) > 3
-        assert set(taken) <= set(SHARDING), room
-
-
 def test_a_worker_of_another_version_measures_nothing(
     tiny: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fleet, "engine", lambda rooms: "another")
+    monkeypatch.setattr(fleet, "code_fingerprint", lambda *roots: "another")
     with pytest.raises(
         CorpusFailed, match="pathlen and what it computes with must be the caller's versions, but here are"
     ):

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pathlen.cache import digest_of_file
 from pathlen.cli import main
 from pathlen.errors import InvalidPaper
+from pathlen.fingerprint import digest_of_file
 from pathlen.paper import PAPER, Paper, nearest_paper, read_paper, write_paper
 from pathlen.records import read
 from pathlen.scaffold import scaffold

@@ -124,7 +124,7 @@ def test_a_process_that_dies_costs_nothing_but_its_help(
 def test_a_process_of_another_version_is_of_no_help(
     here: Passes, asked: list[Pass], ahead: Callable[..., Ahead], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passes, "engine", lambda: "another")
+    monkeypatch.setattr(passes, "code_fingerprint", lambda *roots: "another")
     made = ahead(here, asked, 1)
     slots = list(made._slots)
     until(lambda: made._helpers[0].is_gone)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from pathlen import cache
 from pathlen.cache import Cache
 from pathlen.columns import ALIGNMENT, CATALOG, OWN, Trace, measures
 from pathlen.controls import PLANTED, SHIFTED, SHUFFLED, UNTRAINED, World
+from pathlen.fingerprint import forget_sources
 from pathlen.models import ModelSpec, from_directory
 from pathlen.passages import Passage, shipped
 from pathlen.traces import Tracer
@@ -132,7 +132,7 @@ def own(tmp_path: Path) -> Iterator[Path]:
 def declare(path: Path, factor: float) -> None:
     source = f'def tallest(state):\n    "The tallest coordinate."\n    return {factor} * state.amax(dim=-1)\n'
     path.write_text(source, encoding="utf-8")
-    cache._sources.cache_clear()
+    forget_sources()
     scope: dict[str, Any] = {}
     exec(compile(source, str(path), "exec"), scope)  # noqa: S102  # our own source, written above
     OWN.clear()
