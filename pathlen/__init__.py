@@ -9,19 +9,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlen.claims import Claim as Claim
-    from pathlen.claims import Finding as Finding
-    from pathlen.claims import claim as claim
-    from pathlen.columns import Trace as Trace
-    from pathlen.columns import measures as measures
-    from pathlen.controls import PLANTED as PLANTED
-    from pathlen.controls import SHIFTED as SHIFTED
-    from pathlen.controls import SHUFFLED as SHUFFLED
-    from pathlen.controls import UNTRAINED as UNTRAINED
-    from pathlen.controls import Control as Control
-    from pathlen.corpora import Corpus as Corpus
-    from pathlen.corpora import open_corpus as open_corpus
-    from pathlen.depth import at_depth as at_depth
+    from pathlen.claims.claim import Claim as Claim
+    from pathlen.claims.claim import claim as claim
+    from pathlen.claims.controls import PLANTED as PLANTED
+    from pathlen.claims.controls import SHIFTED as SHIFTED
+    from pathlen.claims.controls import SHUFFLED as SHUFFLED
+    from pathlen.claims.controls import UNTRAINED as UNTRAINED
+    from pathlen.claims.controls import Control as Control
+    from pathlen.claims.finding import Finding as Finding
+    from pathlen.claims.multiverse import LAST_STEP_AND_NEXT_TOKEN as LAST_STEP_AND_NEXT_TOKEN
+    from pathlen.claims.multiverse import Choice as Choice
+    from pathlen.claims.multiverse import Multiverse as Multiverse
+    from pathlen.claims.multiverse import Option as Option
+    from pathlen.claims.verdict import Region as Region
+    from pathlen.claims.verdict import Verdict as Verdict
+    from pathlen.claims.verdict import above as above
+    from pathlen.claims.verdict import below as below
+    from pathlen.claims.verdict import within as within
+    from pathlen.columns.catalog import measures as measures
+    from pathlen.columns.layers import at_depth as at_depth
+    from pathlen.columns.measurement import Measurement as Measurement
+    from pathlen.columns.measurement import Published as Published
+    from pathlen.columns.table import Trace as Trace
+    from pathlen.corpora.corpus import Corpus as Corpus
+    from pathlen.corpora.corpus import open_corpus as open_corpus
+    from pathlen.corpora.measure import measure_corpus as measure_corpus
+    from pathlen.corpora.measure import processes as processes
     from pathlen.errors import CorpusFailed as CorpusFailed
     from pathlen.errors import DownloadFailed as DownloadFailed
     from pathlen.errors import InvalidClaim as InvalidClaim
@@ -37,18 +50,14 @@ if TYPE_CHECKING:
     from pathlen.errors import PathlenError as PathlenError
     from pathlen.errors import UndefinedEstimate as UndefinedEstimate
     from pathlen.errors import UnmeasuredColumn as UnmeasuredColumn
-    from pathlen.explore import Exploration as Exploration
-    from pathlen.explore import measure as measure
-    from pathlen.fleet import measure_corpus as measure_corpus
-    from pathlen.fleet import processes as processes
-    from pathlen.measurements import Measurement as Measurement
-    from pathlen.measurements import Published as Published
-    from pathlen.models import LoadedModel as LoadedModel
-    from pathlen.models import ModelSpec as ModelSpec
-    from pathlen.models import load as load
-    from pathlen.models import spec as spec
-    from pathlen.passages import Passage as Passage
-    from pathlen.records import Run as Run
+    from pathlen.models.families import ModelSpec as ModelSpec
+    from pathlen.models.families import spec as spec
+    from pathlen.models.loading import LoadedModel as LoadedModel
+    from pathlen.models.loading import load as load
+    from pathlen.notebook import Exploration as Exploration
+    from pathlen.notebook import measure as measure
+    from pathlen.passages.passage import Passage as Passage
+    from pathlen.records.schema import Run as Run
     from pathlen.stats import Estimate as Estimate
     from pathlen.stats import Statistic as Statistic
     from pathlen.stats import cliffs_delta as cliffs_delta
@@ -71,25 +80,51 @@ if TYPE_CHECKING:
     from pathlen.stats import strongest as strongest
     from pathlen.stats import variation as variation
     from pathlen.stats import winsorised as winsorised
-    from pathlen.traces import trace as trace
-    from pathlen.universes import LAST_STEP_AND_NEXT_TOKEN as LAST_STEP_AND_NEXT_TOKEN
-    from pathlen.universes import Choice as Choice
-    from pathlen.universes import Multiverse as Multiverse
-    from pathlen.universes import Option as Option
-    from pathlen.verdicts import Region as Region
-    from pathlen.verdicts import Verdict as Verdict
-    from pathlen.verdicts import above as above
-    from pathlen.verdicts import below as below
-    from pathlen.verdicts import within as within
+    from pathlen.traces.tracer import trace as trace
 
 SMALL, MEDIUM, LARGE, XL = SIZES = ("small", "medium", "large", "xl")
 
 _HOME = {
-    "claims": ("Claim", "Finding", "claim"),
-    "columns": ("Trace", "measures"),
-    "controls": ("PLANTED", "SHIFTED", "SHUFFLED", "UNTRAINED", "Control"),
-    "depth": ("at_depth",),
-    "corpora": ("Corpus", "open_corpus"),
+    "claims.claim": (
+        "Claim",
+        "claim",
+    ),
+    "claims.controls": (
+        "PLANTED",
+        "SHIFTED",
+        "SHUFFLED",
+        "UNTRAINED",
+        "Control",
+    ),
+    "claims.finding": ("Finding",),
+    "claims.multiverse": (
+        "LAST_STEP_AND_NEXT_TOKEN",
+        "Choice",
+        "Multiverse",
+        "Option",
+    ),
+    "claims.verdict": (
+        "Region",
+        "Verdict",
+        "above",
+        "below",
+        "within",
+    ),
+    "columns.catalog": ("measures",),
+    "columns.layers": ("at_depth",),
+    "columns.measurement": (
+        "Measurement",
+        "Published",
+    ),
+    "columns.table": ("Trace",),
+    "corpora.corpus": (
+        "Corpus",
+        "open_corpus",
+    ),
+    "corpora.measure": (
+        "measure_corpus",
+        "processes",
+    ),
     "errors": (
         "CorpusFailed",
         "DownloadFailed",
@@ -107,12 +142,20 @@ _HOME = {
         "UndefinedEstimate",
         "UnmeasuredColumn",
     ),
-    "explore": ("Exploration", "measure"),
-    "measurements": ("Measurement", "Published"),
-    "fleet": ("measure_corpus", "processes"),
-    "models": ("LoadedModel", "ModelSpec", "load", "spec"),
-    "passages": ("Passage",),
-    "records": ("Run",),
+    "models.families": (
+        "ModelSpec",
+        "spec",
+    ),
+    "models.loading": (
+        "LoadedModel",
+        "load",
+    ),
+    "notebook": (
+        "Exploration",
+        "measure",
+    ),
+    "passages.passage": ("Passage",),
+    "records.schema": ("Run",),
     "stats": (
         "Estimate",
         "Statistic",
@@ -137,9 +180,7 @@ _HOME = {
         "variation",
         "winsorised",
     ),
-    "traces": ("trace",),
-    "universes": ("LAST_STEP_AND_NEXT_TOKEN", "Choice", "Multiverse", "Option"),
-    "verdicts": ("Region", "Verdict", "above", "below", "within"),
+    "traces.tracer": ("trace",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 

@@ -34,9 +34,10 @@ import pytest
 from _pytest.outcomes import Skipped
 
 if TYPE_CHECKING:
-    from pathlen.claims import Claim, Finding
-    from pathlen.evaluation import Check
-    from pathlen.sessions import Session
+    from pathlen.claims.claim import Claim
+    from pathlen.claims.finding import Finding
+    from pathlen.runner.evaluator import Check
+    from pathlen.runner.session import Session
 
 DEFAULT_FAIL_ON = "refuted,invalid,error"
 DEFAULT_REPORT = "reports"
@@ -136,7 +137,8 @@ def _session(config: pytest.Config) -> Session:
     """Return the claims of this session; made, and its options checked, when first needed."""
     if SESSION not in config.stash:
         from pathlen.errors import PathlenError
-        from pathlen.sessions import Session, settings_of
+        from pathlen.runner.session import Session
+        from pathlen.runner.settings import settings_of
 
         given = config.option
         for name, value in vars(given).items():
@@ -183,7 +185,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if SIZE in metafunc.fixturenames:
             _refuse_without_claim(metafunc)
         return
-    from pathlen.claims import TOGETHER, declared
+    from pathlen.claims.claim import TOGETHER, declared
 
     claim = declared(metafunc.function)
     assert claim is not None
@@ -199,7 +201,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _columns() -> list[str]:
     """Return what a claim can ask for."""
-    from pathlen.evaluation import COLUMNS
+    from pathlen.runner.evaluator import COLUMNS
 
     return list(COLUMNS)
 
@@ -216,7 +218,7 @@ def _refuse_without_claim(metafunc: pytest.Metafunc) -> None:
 
 def _refuse_unknown(metafunc: pytest.Metafunc, claim: Claim) -> None:
     """Refuse a claim that asks for something that nothing provides, and say what was probably meant."""
-    from pathlen.misuse import unknown_argument
+    from pathlen.claims.hints import unknown_argument
 
     information = metafunc.definition._fixtureinfo
     provided = {*information.name2fixturedefs, "request"} | _parametrised(metafunc)
@@ -263,7 +265,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Note on an item which claim it checks."""
     function = getattr(item, "function", None)
     if hasattr(function, "__pathlen_claim__"):
-        from pathlen.claims import declared
+        from pathlen.claims.claim import declared
 
         claim = declared(function)
         assert claim is not None
@@ -282,7 +284,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             )
     claims = [(item.stash[CLAIM], _node(item)) for item in items if CLAIM in item.stash]
     if claims:
-        from pathlen.claims import refuse_duplicates
+        from pathlen.claims.claim import refuse_duplicates
         from pathlen.errors import InvalidClaim
 
         try:
@@ -295,9 +297,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Prepare the claims, compare them with their lock, and find out now whether their report can be written."""
     items = [item for item in session.items if CLAIM in item.stash]
     if items and not session.config.option.collectonly:
+        from pathlen.claims.lock import claims_in
         from pathlen.errors import PathlenError
-        from pathlen.evaluation import Check
-        from pathlen.lock import claims_in
+        from pathlen.runner.evaluator import Check
 
         claims = _session(session.config)
         modules = dict.fromkeys(item.module for item in items if isinstance(item, pytest.Function))
@@ -347,7 +349,7 @@ def _download(config: pytest.Config) -> None:
 
 
 def _check(item: pytest.Item) -> Check:
-    from pathlen.evaluation import Check
+    from pathlen.runner.evaluator import Check
 
     assert isinstance(item, pytest.Function)
     return Check(item.stash[CLAIM], item.obj)
@@ -522,9 +524,9 @@ def _label(report: pytest.TestReport, verdict: str) -> None:
 
 
 def _finding_of(error: BaseException, item: pytest.Item) -> Finding:
-    from pathlen.claims import Finding
+    from pathlen.claims.finding import Finding
+    from pathlen.claims.verdict import Verdict
     from pathlen.errors import InvalidText, ModelMismatch, ModelNotFound, ModelTooLarge
-    from pathlen.verdicts import Verdict
 
     verdict, reason = Verdict.ERROR, f"{type(error).__name__}: {error}"
     if isinstance(error, (ModelNotFound, ModelTooLarge)):

@@ -17,9 +17,9 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
 
-    from pathlen.models import LoadedModel
-    from pathlen.passages import Passage
-    from pathlen.records import Run
+    from pathlen.models.loading import LoadedModel
+    from pathlen.passages.passage import Passage
+    from pathlen.records.schema import Run
 
 # A shared machine pauses now and then; how long an example takes says nothing about it.
 settings.register_profile("pathlen", deadline=None)
@@ -76,7 +76,7 @@ def write_checkpoint(folder: Path, network: GPT2LMHeadModel) -> Path:
 
 def with_tokenizer(folder: Path, tokens: int = 4096) -> Path:
     """Give a checkpoint the embedded family's tokenizer, of 4,096 tokens; further ones, up to ``tokens``, never occur."""
-    from pathlen import mini
+    from pathlen.models import mini
 
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(mini.checkpoint("small") / name, folder / name)
@@ -112,7 +112,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny(checkpoint: Path) -> LoadedModel:
     """The same, loaded; it is as small as it says."""
-    from pathlen.models import from_directory, load
+    from pathlen.models.checkpoint import from_directory
+    from pathlen.models.loading import load
 
     model = load(from_directory(checkpoint))
     assert model.network.config.num_hidden_layers == BLOCKS
@@ -124,7 +125,8 @@ def tiny(checkpoint: Path) -> LoadedModel:
 @pytest.fixture(scope="session")
 def short() -> Passage:
     """A text shorter than the tiny model's context."""
-    from pathlen.passages import Passage, shipped
+    from pathlen.passages.passage import Passage
+    from pathlen.passages.shipped import shipped
 
     return Passage(name="short", text=shipped("tides").text[:150], origin="test")
 
@@ -132,7 +134,7 @@ def short() -> Passage:
 @pytest.fixture(scope="session")
 def long() -> Passage:
     """A text of several of the tiny model's contexts."""
-    from pathlen.passages import shipped
+    from pathlen.passages.shipped import shipped
 
     return shipped("tides")
 
@@ -142,23 +144,24 @@ def run() -> Run:
     """A small record with every verdict in it, made by hand; the estimates are real ones of made-up columns."""
     import numpy as np
 
-    from pathlen.attribution import Attribution
-    from pathlen.claims import Claim, Finding, decided, evaluate
-    from pathlen.controls import SHIFTED, UNTRAINED, Tally
-    from pathlen.records import (
+    from pathlen._util.provenance import Revision
+    from pathlen.claims.claim import Claim
+    from pathlen.claims.controls import SHIFTED, UNTRAINED, Tally
+    from pathlen.claims.finding import Finding, decided, evaluate
+    from pathlen.claims.multiverse import EXTENSION, SLIP, Choice, Curve, Option
+    from pathlen.claims.shapley import Attribution
+    from pathlen.claims.verdict import Verdict, above, below, within
+    from pathlen.records.schema import (
         ClaimRecord,
         Excerpt,
         FindingRecord,
         ModelRecord,
-        Revision,
         Run,
         Severity,
         SeverityLine,
         TextRecord,
     )
     from pathlen.stats import every, pearson
-    from pathlen.universes import EXTENSION, SLIP, Choice, Curve, Option
-    from pathlen.verdicts import Verdict, above, below, within
 
     x, noise = np.random.default_rng(5).normal(size=(2, 480))
     passage = np.repeat(np.arange(8), 60)

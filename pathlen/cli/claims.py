@@ -22,7 +22,7 @@ __all__ = ["lock", "new"]
 )
 def new(options: Namespace) -> int:
     """Write a folder with a paper, an example claim, a ``tox.ini`` and a README, and say how to run it."""
-    from pathlen.scaffold import scaffold
+    from pathlen.claims.scaffold import scaffold
 
     files = scaffold(options.folder, title=options.title, document=options.document)
     if options.json:
@@ -49,7 +49,7 @@ def new(options: Namespace) -> int:
 )
 def lock(options: Namespace) -> int:
     """Write a folder's lock, or compare its claims with the one there is."""
-    from pathlen.lock import LOCK, lock_of, read_lock, write_lock
+    from pathlen.claims.lock import LOCK, lock_of, read_lock, write_lock
 
     found, path = lock_of(options.folder), options.folder / LOCK
     compared = options.check or path.exists()

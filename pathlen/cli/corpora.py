@@ -15,9 +15,9 @@ from pathlen.cli.command import DONE, FOUND, JSON, PATH, argument, command, say,
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from pathlen.corpora import Corpus
-    from pathlen.fleet import Progress
-    from pathlen.models import ModelSpec
+    from pathlen.corpora.corpus import Corpus
+    from pathlen.corpora.measure import Progress
+    from pathlen.models.families import ModelSpec
 
 __all__ = ["measure"]
 
@@ -59,8 +59,8 @@ NAMED = 5  # texts that were left out
 )
 def measure(options: Namespace) -> int:
     """Measure the corpus, and say what it holds and what that took."""
-    from pathlen.fleet import FREE, SHARD_TOKENS, measure_corpus
-    from pathlen.streams import size_of, texts_of
+    from pathlen.corpora.measure import FREE, SHARD_TOKENS, measure_corpus
+    from pathlen.passages.files import size_of, texts_of
 
     texts = texts_of(options.text, split=options.split)
     shown = _Shown(size_of(options.text), sys.stderr)
@@ -94,14 +94,15 @@ def measure(options: Namespace) -> int:
 
 
 def _model(options: Namespace) -> ModelSpec:
-    from pathlen.models import from_name, spec
+    from pathlen.models.checkpoint import from_name
+    from pathlen.models.families import spec
 
     return from_name(options.model) if options.model else spec(options.family, options.size)
 
 
 def _executor(workers: int, address: str | None, stack: ExitStack) -> Executor | Callable[[], Executor] | None:
+    from pathlen.corpora.measure import processes
     from pathlen.errors import PathlenError
-    from pathlen.fleet import processes
 
     if address is None:
         return processes(workers) if workers != 1 else None

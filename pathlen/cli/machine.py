@@ -21,7 +21,7 @@ SHELLS = ("bash", "zsh", "tcsh", "fish")
 )
 def cache(options: Namespace) -> int:
     """Say how much is kept and where, or delete it."""
-    from pathlen.cache import Cache, folder
+    from pathlen._util.cache import Cache, folder
 
     kept = Cache(folder())
     if options.action == "clear":
@@ -43,7 +43,7 @@ def cache(options: Namespace) -> int:
 @command("doctor", "whether everything is in place on this machine, and what to do where not", JSON)
 def doctor(options: Namespace) -> int:
     """Examine this machine; what limits what can be done is no fault."""
-    from pathlen.doctor import examine
+    from pathlen.cli.doctor import examine
 
     found = []
     for one in examine():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pathlen.cli.command import DONE, JSON, argument, command, say, say_json
 
 if TYPE_CHECKING:
-    from pathlen.fetch import Plan
+    from pathlen.models.hub import Plan
 
 __all__ = ["fetch", "models", "texts"]
 
@@ -18,7 +18,8 @@ __all__ = ["fetch", "models", "texts"]
 def models(options: Namespace) -> int:
     """List the sizes of both families with their folders, or with the command that gets their weights."""
     from pathlen.errors import ModelNotFound
-    from pathlen.models import FAMILIES, find
+    from pathlen.models.checkpoint import find
+    from pathlen.models.families import FAMILIES
 
     found: list[dict[str, Any]] = []
     for family, sizes in FAMILIES.items():
@@ -47,8 +48,8 @@ def models(options: Namespace) -> int:
 )
 def fetch(options: Namespace) -> int:
     """Say what a download takes, and make it."""
-    from pathlen.fetch import describe, named, plan, require_space
-    from pathlen.fetch import fetch as get
+    from pathlen.models.hub import describe, named, plan, require_space
+    from pathlen.models.hub import fetch as get
 
     plans = [plan(named(name, options.family)) for name in dict.fromkeys(options.names)]
     if not options.json:
@@ -80,7 +81,7 @@ def _plain(plan: Plan, *, fetched: bool) -> dict[str, Any]:
 @command("texts", "the passages that ship with the package", JSON)
 def texts(options: Namespace) -> int:
     """List the shipped passages with their lengths and beginnings."""
-    from pathlen.passages import NAMES, shipped
+    from pathlen.passages.shipped import NAMES, shipped
 
     found = [shipped(name) for name in NAMES]
     if options.json:

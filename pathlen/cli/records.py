@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pathlen.cli.command import DONE, FOUND, JSON, PATH, argument, command, say, say_json
 
 if TYPE_CHECKING:
-    from pathlen.records import FindingRecord, Run
+    from pathlen.records.schema import FindingRecord, Run
 
 __all__ = ["diff", "power", "report"]
 
@@ -61,9 +61,9 @@ RECORD = argument("record", metavar="RECORD", type=Path, completes=PATH)
 )
 def report(options: Namespace) -> int:
     """Write the page of one record, or of several that were made apart; or what it holds in another form."""
+    from pathlen._util.files import write_text
     from pathlen.errors import InvalidRecord
-    from pathlen.files import write_text
-    from pathlen.records import encoded, write
+    from pathlen.records.files import encoded, write
     from pathlen.report import matrix_markdown, page, tokens_csv
 
     forms = {"markdown": matrix_markdown, "tokens": tokens_csv, "json": encoded}
@@ -98,8 +98,8 @@ def report(options: Namespace) -> int:
 
 def _put_together(paths: Sequence[Path], claims: Path) -> tuple[Run, list[str]]:
     """Return one record of several with its claims between sizes decided, and a line about each; families are merged last."""
-    from pathlen.merge import merged, undecided
-    from pathlen.records import read
+    from pathlen.records.files import read
+    from pathlen.records.merge import merged, undecided
 
     found = [(read(path), str(path)) for path in paths]
     wholes, lines = [], []
@@ -108,8 +108,8 @@ def _put_together(paths: Sequence[Path], claims: Path) -> tuple[Run, list[str]]:
         whole = merged(runs, names)
         if undecided(whole) and len(runs) > 1:
             # What compares sizes computes, which needs more than rendering does.
-            from pathlen.cache import Cache, folder
-            from pathlen.comparisons import compared
+            from pathlen._util.cache import Cache, folder
+            from pathlen.runner.across_models import compared
 
             whole, said = compared(whole, claims, Cache(folder()))
             lines += said
@@ -127,7 +127,7 @@ def _put_together(paths: Sequence[Path], claims: Path) -> tuple[Run, list[str]]:
 )
 def diff(options: Namespace) -> int:
     """Compare two records, changed verdicts first."""
-    from pathlen.records import read
+    from pathlen.records.files import read
     from pathlen.report import diff_lines, diff_markdown, difference
 
     found = difference(read(options.before), read(options.after))
@@ -151,8 +151,8 @@ def diff(options: Namespace) -> int:
 @command("power", "what a record's texts could have shown, and what it would take to decide", RECORD, JSON)
 def power(options: Namespace) -> int:
     """Say for every finding what so many tokens find, and how many more would decide."""
-    from pathlen.claims import detectable, needed
-    from pathlen.records import read
+    from pathlen.claims.finding import detectable, needed
+    from pathlen.records.files import read
     from pathlen.report import power_lines
 
     run = read(options.record)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pathlen.records import Severity
-from pathlen.stats.calibration import Rate
-from pathlen.verdicts import Verdict
+from pathlen.claims.verdict import Verdict
+from pathlen.records.schema import Severity
+from pathlen.stats.calibration.table import Rate
 
 __all__ = ["SEVERITY_WORDS", "Line", "SeverityRow", "lines", "severity_rows"]
 

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pathlen.claims import detectable
-from pathlen.records import ClaimRecord, FindingRecord, Run
-from pathlen.report.figures import Line, forest
+from pathlen.claims.finding import detectable
+from pathlen.claims.multiverse import EQUIVALENT, Curve
+from pathlen.claims.verdict import Verdict
+from pathlen.plots.figures import Line, forest
+from pathlen.records.schema import ClaimRecord, FindingRecord, Run
 from pathlen.report.matrix import Cell, Row, adjusted, rows
 from pathlen.report.scrutiny import specification, waterfall
 from pathlen.report.sentences import central, plain, short
 from pathlen.stats.estimate import Estimate
-from pathlen.universes import EQUIVALENT, Curve
-from pathlen.verdicts import Verdict
 
 __all__ = ["Card", "Change", "Reading", "Said", "Spread", "cards", "changes", "heart", "p_words", "spreads"]
 

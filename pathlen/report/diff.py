@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pathlen.merge import SAME
-from pathlen.records import FindingRecord, Run
+from pathlen.records.merge import SAME
+from pathlen.records.schema import FindingRecord, Run
 from pathlen.report.matrix import SYMBOLS
 
 __all__ = ["Difference", "diff_lines", "diff_markdown", "difference"]

@@ -17,8 +17,8 @@ from itertools import accumulate
 
 from markupsafe import Markup, escape
 
-from pathlen.records import Excerpt, ModelRecord, Run
-from pathlen.report.svg import WIDTH, Scale, closing, frame, opening, padded
+from pathlen.plots.svg import WIDTH, Scale, closing, frame, opening, padded
+from pathlen.records.schema import Excerpt, ModelRecord, Run
 
 __all__ = [
     "FEWEST",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pathlen.claims import TOGETHER
-from pathlen.controls import Tally
-from pathlen.merge import OF
-from pathlen.records import ClaimRecord, FindingRecord, Run
+from pathlen.claims.claim import TOGETHER
+from pathlen.claims.controls import Tally
+from pathlen.claims.verdict import Verdict, combined
+from pathlen.records.merge import OF
+from pathlen.records.schema import ClaimRecord, FindingRecord, Run
 from pathlen.stats.estimate import Estimate
 from pathlen.stats.multiplicity import holm
-from pathlen.verdicts import Verdict, combined
 
 __all__ = [
     "NOT_CLAIMED",

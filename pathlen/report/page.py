@@ -11,19 +11,20 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateNotFound
 from markupsafe import Markup
 
+from pathlen._util.text import visible
+from pathlen.claims.verdict import Verdict
 from pathlen.errors import MissingTemplate
-from pathlen.merge import AND
-from pathlen.records import ModelRecord, Run, encoded
+from pathlen.plots.figures import histogram, scatter
+from pathlen.records.files import encoded
+from pathlen.records.merge import AND
+from pathlen.records.schema import ModelRecord, Run
 from pathlen.report.calibration import SEVERITY_WORDS, lines, severity_rows
 from pathlen.report.cards import Change, cards, changes, heart, p_words, spreads
 from pathlen.report.explorer import explorer, thinned
-from pathlen.report.figures import histogram, scatter
 from pathlen.report.matrix import rows
 from pathlen.report.provenance import banners, bibtex, citation, downloads, reproduce, stages, stamp
 from pathlen.report.sentences import badge, headline, question
-from pathlen.report.words import visible
-from pathlen.stats.calibration import table
-from pathlen.verdicts import Verdict
+from pathlen.stats.calibration.table import table
 
 __all__ = ["CONTENTS", "page"]
 

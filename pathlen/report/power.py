@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pathlen.claims import detectable, needed
-from pathlen.records import Run
+from pathlen.claims.finding import detectable, needed
+from pathlen.records.schema import Run
 
 __all__ = ["power_lines"]
 

@@ -9,11 +9,12 @@ from base64 import b64encode
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from pathlen.merge import ALONE, AND
-from pathlen.records import Run, encoded
+from pathlen.claims.verdict import Verdict
+from pathlen.records.files import encoded
+from pathlen.records.merge import ALONE, AND
+from pathlen.records.schema import Run
 from pathlen.report.matrix import NOT_RUN, OF_ITS_TEXTS_ONLY, rows, speaks_of_its_texts_only
 from pathlen.report.tables import tokens_csv
-from pathlen.verdicts import Verdict
 
 __all__ = [
     "AUTHORS",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from markupsafe import Markup
 
-from pathlen.attribution import Attribution
-from pathlen.report.svg import (
+from pathlen.claims.multiverse import EQUIVALENT, SLIP, Curve
+from pathlen.claims.shapley import Attribution
+from pathlen.plots.svg import (
     WIDTH,
     Scale,
     closing,
@@ -19,7 +20,6 @@ from pathlen.report.svg import (
     region_band,
     text,
 )
-from pathlen.universes import EQUIVALENT, SLIP, Curve
 
 __all__ = ["KIND_MARKS", "specification", "waterfall"]
 

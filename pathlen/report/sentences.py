@@ -10,12 +10,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pathlen.controls import Control, Tally
-from pathlen.records import ClaimRecord, FindingRecord, Run
+from pathlen.claims.controls import Control, Tally
+from pathlen.claims.verdict import Region, Verdict
+from pathlen.records.schema import ClaimRecord, FindingRecord, Run
 from pathlen.report.matrix import NOT_CLAIMED, NOT_RUN, rows
 from pathlen.stats.estimate import Estimate
 from pathlen.stats.power import tokens_to_decide
-from pathlen.verdicts import Region, Verdict
 
 __all__ = ["Badge", "badge", "central", "headline", "outcomes", "plain", "question", "settles", "short", "told"]
 

@@ -6,10 +6,10 @@ import csv
 import io
 import math
 
-from pathlen.records import Run
+from pathlen._util.text import visible
+from pathlen.records.schema import Run
 from pathlen.report.matrix import NOT_CLAIMED, Cell, Row, family_of, rows
 from pathlen.report.sentences import badge, headline
-from pathlen.report.words import visible
 
 __all__ = ["COLUMNS", "MOST_CHARACTERS", "matrix_markdown", "tokens_csv"]
 
@@ -31,7 +31,7 @@ MOST_CHARACTERS = 65_535  # that a comment on a pull request may have
 def tokens_csv(run: Run) -> str:
     """Return the tokens that a record holds, a line each, with the column names of `COLUMNS`.
 
-    ``token`` is the token's index in its text, and pieces are written as in `pathlen.records.Excerpt`.
+    ``token`` is the token's index in its text, and pieces are written as in `pathlen.records.schema.Excerpt`.
     """
     target = io.StringIO()
     writer = csv.writer(target, lineterminator="\n")

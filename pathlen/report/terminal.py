@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlen.records import Run
+from pathlen.claims.verdict import Verdict
+from pathlen.records.schema import Run
 from pathlen.report.matrix import OF_ITS_TEXTS_ONLY, Cell, Row, rows, sentence, speaks_of_its_texts_only, vacuous_for
-from pathlen.verdicts import Verdict
 
 __all__ = ["terminal_lines"]
 

@@ -24,16 +24,16 @@ constructor                              number                           scale 
 ======================================== ================================ ==========================
 
 Which interval a statistic gets, and why, is said in `pathlen.stats.statistic`; how often such intervals cover is
-measured by `pathlen.stats.calibrate`. Beside them: `multiplicity` for several claims at once, `nulls` for "is there
+measured by `pathlen.stats.calibration.simulation`. Beside them: `multiplicity` for several claims at once, `nulls` for "is there
 any relation", `power` for what a text could have shown.
 """
 
 from __future__ import annotations
 
-from pathlen.stats.census import every, largest
 from pathlen.stats.correlation import partial, pearson, pooled_pearson, slope, spearman, winsorised
 from pathlen.stats.estimate import Estimate, Interval
 from pathlen.stats.estimator import Estimator, detrended, estimator
+from pathlen.stats.exact import every, largest
 from pathlen.stats.means import cliffs_delta, head_cancellation, log_slope, mean, ratio, share, variation
 from pathlen.stats.multiplicity import largest_difference, largest_excess, strongest
 from pathlen.stats.statistic import Statistic

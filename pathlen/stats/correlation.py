@@ -29,8 +29,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 from pathlen.errors import UndefinedEstimate
+from pathlen.stats.clusters import Passages, checked, checked_trend, is_rounding, trend_basis
 from pathlen.stats.statistic import Smooth
-from pathlen.stats.units import Passages, checked, checked_trend, is_rounding, trend_basis
 
 __all__ = [
     "all_pairs",

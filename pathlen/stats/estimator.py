@@ -18,7 +18,7 @@ every resample, which takes as long as that takes, 9,999 times. Its standard err
 it is the spread of the same jackknife values among the units that were drawn, to first order what computing it anew would
 give. With fewer than five passages blocks of neighbouring tokens are resampled.
 
-How often built-in intervals cover was counted (`pathlen.stats.calibration`); of an own number nobody knows, and every estimate of
+How often built-in intervals cover was counted (`pathlen.stats.calibration.table`); of an own number nobody knows, and every estimate of
 it says so. Numbers that hang on rare large values are covered too rarely with a dozen passages, whatever the method.
 
 References
@@ -40,13 +40,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pathlen.errors import UndefinedEstimate
+from pathlen.stats.autocorrelation import block_length
+from pathlen.stats.clusters import By, Passages, Units, blocks_of, checked, checked_trend, is_rounding
 from pathlen.stats.estimate import Estimate
+from pathlen.stats.inference import Pivot, Sampling, Studentised
 from pathlen.stats.resampling import counts
-from pathlen.stats.sampling import Pivot, Sampling, Studentised
-from pathlen.stats.scales import SCALES
-from pathlen.stats.serial import block_length
 from pathlen.stats.statistic import FEWEST_PASSAGES, FEWEST_UNITS, REPLICATES, Smooth, Statistic, checked_draws
-from pathlen.stats.units import By, Passages, Units, blocks_of, checked, checked_trend, is_rounding
+from pathlen.stats.transforms import SCALES
 
 __all__ = ["Estimator", "OfColumns", "detrended", "estimator"]
 
@@ -236,7 +236,7 @@ class OfColumns(Statistic):
         From columns ``(rows,)`` to the number, on ``scale``.
     columns : tuple of ndarray, each of shape (rows,)
     scale : str
-        A key of `pathlen.stats.scales.SCALES`.
+        A key of `pathlen.stats.transforms.SCALES`.
     passages : Passages
         Where the rows belong.
 

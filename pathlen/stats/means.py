@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pathlen.errors import UndefinedEstimate
-from pathlen.stats.census import BLOCK, rare
+from pathlen.stats.clusters import blocks_of, checked, is_rounding
+from pathlen.stats.exact import BLOCK, rare
 from pathlen.stats.statistic import FEWEST_PASSAGES, Smooth, Statistic
-from pathlen.stats.units import blocks_of, checked, is_rounding
 
 __all__ = ["cliffs_delta", "head_cancellation", "log_slope", "mean", "ratio", "share", "variation"]
 

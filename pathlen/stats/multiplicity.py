@@ -7,7 +7,7 @@
 `largest_difference`     whether several sizes differ at all, and by how much
 `largest_excess`         whether one statistic lies below every other one
 `strongest`              how strong the strongest of several relations is
-"all sizes" claims       need no correction: see `pathlen.verdicts.combined`
+"all sizes" claims       need no correction: see `pathlen.claims.verdict.combined`
 ======================== ==============================================================================================
 """
 
@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pathlen.errors import UndefinedEstimate
+from pathlen.stats.clusters import By
 from pathlen.stats.estimate import Estimate
-from pathlen.stats.sampling import Bounds, Sampling
-from pathlen.stats.scales import SCALES
+from pathlen.stats.inference import Bounds, Sampling
 from pathlen.stats.statistic import FEWEST_PASSAGES, REPLICATES, Resampled, Smooth, Statistic, cautions
-from pathlen.stats.units import By
+from pathlen.stats.transforms import SCALES
 
 __all__ = ["Simultaneous", "blended", "holm", "largest_difference", "largest_excess", "simultaneous", "strongest"]
 

@@ -12,7 +12,7 @@ import math
 from scipy.special import ndtri, stdtrit
 
 from pathlen.stats.estimate import Estimate
-from pathlen.stats.scales import SCALES
+from pathlen.stats.transforms import SCALES
 
 __all__ = [
     "POWER",

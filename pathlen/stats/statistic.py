@@ -10,13 +10,13 @@ standard error, and one of these intervals:
 five passages or Whole passages are resampled and the interval is studentised, ``theta - q(t*) se`` with
 more             ``t* = (theta* - theta) / se*``: the percentile interval covers 83 to 92 % instead of 95 with a dozen
                  units, because it knows nothing of how uncertain the spread itself is. Quantiles are averaged with
-                 Student's, for the reason given in `pathlen.stats.sampling.Pivot.blended`. Only the variance *between*
+                 Student's, for the reason given in `pathlen.stats.inference.Pivot.blended`. Only the variance *between*
                  passages enters, so tokens of one may depend on each other in any way.
 fewer            Nothing is resampled. The tokens' influences are a time series; its variance allows for serial dependence
-                 (`pathlen.stats.serial.long_run_variance`), its quantiles are Student's. Such an interval speaks about *these
+                 (`pathlen.stats.autocorrelation.long_run_variance`), its quantiles are Student's. Such an interval speaks about *these
                  texts* being continued, not about other texts; the unit, "texts", says so wherever the number is shown.
 ``by="blocks"``  On request: blocks of neighbouring tokens are resampled, studentised, of a length that suits the
-                 influences (`pathlen.stats.serial.block_length`). The next best for a single text: block lengths are a choice.
+                 influences (`pathlen.stats.autocorrelation.block_length`). The next best for a single text: block lengths are a choice.
 ``by="tokens"``  On request, and labelled so: tokens are resampled as if they were independent, which they are not.
 ================ =========================================================================================================
 
@@ -39,12 +39,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pathlen.errors import UndefinedEstimate
+from pathlen.stats.autocorrelation import block_length, long_run_variance, pooled_lag_one
+from pathlen.stats.clusters import By, Passages, Units, blocks_of
 from pathlen.stats.estimate import Estimate
+from pathlen.stats.inference import Pivot, Sampling, Studentised
 from pathlen.stats.resampling import counts, replicated, studentised
-from pathlen.stats.sampling import Pivot, Sampling, Studentised
-from pathlen.stats.scales import SCALES
-from pathlen.stats.serial import block_length, long_run_variance, pooled_lag_one
-from pathlen.stats.units import By, Passages, Units, blocks_of
+from pathlen.stats.transforms import SCALES
 
 __all__ = [
     "FEWEST_PASSAGES",
@@ -77,7 +77,7 @@ class Statistic(ABC):
     name : str
         In words, for readers.
     scale : str
-        The scale of its intervals, a key of `pathlen.stats.scales.SCALES`.
+        The scale of its intervals, a key of `pathlen.stats.transforms.SCALES`.
 
     """
 
@@ -220,7 +220,7 @@ class Smooth(Statistic):
     gradient : callable
         Totals ``(moments, ...)`` to the partial derivatives ``(moments, ...)`` of ``function``.
     scale : str
-        A key of `pathlen.stats.scales.SCALES`.
+        A key of `pathlen.stats.transforms.SCALES`.
     passages : Passages
         Where the rows belong.
     sways : callable or None

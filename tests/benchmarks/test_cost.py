@@ -19,11 +19,12 @@ import pytest
 import torch
 
 from pathlen import SIZES
-from pathlen.models import load, spec
-from pathlen.original import loop_steps, original, relative_error
-from pathlen.passages import shipped
-from pathlen.records import read
-from pathlen.traces import trace
+from pathlen.models.families import spec
+from pathlen.models.loading import load
+from pathlen.passages.shipped import shipped
+from pathlen.records.files import read
+from pathlen.traces.reference import loop_steps, original, relative_error
+from pathlen.traces.tracer import trace
 
 ROUNDS = 7
 PROJECT = Path(__file__).parents[2]

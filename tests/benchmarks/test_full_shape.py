@@ -28,9 +28,11 @@ from pathlib import Path
 
 import pytest
 
-from pathlen import SIZES, controls
-from pathlen.models import ModelSpec, spec
-from pathlen.records import Run, read
+from pathlen import SIZES
+from pathlen.claims import controls
+from pathlen.models.families import ModelSpec, spec
+from pathlen.records.files import read
+from pathlen.records.schema import Run
 
 PROJECT = Path(__file__).parents[2]
 TOKENIZER = os.environ.get("PATHLEN_GPT2_TOKENIZER")
@@ -44,7 +46,7 @@ the real ones do. *Measuring* is loading the checkpoint and one pass over all te
 the report included, and *CPU* the seconds that its process computed, which is less where others use the machine. *Memory* is the
 most that the process held, and how much of that is not the weights: Python, torch, the largest step of a pass, the columns. Made
 by
-`PATHLEN_GPT2_TOKENIZER=FOLDER PATHLEN_FULL_TABLE=tests/benchmarks/FULL_SHAPE.md PATHLEN_FULL_PAGE=pathlen/docs/real-models.md pytest tests/benchmarks/test_full_shape.py`.
+`PATHLEN_GPT2_TOKENIZER=FOLDER PATHLEN_FULL_TABLE=tests/benchmarks/FULL_SHAPE.md PATHLEN_FULL_PAGE=docs/real-models.md pytest tests/benchmarks/test_full_shape.py`.
 
 | size | controls | tokenizer | texts | tokens | file, GB | weights, GB | measuring, s | run, s | CPU, s | memory, GB | beyond weights, GB | processor |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|

@@ -21,10 +21,11 @@ from typing import Any
 
 import pytest
 
-from pathlen.corpora import open_corpus
-from pathlen.models import spec, tokenizing
-from pathlen.passages import NAMES, shipped
-from pathlen.shards import Shard
+from pathlen.corpora.corpus import open_corpus
+from pathlen.corpora.shard import Shard
+from pathlen.models.families import spec
+from pathlen.models.loading import tokenizing
+from pathlen.passages.shipped import NAMES, shipped
 
 TOKENS = int(os.environ.get("PATHLEN_MILLION_TOKENS", "1000000"))
 SEED = 20_261_124

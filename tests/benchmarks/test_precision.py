@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 from pathlen import SIZES
-from pathlen.measurements import Measurement, measure
-from pathlen.models import DTYPES, load, spec
-from pathlen.passages import chosen
+from pathlen.columns.measurement import Measurement
+from pathlen.models.families import spec
+from pathlen.models.loading import DTYPES, load
+from pathlen.passages.choose import chosen
 from pathlen.stats import pearson
+from pathlen.traces.tracer import measure
 
 HEADER = """# What half precision costs
 

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from pathlen.files import write_text
-from pathlen.records import Run, read
+from pathlen._util.files import write_text
+from pathlen.records.files import read
+from pathlen.records.schema import Run
 from pathlen.report import page
 
 if TYPE_CHECKING:

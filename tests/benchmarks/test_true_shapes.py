@@ -31,9 +31,11 @@ from pathlib import Path
 from typing import Any
 
 from pathlen import SIZES
-from pathlen.columns import CATALOG
-from pathlen.models import LoadedModel, load, spec
-from pathlen.passages import Passage, chosen
+from pathlen.columns.catalog import CATALOG
+from pathlen.models.families import spec
+from pathlen.models.loading import LoadedModel, load
+from pathlen.passages.choose import chosen
+from pathlen.passages.passage import Passage
 
 TOKENS = (340, 1024)
 PUBLISHED = ("step_length", "final_norm_step", "next_logit")  # steps, hence their sums, and the next token's logit
@@ -164,9 +166,9 @@ def measure_times(model: LoadedModel, rounds: int, with_peers: bool) -> list[dic
     import numpy as np
     import torch
 
-    from pathlen.original import loop_steps, original, relative_error
-    from pathlen.products import product
-    from pathlen.traces import Tracer
+    from pathlen.traces.kernels.matmul import product
+    from pathlen.traces.reference import loop_steps, original, relative_error
+    from pathlen.traces.tracer import Tracer
 
     found = []
     for text in texts(model).values():
@@ -219,7 +221,7 @@ def measure_memory(model: LoadedModel, what: str, tokens: int) -> int:
     """Return the bytes that one pass held at most beyond what the process held before it."""
     import torch
 
-    from pathlen.traces import Tracer
+    from pathlen.traces.tracer import Tracer
 
     text = texts(model)[tokens]
     ids = torch.tensor(model.token_ids(text.text))[None]
@@ -354,7 +356,7 @@ mode, which also makes all logits: medians of the processor's time in runs that 
 Medium, 3 on Large, 2 on XL), after all had given the same numbers. *Bars* were set before, for 340 tokens. *Fast* is
 `--fast`, `Tracer(fast=True)`, which controls use, too: its states differ from transformers' by rounding. On this processor its
 matrix products, and any trace's with the vocabulary, are oneDNN's, which use twice as much of it as torch's own
-(`pathlen/products.py`); what its own products take is a limit further down. Large and XL were measured just before the number
+(`pathlen/traces/kernels/matmul.py`); what its own products take is a limit further down. Large and XL were measured just before the number
 of states that oneDNN is given was rounded up, which cost a fast trace of Small and Medium 4 to 7 % at 340 tokens. Memory is the
 most that one pass held beyond what the process held before it, in fresh processes; bare's is mostly its logits, tokens by
 vocabulary, and the keys and values that it keeps of every block. The physical limit is the time that the blocks' matrix

@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
+from project import PROJECT, SAMPLES
 
-from pathlen.files import write_text
-from pathlen.records import Run, read
+from pathlen._util.files import write_text
+from pathlen.records.files import read
+from pathlen.records.schema import Run
 from pathlen.report import page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-SAMPLE = Path(__file__).parents[2] / "reports" / "samples" / "mini.json"
+SAMPLE = SAMPLES / "mini.json"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 ARGUMENTS = (
     "--no-sandbox",
@@ -61,7 +63,7 @@ def browser() -> Iterator[Browser]:
 def axe() -> str:
     """The source of axe-core."""
     path = os.environ.get("PATHLEN_AXE")
-    found = Path(path) if path else Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+    found = Path(path) if path else PROJECT / "node_modules" / "axe-core" / "axe.min.js"
     if not found.is_file():
         missing(f"there is no axe-core at {found}; npm install axe-core, or name axe.min.js in PATHLEN_AXE")
     return found.read_text("utf-8")

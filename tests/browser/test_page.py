@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from pathlen.records import Run, encoded
+from pathlen.records.files import encoded
+from pathlen.records.schema import Run
 from pathlen.report.explorer import readable, thinned
 
 pytestmark = pytest.mark.browser

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from project import DOCS
 
-DOCS = Path(__file__).parents[2] / "pathlen" / "docs"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") if "_generated" not in path.parts)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$|<!-- run: (.*?) -->", re.DOTALL | re.MULTILINE)
 SHOWN = {"text", "toctree"}  # what is shown and is no code
@@ -157,7 +157,7 @@ def test_a_page_does_what_it_says(page: str, tmp_path: Path, kept: Path) -> None
     shell, earlier = Shell(tmp_path, kept), list[str]()
     try:
         for block in blocks(page):
-            where = f"pathlen/docs/{page}:{block.line}"
+            where = f"docs/{page}:{block.line}"
             if block.kind == "console":
                 run_console(shell, block, where)
             elif block.kind == "python":

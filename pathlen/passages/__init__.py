@@ -1,0 +1,1 @@
+"""Texts: the ones that ship with the package, files, and articles of Wikipedia."""

@@ -1,0 +1,1 @@
+"""Drawing: SVG by hand, and the figures that the report and notebooks share."""

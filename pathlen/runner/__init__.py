@@ -1,0 +1,1 @@
+"""One run: its settings, the columns it measures, the controls it runs, the findings it makes."""

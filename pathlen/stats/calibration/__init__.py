@@ -1,0 +1,1 @@
+"""How often intervals cover: the table that ships, and the simulation that counts it."""

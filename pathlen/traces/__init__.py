@@ -1,0 +1,1 @@
+"""Forward passes with hooks: from states to columns while they stream by."""

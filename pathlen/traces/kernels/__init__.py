@@ -1,0 +1,1 @@
+"""Faster ways to compute what torch computes, each held to torch by tests and each optional."""

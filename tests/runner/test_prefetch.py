@@ -1,0 +1,328 @@
+"""Passes that processes run ahead of their being asked for: the same numbers, whoever ran them and whatever becomes of him."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pathlen.claims.controls import PLANTED, SHUFFLED, UNTRAINED, World
+from pathlen.columns.catalog import ALIGNMENT, CATALOG, OWN, measures
+from pathlen.columns.table import Trace
+from pathlen.errors import ModelNotFound
+from pathlen.models.checkpoint import from_directory
+from pathlen.models.families import ModelSpec, spec
+from pathlen.passages.passage import Passage
+from pathlen.passages.shipped import shipped
+from pathlen.runner import forward as passes
+from pathlen.runner.forward import Pass, Passes
+from pathlen.runner.prefetch import Ahead, helpers_worth_starting
+from pathlen.runner.provider import Workbench
+
+TEXTS = tuple(
+    Passage(name=name, text=shipped(name).text[:300], origin="test") for name in ("tides", "nietzsche", "bees")
+)
+COLUMNS = frozenset({"step_length", "next_logit", *ALIGNMENT})
+
+
+@pytest.fixture
+def tiny(new_checkpoint: Callable[..., Path]) -> ModelSpec:
+    return from_directory(new_checkpoint())
+
+
+@pytest.fixture
+def asked(tiny: ModelSpec) -> list[Pass]:
+    untrained = [Pass(tiny, seed, None, COLUMNS) for seed in range(4)]
+    return [*untrained, *(Pass(tiny, None, seed, COLUMNS) for seed in range(4))]
+
+
+@pytest.fixture
+def here() -> Passes:
+    return Passes(TEXTS, device="cpu", dtype="float32")
+
+
+@pytest.fixture
+def ahead() -> Iterator[Callable[..., Ahead]]:
+    """Make one, and end its processes in any case."""
+    made: list[Ahead] = []
+
+    def make(*arguments: Any) -> Ahead:
+        made.append(Ahead(*arguments))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def numbers(traces: Iterator[Trace]) -> list[tuple[Any, ...]]:
+    return [
+        (one.passage, one.step_length.tobytes(), one.next_logit.tobytes(), one.token_ids.tobytes()) for one in traces
+    ]
+
+
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "this should have happened by now"
+        time.sleep(0.01)
+
+
+def test_a_pass_gives_the_same_to_the_last_bit_whoever_ran_it(
+    here: Passes, asked: list[Pass], ahead: Callable[..., Ahead], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = [numbers(here.traces(one)) for one in asked]
+    assert len({str(one) for one in expected}) == len(asked)
+    made = ahead(here, asked, 1)
+    slots = list(made._slots)
+    until(lambda: all(slot.is_done for slot in slots))  # all of them in the other process
+    monkeypatch.setattr(here, "traces", None)
+    assert [numbers(made.traces(one)) for one in asked] == expected
+
+
+def test_who_needs_a_pass_runs_it_and_does_not_wait_for_a_process_to_begin(
+    here: Passes, asked: list[Pass], ahead: Callable[..., Ahead]
+) -> None:
+    expected = [numbers(here.traces(one)) for one in asked]
+    made = ahead(here, asked, 1)
+    # A process takes seconds to import torch, and may have the first of them; all others are run here meanwhile.
+    assert [numbers(made.traces(one)) for one in asked] == expected
+    assert made._is_closed
+    assert all(helper._process.poll() is not None for helper in made._helpers)
+
+
+def test_columns_that_nobody_foresaw_are_measured_here(
+    here: Passes, asked: list[Pass], ahead: Callable[..., Ahead]
+) -> None:
+    made = ahead(here, asked, 1)
+    more = replace(asked[2], columns=COLUMNS | {"entropy"})
+    assert all("entropy" in one.made for one in made.traces(more))
+    assert len(made._slots) == len(asked)  # none of those that were foreseen
+    fewer = replace(asked[2], columns=frozenset({"step_length"}))
+    assert all("next_logit" in one.made for one in made.traces(fewer))
+    assert [slot.asked for slot in made._slots] == asked[3:]  # and those before it are given up
+
+
+def test_a_process_that_dies_costs_nothing_but_its_help(
+    here: Passes, asked: list[Pass], ahead: Callable[..., Ahead]
+) -> None:
+    expected = [numbers(here.traces(one)) for one in asked]
+    made = ahead(here, asked, 2)
+    slots = list(made._slots)
+    until(lambda: sum(slot.is_done for slot in slots) >= 2)
+    for helper in made._helpers:
+        os.kill(helper._process.pid, signal.SIGKILL)
+    assert [numbers(made.traces(one)) for one in asked] == expected
+
+
+def test_a_process_of_another_version_is_of_no_help(
+    here: Passes, asked: list[Pass], ahead: Callable[..., Ahead], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes, "code_fingerprint", lambda *roots: "another")
+    made = ahead(here, asked, 1)
+    slots = list(made._slots)
+    until(lambda: made._helpers[0].is_gone)
+    assert not any(slot.found for slot in slots)
+    assert len(numbers(made.traces(asked[0]))) == len(TEXTS)
+
+
+def test_an_error_is_raised_where_the_pass_is_asked_for(
+    here: Passes, tiny: ModelSpec, asked: list[Pass], ahead: Callable[..., Ahead], tmp_path: Path
+) -> None:
+    gone = replace(tiny, source=str(tmp_path / "gone"))
+    wrong = Pass(gone, 0, None, COLUMNS)
+    made = ahead(here, [asked[0], wrong, *asked[1:]], 1)
+    slots = list(made._slots)
+    numbers(made.traces(asked[0]))
+    with pytest.raises(ModelNotFound, match="gone"):
+        made.traces(wrong)
+    until(lambda: slots[1].is_done)
+    expected = numbers(Passes(TEXTS, device="cpu", dtype="float32").traces(asked[1]))
+    assert numbers(made.traces(asked[1])) == expected
+
+
+def test_what_waits_to_be_asked_for_is_bounded(
+    here: Passes, tiny: ModelSpec, ahead: Callable[..., Ahead], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes, "AHEAD", 2)
+    asked = [Pass(tiny, seed, None, COLUMNS) for seed in range(9)]
+    made = ahead(here, asked, 1)
+    slots = list(made._slots)
+    until(lambda: sum(slot.is_done for slot in slots) == 3)
+    time.sleep(0.3)
+    assert sum(slot.is_begun for slot in slots) == 3
+    numbers(made.traces(asked[0]))
+    until(lambda: sum(slot.is_done for slot in slots) == 4)
+
+
+def test_where_no_process_can_be_started_all_is_run_here(
+    here: Passes, asked: list[Pass], ahead: Callable[..., Ahead], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no more processes")
+
+    expected = numbers(here.traces(asked[0]))
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    made = ahead(here, asked, 2)
+    assert numbers(made.traces(asked[0])) == expected
+
+
+def test_columns_of_long_texts_do_not_pile_up(
+    here: Passes, asked: list[Pass], ahead: Callable[..., Ahead], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes, "AHEAD_BYTES", 3.5 * asked[0].size(TEXTS))
+    assert ahead(here, asked, 1)._most == 1 + 3
+    monkeypatch.setattr(passes, "AHEAD_BYTES", 1)
+    assert ahead(here, asked, 2)._most == 2 + 1
+
+
+def test_a_column_of_ones_own_is_not_left_to_another_process(
+    here: Passes, tiny: ModelSpec, ahead: Callable[..., Ahead], request: pytest.FixtureRequest
+) -> None:
+    request.addfinalizer(lambda: OWN.pop("overlap", None))
+
+    @measures(at="step", unit="squared residual units")
+    def overlap(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+        """The product of a token's states before and after a block."""
+        return (before * after).sum(dim=-1)
+
+    one = Pass(tiny, 0, None, COLUMNS | {"overlap"})
+    made = ahead(here, [one], 1)
+    assert not made._slots
+    assert all("overlap" in trace.made for trace in made.traces(one))
+
+
+def test_threads_are_shared_while_processes_help_and_given_back(
+    here: Passes, asked: list[Pass], ahead: Callable[..., Ahead]
+) -> None:
+    torch.set_num_threads(2)
+    try:
+        made = ahead(here, asked, 1)
+        assert torch.get_num_threads() == 1
+        made.close()
+        assert torch.get_num_threads() == 2
+        made.close()
+        assert torch.get_num_threads() == 2
+        assert made._helpers[0]._process.poll() is not None
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_processes_are_started_where_they_are_repaid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    texts = tuple(shipped(name) for name in ("tides", "nietzsche", "bees"))
+    many = [Pass(spec("mini", "xl"), seed, None, COLUMNS) for seed in range(200)]
+    assert torch.get_num_threads() == 1
+    assert helpers_worth_starting(many, texts) == 0  # there is no thread to spare
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
+    monkeypatch.setattr(passes, "available", lambda: None)
+    assert helpers_worth_starting(many, texts) == 8
+    assert helpers_worth_starting(many[:40], texts) in (1, 2, 3)
+    assert helpers_worth_starting(many[:2], texts) == 0
+    assert helpers_worth_starting([], texts) == 0
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    assert helpers_worth_starting(many, texts) == 2
+    monkeypatch.setattr(passes, "available", lambda: 3 << 29)
+    assert helpers_worth_starting(many, texts) == 1
+    long = replace(texts[0], text=texts[0].text * 1000)  # columns as large as the memory that is free
+    assert helpers_worth_starting(many, [long]) == 0
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
+    assert helpers_worth_starting(many, texts) == 0
+
+
+def test_a_workbench_has_those_passes_run_ahead_that_are_worth_it(
+    tiny: ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worlds = [World(UNTRAINED, 0), World(PLANTED, 0), World(SHUFFLED, 3)]
+    large = spec("gpt2", "large")
+    assert large.is_large
+    seen: list[list[Pass]] = []
+
+    def counted(asked: list[Pass], _: object) -> int:
+        seen.append(asked)
+        return 1
+
+    monkeypatch.setattr("pathlen.runner.provider.helpers_worth_starting", counted)
+    bench, plain = (Workbench(TEXTS, seed=0) for _ in range(2))
+    bench.foresee_controls((one, world, ["step_length"]) for one in (large, tiny) for world in worlds)
+    assert seen == [[Pass(tiny, 0, None, COLUMNS - {"next_logit"}), Pass(tiny, None, 3, COLUMNS - {"next_logit"})]]
+    assert bench._ahead is not None
+    for world in (worlds[0], worlds[2]):
+        one, other = (made.control(tiny, world, ["step_length"]).measured.step_length for made in (bench, plain))
+        assert np.array_equal(one, other)
+    assert bench._ahead._is_closed
+    bench.close()
+    again = bench.control(tiny, worlds[0], ["step_length"]).measured.step_length
+    assert np.array_equal(again, plain.control(tiny, worlds[0], ["step_length"]).measured.step_length)
+
+
+def test_a_gpu_is_not_shared_out(tiny: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pathlen.runner.provider.helpers_worth_starting", lambda *_: 1)
+    bench = Workbench(TEXTS, seed=0, device="cuda")
+    bench.foresee_controls([(tiny, World(UNTRAINED, 0), list(CATALOG))])
+    assert bench._ahead is None
+
+
+def test_a_large_network_is_gone_before_the_next_is_loaded(tiny: ModelSpec, tmp_path: Path) -> None:
+    """In a process of its own: it is the first load that leaves something behind which holds the network."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"""
+import gc, weakref
+from pathlen import models, passes
+from pathlen.models import from_name, load
+gc.disable()
+models.LARGE_NETWORK = 0
+held = []
+def loader(spec, **options):
+    assert all(one() is None for one in held), "two at once"
+    model = load(spec, **options)
+    held.append(weakref.ref(model.network))
+    return model
+here = passes.Passes((), device="cpu", dtype="float32", loader=loader)
+for seed in (None, 0, None, 1):
+    here.model(from_name({tiny.source!r}), seed)
+print(len(held))
+"""
+    )
+    done = subprocess.run([sys.executable, str(script)], check=False, capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+    assert done.stdout.split() == ["4"]
+
+
+def test_a_process_ends_with_the_one_that_started_it(tiny: ModelSpec, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"""
+import os, sys
+from pathlen.models import from_name
+from pathlen.passages import Passage
+from pathlen.passes import Ahead, Pass, Passes
+texts = (Passage(name="one", text="The tide comes in, and the tide goes out again.", origin="test"),)
+one = Pass(from_name({tiny.source!r}), 0, None, frozenset({{"step_length"}}))
+made = Ahead(Passes(texts, device="cpu", dtype="float32"), [one], 1)
+print(made._helpers[0]._process.pid, flush=True)
+os._exit(0)  # no close, no clean-up: as if killed; and no guard of its main module
+"""
+    )
+    done = subprocess.run([sys.executable, str(script)], check=False, capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+    (pid,) = map(int, done.stdout.split())
+    until(lambda: not _runs(pid))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,8 @@
+"""Where things lie in this project."""
+
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[2]
+CLAIMS = PROJECT / "claims"
+DOCS = PROJECT / "docs"
+SAMPLES = PROJECT / "reports" / "samples"
