@@ -23,7 +23,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from pathlen.columns.catalog import ALIGNMENT, CATALOG, OWN
+from pathlen.columns.catalog import ALIGNMENT, CATALOG, CUSTOM_COLUMNS
 from pathlen.columns.catalog import column as column_of
 from pathlen.columns.measurement import Measurement
 from pathlen.errors import InvalidColumn, UnmeasuredColumn
@@ -32,8 +32,8 @@ from pathlen.models.families import FAMILIES, ModelSpec, spec
 from pathlen.models.loading import LoadedModel, load
 from pathlen.passages.choose import chosen
 from pathlen.passages.passage import Passage, at_least_one
-from pathlen.plots.svg import Scale, padded, ticks
-from pathlen.traces.tracer import measure as aligned
+from pathlen.plots.svg import Axis, padded, ticks
+from pathlen.traces.tracer import measure_passages
 
 if TYPE_CHECKING:
     import pandas
@@ -129,7 +129,7 @@ class Exploration(Measurement):
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of the columns that were measured, in the catalog's order; derived ones are not among them."""
-        return tuple(name for name in (*CATALOG, *OWN) if name not in ALIGNMENT and self._is_measured(name))
+        return tuple(name for name in (*CATALOG, *CUSTOM_COLUMNS) if name not in ALIGNMENT and self._is_measured(name))
 
     def _is_measured(self, name: str) -> bool:
         try:
@@ -339,7 +339,7 @@ def measure(
     given = [passages] if isinstance(passages, Passage | str) else list(passages)
     texts = list(at_least_one(_passage(one, place + 1) for place, one in enumerate(given)))
     loaded = model if isinstance(model, LoadedModel) else load(model if isinstance(model, ModelSpec) else _spec(model))
-    found = aligned(loaded, texts, columns=columns)
+    found = measure_passages(loaded, texts, columns=columns)
     known, place = np.unique(found.token_id, return_inverse=True)
     pieces = np.array([loaded.tokenizer.decode([int(one)]) for one in known])
     return Exploration(
@@ -381,15 +381,15 @@ def _label(name: str) -> str:
 WIDTH, HEIGHT, LEFT, FOOT = 520, 320, 64, 44
 
 
-def _scales(x: list[float], y: list[float]) -> tuple[Scale, Scale]:
-    return Scale(*padded(x), LEFT, WIDTH - 8), Scale(*padded(y), HEIGHT - FOOT, 8)
+def _scales(x: list[float], y: list[float]) -> tuple[Axis, Axis]:
+    return Axis(*padded(x), LEFT, WIDTH - 8), Axis(*padded(y), HEIGHT - FOOT, 8)
 
 
-def _path(across: Scale, up: Scale, points: Iterable[tuple[float, float]]) -> str:
+def _path(across: Axis, up: Axis, points: Iterable[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{across(float(x))} {up(float(y))}" for x, y in points)
 
 
-def _figure(across: Scale, up: Scale, marks: list[str], *, x: str, y: str, title: str) -> Figure:
+def _figure(across: Axis, up: Axis, marks: list[str], *, x: str, y: str, title: str) -> Figure:
     """Return a figure with axes, its own style, and a name for those who can't see it."""
     floor = HEIGHT - FOOT
     parts = [

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import pathlen
-from pathlen.columns.catalog import OWN, measures
+from pathlen.columns.catalog import CUSTOM_COLUMNS, measures
 from pathlen.columns.measurement import Measurement, from_traces
 from pathlen.errors import InvalidColumn, InvalidText, ModelNotFound, UnmeasuredColumn
 from pathlen.models.loading import LoadedModel
@@ -96,7 +96,7 @@ def test_an_own_column_is_among_them(tiny: LoadedModel) -> None:
         assert "(state, row), 1" in repr(found)
         assert found.to_xarray().first_coordinate.dims == ("state", "row")
     finally:
-        del OWN["first_coordinate"]
+        del CUSTOM_COLUMNS["first_coordinate"]
 
 
 # Tables.

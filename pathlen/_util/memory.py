@@ -23,7 +23,7 @@ SECOND = (
 )  # limit, use, and the line of memory.stat that says what of it are files
 FIRST = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache")
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # by these numbers glibc's mallopt knows them
-KEPT = 1 << 28
+PAGES_KEPT = 1 << 28
 
 
 def available(*, proc: Path = PROC, groups: Path = GROUPS) -> int | None:
@@ -57,7 +57,7 @@ def keep_pages() -> None:
     with suppress(OSError, AttributeError, TypeError):
         library = ctypes.CDLL(None)
         library.mallopt(MMAP_THRESHOLD, 1 << 25)
-        library.mallopt(TRIM_THRESHOLD, KEPT)
+        library.mallopt(TRIM_THRESHOLD, PAGES_KEPT)
 
 
 def _machine(proc: Path) -> Iterator[int]:

@@ -10,7 +10,7 @@ import unicodedata
 
 __all__ = ["visible"]
 
-KEPT = "\n\t"
+WHITE_SPACE = "\n\t"
 TURNING = {
     *range(0x202A, 0x202F),
     *range(0x2066, 0x206A),
@@ -34,7 +34,7 @@ def visible(text: str) -> str:
         return text
     return "".join(
         f"⟨U+{ord(letter):04X}⟩"
-        if letter not in KEPT and (ord(letter) in TURNING or unicodedata.category(letter) in HIDDEN)
+        if letter not in WHITE_SPACE and (ord(letter) in TURNING or unicodedata.category(letter) in HIDDEN)
         else letter
         for letter in text
     )

@@ -48,12 +48,12 @@ __all__ = [
     "UNTRAINED",
     "Control",
     "Effort",
+    "Perturbation",
     "Tally",
-    "World",
     "moved",
+    "perturbations",
     "planted",
     "shifted",
-    "worlds",
 ]
 
 
@@ -88,7 +88,7 @@ ALLOWED = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Perturbation:
     """One run of a control: which, and the seed that makes it differ from the others."""
 
     control: Control
@@ -100,12 +100,14 @@ class World:
         return self.control in (UNTRAINED, SHUFFLED)
 
 
-def worlds(controls: Iterable[Control], effort: Effort, parameters: int) -> list[World]:
+def perturbations(controls: Iterable[Control], effort: Effort, parameters: int) -> list[Perturbation]:
     """Return the runs of controls on a network of so many parameters, those with the network itself first."""
     column = 2 if effort == "quick" else int(parameters > LARGE_NETWORK)
     order = (SHIFTED, PLANTED, SHUFFLED, UNTRAINED)
     asked = set(controls) if effort != "none" else set()
-    return [World(control, seed) for control in order if control in asked for seed in range(RUNS[control][column])]
+    return [
+        Perturbation(control, seed) for control in order if control in asked for seed in range(RUNS[control][column])
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +159,7 @@ class Tally:
         return exact_bounds(self.supported, self.defined, level=0.9) if self.defined else (0.0, 1.0)
 
     @property
-    def is_damning(self) -> bool:
+    def shows_vacuity(self) -> bool:
         """Whether the control is shown to support the claim more often than a sound check may."""
         return self.bounds[0] > ALLOWED
 
@@ -166,7 +168,7 @@ class Tally:
         if not self.defined:
             return f"no number in any of {self.runs} {where}"
         low, high = self.bounds
-        rate = f"at least {low:.0%} of the time" if self.is_damning else f"at most {high:.0%} of the time"
+        rate = f"at least {low:.0%} of the time" if self.shows_vacuity else f"at most {high:.0%} of the time"
         without = f", no number in {self.undefined} more" if self.undefined else ""
         return f"supported in {self.supported} of {self.defined} {where} ({rate}{without})"
 

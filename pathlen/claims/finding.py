@@ -147,7 +147,7 @@ def decided(finding: Finding, controls: Sequence[Tally]) -> Finding:
     """Return a finding with its controls: support that they give as well, or that nothing could refute, is vacuous."""
     verdict = vacuous_if(finding.verdict, finding.claim.true_by_construction, controls)
     reason = finding.reason
-    damning = "; ".join(str(tally) for tally in controls if tally.is_damning)
+    damning = "; ".join(str(tally) for tally in controls if tally.shows_vacuity)
     if verdict is not finding.verdict:
         reason = finding.claim.true_by_construction or f"its controls give it as well: {damning}"
     elif verdict is Verdict.INCONCLUSIVE and damning:
@@ -157,7 +157,7 @@ def decided(finding: Finding, controls: Sequence[Tally]) -> Finding:
 
 def vacuous_if(verdict: Verdict, true_by_construction: str, controls: Iterable[Tally]) -> Verdict:
     """Return the verdict that is left of one when nothing could have refuted it, or controls support it too."""
-    empty = bool(true_by_construction) or any(tally.is_damning for tally in controls)
+    empty = bool(true_by_construction) or any(tally.shows_vacuity for tally in controls)
     return Verdict.VACUOUS if verdict is Verdict.SUPPORTED and empty else verdict
 
 

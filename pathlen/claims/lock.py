@@ -47,7 +47,7 @@ __all__ = [
 
 LOCK = "claims.lock"
 VERSION = 1
-Key = tuple[str, str]
+ClaimKey = tuple[str, str]
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,7 +72,7 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     body: str
 
     @property
-    def key(self) -> Key:
+    def key(self) -> ClaimKey:
         """What names the claim."""
         return self.id, self.reading
 
@@ -119,7 +119,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Lock:
     """The declarations of one ``claims.lock``, by id and reading."""
 
-    def __init__(self, declarations: Mapping[Key, Declaration]) -> None:
+    def __init__(self, declarations: Mapping[ClaimKey, Declaration]) -> None:
         self.declarations = dict(declarations)
 
     @property
@@ -133,7 +133,7 @@ class Lock:
         locked = self.declarations.get(declaration.key)
         return "the claim is not in the lock" if locked is None else locked.difference(declaration)
 
-    def gone(self, here: Mapping[Key, Declaration], files: set[str]) -> list[str]:
+    def gone(self, here: Mapping[ClaimKey, Declaration], files: set[str]) -> list[str]:
         """Return the claims locked in some files that are declared no more, in words."""
         return [
             f"{one.id} ({one.reading}) is locked, but {one.file} declares it no more"
@@ -145,7 +145,7 @@ class Lock:
         """Return the files in which claims are locked that are not in a folder any more."""
         return {one.file for one in self.declarations.values() if not (folder / one.file).is_file()}
 
-    def deviations(self, here: Mapping[Key, Declaration]) -> list[str]:
+    def deviations(self, here: Mapping[ClaimKey, Declaration]) -> list[str]:
         """Return everything that differs between a folder's claims and the lock, in words."""
         changed = [f"{one.id} ({one.reading}): {text}" for one in here.values() if (text := self.deviation(one))]
         return changed + self.gone(here, {one.file for one in self.declarations.values()})
@@ -162,7 +162,7 @@ def lock_of(folder: Path) -> Lock:
     """
     modules = _modules(folder)
     refuse_duplicates([(claim, f"{module.__file__}") for module in modules for claim, _ in claims_in(module)])
-    found: dict[Key, Declaration] = {}
+    found: dict[ClaimKey, Declaration] = {}
     for module in modules:
         found |= declarations(module, folder)
     return Lock(found)
@@ -191,7 +191,7 @@ def claims_in(module: ModuleType) -> list[tuple[Claim, Callable[..., Statistic]]
     return [(claim, function) for function in functions if callable(function) and (claim := declared(function))]
 
 
-def declarations(module: ModuleType, folder: Path) -> dict[Key, Declaration]:
+def declarations(module: ModuleType, folder: Path) -> dict[ClaimKey, Declaration]:
     """Return what the claims of a module declare; its file is named from a folder on."""
     file = Path(str(module.__file__)).resolve().relative_to(folder.resolve()).as_posix()
     made = [_declaration(claim, function, file) for claim, function in claims_in(module)]

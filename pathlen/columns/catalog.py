@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 
 from pathlen.errors import InvalidColumn, near
 
-__all__ = ["ALIGNMENT", "CATALOG", "OWN", "Array", "Column", "OwnColumn", "column", "columns_named", "measures"]
+__all__ = [
+    "ALIGNMENT",
+    "CATALOG",
+    "CUSTOM_COLUMNS",
+    "Array",
+    "Column",
+    "CustomColumn",
+    "column",
+    "columns_named",
+    "measures",
+]
 
 Array = NDArray[np.float64]
 Part = Literal["alignment", "path", "centroid", "heads", "sublayers", "next", "vocabulary", "own"]
@@ -139,7 +149,7 @@ CATALOG: Mapping[str, Column] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OwnColumn:
+class CustomColumn:
     """A column of one's own: a function of states as they stream by.
 
     Attributes
@@ -159,7 +169,7 @@ class OwnColumn:
     function: Callable[..., Any]
 
 
-OWN: dict[str, OwnColumn] = {}
+CUSTOM_COLUMNS: dict[str, CustomColumn] = {}
 TAKES: dict[Where, int] = {"step": 2, "state": 1, "end": 2}
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -195,7 +205,7 @@ def measures(*, at: Where, unit: str) -> Callable[[Function], Function]:
     ...     return (after - before).abs().amax(dim=-1)
     >>> column("largest_change").axes
     ('step', 'token')
-    >>> del OWN["largest_change"]
+    >>> del CUSTOM_COLUMNS["largest_change"]
 
     """
 
@@ -207,7 +217,7 @@ def measures(*, at: Where, unit: str) -> Callable[[Function], Function]:
             raise InvalidColumn(f"a column is named like its function, but {name!r} is no name for one")
         if name in CATALOG:
             raise InvalidColumn(f"column {name!r} is measured already: name the function otherwise")
-        known = OWN.get(name)
+        known = CUSTOM_COLUMNS.get(name)
         if known is not None and _place(known.function) != _place(function):
             raise InvalidColumn(
                 f"column {name!r} is declared twice, in {_place(known.function)} and {_place(function)}"
@@ -224,7 +234,7 @@ def measures(*, at: Where, unit: str) -> Callable[[Function], Function]:
             )
         axes = ("token",) if at == "end" else (at, "token")
         made = Column(name=name, axes=axes, unit=unit, part="own", meaning=meaning.splitlines()[0])
-        OWN[name] = OwnColumn(column=made, where=at, function=function)
+        CUSTOM_COLUMNS[name] = CustomColumn(column=made, where=at, function=function)
         return function
 
     return declare
@@ -244,9 +254,9 @@ def column(name: str) -> Column:
         If there is none; the message names the nearest.
 
     """
-    found = CATALOG.get(name) or (OWN[name].column if name in OWN else None)
+    found = CATALOG.get(name) or (CUSTOM_COLUMNS[name].column if name in CUSTOM_COLUMNS else None)
     if found is None:
-        raise InvalidColumn(f"there is no column {name!r}{near(name, [*CATALOG, *OWN], repr)}")
+        raise InvalidColumn(f"there is no column {name!r}{near(name, [*CATALOG, *CUSTOM_COLUMNS], repr)}")
     return found
 
 
@@ -254,5 +264,5 @@ def columns_named(names: Iterable[str]) -> frozenset[str]:
     """Return columns by name after checking that there are such; ``"all"`` stands for the whole catalog and one's own."""
     found: set[str] = set()
     for name in [names] if isinstance(names, str) else names:
-        found |= {*CATALOG, *OWN} if name == "all" else {column(name).name}
+        found |= {*CATALOG, *CUSTOM_COLUMNS} if name == "all" else {column(name).name}
     return frozenset(found)

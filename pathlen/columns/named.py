@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
-from pathlen.columns.catalog import CATALOG, OWN
+from pathlen.columns.catalog import CATALOG, CUSTOM_COLUMNS
 from pathlen.columns.measurement import PUBLISHED, Measurement, Published
 
 __all__ = ["asked_for"]
@@ -17,7 +17,7 @@ def asked_for(function: Callable[..., Any]) -> frozenset[str]:
 
     What is built from strings while it runs is not seen; such a column is measured when it is asked for.
     """
-    found = set(_named(function, set())) & (CATALOG.keys() | OWN.keys())
+    found = set(_named(function, set())) & (CATALOG.keys() | CUSTOM_COLUMNS.keys())
     return frozenset(found | {PUBLISHED[name] for name in found if PUBLISHED.get(name)})
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pathlen.columns.catalog import CATALOG, OWN, Array
+from pathlen.columns.catalog import CATALOG, CUSTOM_COLUMNS, Array
 from pathlen.errors import UnmeasuredColumn, near
 
 __all__ = ["CatalogTable", "Table", "Trace", "unmeasured"]
@@ -53,12 +53,12 @@ class Table:
         return values
 
     def _is_column(self, name: str) -> bool:
-        return name in CATALOG or name in OWN
+        return name in CATALOG or name in CUSTOM_COLUMNS
 
     def __getattr__(self, name: str) -> Any:
         """Return a column; called for whatever is not found as a method or property."""
         if name.startswith("_") or not (name in self._made or self._is_column(name)):
-            known = [one for one in (*CATALOG, *OWN, *dir(type(self))) if not one.startswith("_")]
+            known = [one for one in (*CATALOG, *CUSTOM_COLUMNS, *dir(type(self))) if not one.startswith("_")]
             raise AttributeError(
                 f"a {type(self).__name__} has no column {name!r}{near(name, known, repr)}", name=name, obj=self
             )

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from pathlen._util.files import write_bytes
 from pathlen._util.fingerprint import is_unchanged
-from pathlen.columns.catalog import OWN
+from pathlen.columns.catalog import CUSTOM_COLUMNS
 from pathlen.columns.measurement import LEFT_OUT, Measurement
 from pathlen.columns.table import Trace
 from pathlen.corpora.shard import Recipe, Shard, file_name
@@ -311,7 +311,7 @@ class Corpus:
 
     def _refuse_another_function(self, name: str) -> None:
         own = self.manifest.recipe.own.get(name)
-        if own is not None and not is_unchanged(own, OWN[name].function):
+        if own is not None and not is_unchanged(own, CUSTOM_COLUMNS[name].function):
             raise InvalidCorpus(
                 f"column {name!r} of {str(self.folder)!r} was measured with another function of that name"
             )

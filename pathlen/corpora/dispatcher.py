@@ -1,4 +1,4 @@
-"""Hands out shards to whatever measures them, and copes with workers that die.
+"""Dispatcher out shards to whatever measures them, and copes with workers that die.
 
 Executors differ in what becomes of shards that were with a worker when it died. A pool of processes breaks as a whole: what was
 out is then measured one shard at a time, in a new pool, so that a text that kills its worker is found. Dask gives up on all that
@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from pathlen.corpora.worker import Failed, Job, Made
 
-__all__ = ["Factory", "Hands", "measured_here"]
+__all__ = ["Dispatcher", "Factory", "measured_here"]
 
 ATTEMPTS = 2  # for a shard that is the only one in the hands of a worker when that dies
-AHEAD = 32  # shards handed out to an executor that doesn't say how many workers it has
+SHARDS_AHEAD = 32  # shards handed out to an executor that doesn't say how many workers it has
 
 Factory = Callable[[], Executor]
 
 
-class Hands:
-    """Hands out shards to an executor, a bounded number at a time, and takes them back in the order in which they are done."""
+class Dispatcher:
+    """Dispatcher out shards to an executor, a bounded number at a time, and takes them back in the order in which they are done."""
 
     def __init__(self, executor: Executor | Factory | None, ahead: int | None) -> None:
         self._make = executor if executor is not None and not isinstance(executor, Executor) else None
@@ -39,7 +39,7 @@ class Hands:
         if self._make:
             self._executor = self._make()
         workers = getattr(self._executor, "_max_workers", None)
-        self._most = self._ahead or (2 * workers if isinstance(workers, int) else AHEAD)
+        self._most = self._ahead or (2 * workers if isinstance(workers, int) else SHARDS_AHEAD)
         return self
 
     def __exit__(self, *raised: object) -> None:

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING
 from pathlen._util.cache import SIGNATURE
 from pathlen._util.files import write_text
 from pathlen._util.fingerprint import code_fingerprint, source_fingerprint
-from pathlen.columns.catalog import CATALOG, OWN, columns_named
+from pathlen.columns.catalog import CATALOG, CUSTOM_COLUMNS, columns_named
 from pathlen.corpora.corpus import Corpus, LeftOut
-from pathlen.corpora.dispatcher import Factory, Hands
+from pathlen.corpora.dispatcher import Dispatcher, Factory
 from pathlen.corpora.shard import SHARDING, Recipe, key_of
-from pathlen.corpora.writer import Ledger, Progress
+from pathlen.corpora.writer import CorpusWriter, Progress
 from pathlen.errors import InvalidCorpus, InvalidText
 from pathlen.models.checkpoint import identify
 from pathlen.models.families import ModelSpec
@@ -127,8 +127,8 @@ def measure_corpus(
     folder = Path(folder)
     _refuse_foreign(folder)
     cut = _Cut(passages, tokenizing(spec), shard_tokens, leave_out_short=leave_out_short)
-    with _alone_in(folder, progress), Hands(executor, ahead) as hands:
-        ledger = Ledger(folder, recipe, threads, cut.left_out, progress)
+    with _alone_in(folder, progress), Dispatcher(executor, ahead) as hands:
+        ledger = CorpusWriter(folder, recipe, threads, cut.left_out, progress)
         try:
             _measure(_jobs(ledger, cut, spec, device), hands, ledger)
             return Corpus(folder, ledger.finished())
@@ -214,7 +214,7 @@ def _recipe(
         tokenizer_sha256=own.tokenizer_sha256,
         config_sha256=own.config_sha256,
         columns=columns,
-        own={name: source_fingerprint(OWN[name].function) for name in columns if name in OWN},
+        own={name: source_fingerprint(CUSTOM_COLUMNS[name].function) for name in columns if name in CUSTOM_COLUMNS},
         dtype=dtype,
         device=device.partition(":")[0],
         fast=fast,
@@ -302,7 +302,7 @@ class _Cut:
             )
 
 
-def _measure(jobs: Iterator[Job], hands: Hands, ledger: Ledger) -> None:
+def _measure(jobs: Iterator[Job], hands: Dispatcher, ledger: CorpusWriter) -> None:
     """Have all jobs done; an error that ends the run comes after what is in work was written."""
     try:
         for job in jobs:
@@ -313,11 +313,11 @@ def _measure(jobs: Iterator[Job], hands: Hands, ledger: Ledger) -> None:
     ledger.take(hands.rest())
 
 
-def _jobs(ledger: Ledger, cut: Iterable[tuple[Passage, ...]], spec: ModelSpec, device: str) -> Iterator[Job]:
+def _jobs(ledger: CorpusWriter, cut: Iterable[tuple[Passage, ...]], spec: ModelSpec, device: str) -> Iterator[Job]:
     """Yield what is still to be measured."""
     from pathlen.corpora.worker import Job
 
-    own = tuple(OWN[name] for name in ledger.recipe.own)
+    own = tuple(CUSTOM_COLUMNS[name] for name in ledger.recipe.own)
     for number, passages in enumerate(cut):
         key = key_of(ledger.recipe, passages)
         if not ledger.has(number, key, passages):

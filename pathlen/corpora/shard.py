@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from pathlen._util.digests import digest, digest_of_file
 from pathlen._util.fingerprint import NUMERICS, code_fingerprint, is_unchanged, versions
-from pathlen.columns.catalog import OWN
+from pathlen.columns.catalog import CUSTOM_COLUMNS
 from pathlen.columns.table import Trace, unmeasured
 from pathlen.errors import InvalidCorpus
 from pathlen.passages.passage import Passage
@@ -107,7 +107,9 @@ def _fingerprint_before_folders() -> str:
 def continued(recipe: Recipe, earlier: Recipe) -> Recipe:
     """Return a recipe under the fingerprints that an earlier run recorded, wherever they stand for the same computation."""
     own = {
-        name: earlier.own[name] if is_unchanged(earlier.own.get(name, ""), OWN[name].function) else fingerprint
+        name: earlier.own[name]
+        if is_unchanged(earlier.own.get(name, ""), CUSTOM_COLUMNS[name].function)
+        else fingerprint
         for name, fingerprint in recipe.own.items()
     }
     return replace(recipe, engine=earlier.engine if computes_alike(earlier.engine) else recipe.engine, own=own)

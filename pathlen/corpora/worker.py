@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from pathlen._util.memory import keep_pages
-from pathlen.columns.catalog import OWN, OwnColumn
+from pathlen.columns.catalog import CUSTOM_COLUMNS, CustomColumn
 from pathlen.corpora.shard import Recipe, computes_alike, packed, sha256
 from pathlen.errors import ModelMismatch
 from pathlen.models.checkpoint import identify
@@ -46,7 +46,7 @@ class Job:
     device : str
         With its number, where it has one; the recipe knows its kind only.
     threads : int
-    own : tuple of OwnColumn
+    own : tuple of CustomColumn
         Columns of one's own among those that are wanted; a worker may not know them.
     passages : tuple of Passage
     attempt : int
@@ -61,7 +61,7 @@ class Job:
     recipe: Recipe
     device: str
     threads: int
-    own: tuple[OwnColumn, ...]
+    own: tuple[CustomColumn, ...]
     passages: tuple[Passage, ...]
     attempt: int = 0
 
@@ -103,7 +103,7 @@ def measured(job: Job) -> Made | Failed:
     """Measure one shard; an answer in any case but for an interruption."""
     _end_with_the_caller()
     with _ONE_AT_A_TIME, on_threads(job.threads):
-        OWN.update({one.column.name: one for one in job.own})
+        CUSTOM_COLUMNS.update({one.column.name: one for one in job.own})
         try:
             tracer = _tracer(job)
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller is told

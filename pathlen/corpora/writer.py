@@ -25,7 +25,7 @@ from pathlen.passages.passage import Passage
 if TYPE_CHECKING:
     from pathlen.corpora.worker import Failed, Job, Made
 
-__all__ = ["Ledger", "Progress"]
+__all__ = ["CorpusWriter", "Progress"]
 
 SAVED = 10.0  # seconds between two manifests
 
@@ -62,7 +62,7 @@ class Progress:
         return (self.tokens - self.earlier_tokens) / self.seconds if self.seconds else 0.0
 
 
-class Ledger:
+class CorpusWriter:
     """What one call has found, measured and written so far."""
 
     def __init__(

@@ -29,15 +29,15 @@ from pathlen.errors import ModelMismatch
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["Anatomy", "Places", "anatomy", "state_after", "state_before"]
+__all__ = ["Architecture", "ArchitecturePaths", "find_architecture", "state_after", "state_before"]
 
-OWN = 1e-5  # how near a model's own logits, against the largest of them, the captured states have to come
+CUSTOM_COLUMNS = 1e-5  # how near a model's own logits, against the largest of them, the captured states have to come
 TOLERANCE = 1e-4
 HALF_TOLERANCE = 0.05  # bfloat16 keeps three digits, and one product after the other loses some
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Anatomy:
+class Architecture:
     """The parts of a network that a measurement needs.
 
     Attributes
@@ -77,7 +77,7 @@ class Anatomy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class ArchitecturePaths:
     """Where a network's parts are, by name: another network of the same configuration has them there, too."""
 
     base: str
@@ -87,7 +87,7 @@ class Places:
     heads: int
 
     @classmethod
-    def of(cls, parts: Anatomy, network: PreTrainedModel) -> Places:
+    def of(cls, parts: Architecture, network: PreTrainedModel) -> ArchitecturePaths:
         """Return where the parts of a network are in it."""
         names = {id(module): name for name, module in network.named_modules()}
         return cls(
@@ -98,10 +98,10 @@ class Places:
             heads=parts.heads,
         )
 
-    def parts(self, network: PreTrainedModel) -> Anatomy:
+    def parts(self, network: PreTrainedModel) -> Architecture:
         """Return a network's parts, unchecked."""
         at, head = network.get_submodule, network.get_output_embeddings()
-        return Anatomy(
+        return Architecture(
             base=at(self.base),
             blocks=tuple(map(at, self.blocks)),
             projections=tuple(map(at, self.projections)),
@@ -132,7 +132,7 @@ class _Call:
 
 
 @torch.inference_mode()
-def anatomy(network: PreTrainedModel, ids: Tensor, title: str) -> Anatomy:
+def find_architecture(network: PreTrainedModel, ids: Tensor, title: str) -> Architecture:
     """Return the parts of a network, found and checked on a few tokens.
 
     Parameters
@@ -185,7 +185,7 @@ def anatomy(network: PreTrainedModel, ids: Tensor, title: str) -> Anatomy:
             f"the unembedding of {title} must be a matrix from the width of its blocks, {last.shape[-1]}, but is {head}"
         )
     projections = tuple(_projection(calls, block, title) for block in blocks)
-    found = Anatomy(
+    found = Architecture(
         base=base,
         blocks=blocks,
         projections=projections,
@@ -297,6 +297,6 @@ def _refuse_other(ours: Tensor, theirs: Tensor, rule: str) -> None:
     if ours.shape != theirs.shape:
         raise ModelMismatch(f"{rule}, but one has the shape {tuple(ours.shape)} and the other {tuple(theirs.shape)}")
     error = (ours - theirs).abs().max().item() / max(1.0, theirs.abs().max().item())
-    tolerance = OWN if _tolerance(theirs) == TOLERANCE else HALF_TOLERANCE
+    tolerance = CUSTOM_COLUMNS if _tolerance(theirs) == TOLERANCE else HALF_TOLERANCE
     if not error < tolerance:
         raise ModelMismatch(f"{rule} to {tolerance:g}, but they differ by {error:.2g}")

@@ -38,7 +38,7 @@ __all__ = ["File", "Plan", "describe", "fetch", "named", "plan", "require_space"
 
 CONFIG = "config.json"
 WHOLE, INDEX = WEIGHTS
-SMALL = {"tokenizer_config.json"}.union(*TOKENIZERS)
+SMALL_FILES = {"tokenizer_config.json"}.union(*TOKENIZERS)
 SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 # Weights that other libraries write; all but the last two are pickles, and no kind is read here.
@@ -327,7 +327,7 @@ def _needed(listed: Iterable[str], repository: str) -> list[str]:
     if not _tokenizer(names):
         needed = ", nor ".join(" with ".join(group) for group in TOKENIZERS)
         raise ModelNotFound(f"{repository} has no {needed}")
-    return [*(name for name in names if name in SMALL), *weights, CONFIG]
+    return [*(name for name in names if name in SMALL_FILES), *weights, CONFIG]
 
 
 def _tokenizer(names: Iterable[str]) -> bool:

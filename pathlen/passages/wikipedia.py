@@ -364,7 +364,7 @@ LEFT_OUT = _set(
     "haudio ext-phonos mw-tmh-player",  # pronunciations to listen to
     "mwe-math-element",  # becomes its alternative text
 )
-KEPT = "IPA"
+KEPT_CLASS = "IPA"
 HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 GAP = "\0"  # where something was left out; no text holds it
 STEERING = "\u00ad\u061c\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
@@ -438,7 +438,7 @@ class _Reader(HTMLParser):
             tag in LEFT_OUT_TAGS
             or "hidden" in given
             or bool(HIDDEN.search(given.get("style", "")))
-            or (bool(names & LEFT_OUT) and KEPT not in names)
+            or (bool(names & LEFT_OUT) and KEPT_CLASS not in names)
         )
         if left_out and not self._hidden and (tag == "math" or "mwe-math-element" in names):
             self._formula = alt

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from pathlen.plots.svg import (
     WIDTH,
-    Scale,
+    Axis,
     closing,
     dots,
     floor_axis,
@@ -25,13 +25,13 @@ from pathlen.plots.svg import (
 )
 from pathlen.stats.estimate import PROBABILITIES
 
-__all__ = ["Line", "forest", "histogram", "ridge", "scatter"]
+__all__ = ["ForestRow", "forest", "histogram", "ridge", "scatter"]
 
 LINE, STRIP, RIDGE = 30, 13, 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class ForestRow:
     """A line of a forest.
 
     Attributes
@@ -75,12 +75,12 @@ class Line:
         return found if self.published is None else [*found, self.published]
 
 
-def forest(lines: Sequence[Line], *, title: str, name: str, ends: Sequence[float] = ()) -> Markup:
+def forest(lines: Sequence[ForestRow], *, title: str, name: str, ends: Sequence[float] = ()) -> Markup:
     """Return intervals above one axis, each with the region of its claim shaded and its replicates as a ridge.
 
     Parameters
     ----------
-    lines : sequence of Line
+    lines : sequence of ForestRow
         At least one.
     title : str
         The figure's accessible name.
@@ -91,7 +91,7 @@ def forest(lines: Sequence[Line], *, title: str, name: str, ends: Sequence[float
 
     """
     left = label_width([label for one in lines for label in (one.label, *(name for name, _ in one.strips))])
-    across = Scale(*padded([*ends, *(end for one in lines for end in one.extremes)], 0.07), left, WIDTH - 10)
+    across = Axis(*padded([*ends, *(end for one in lines for end in one.extremes)], 0.07), left, WIDTH - 10)
     heights = [LINE + STRIP * len(one.strips) for one in lines]
     floor = 4 + sum(heights)
     tops = [4.0, *(4.0 + height for height in accumulate(heights))]
@@ -107,7 +107,7 @@ def forest(lines: Sequence[Line], *, title: str, name: str, ends: Sequence[float
     return closing([*parts, '<g text-anchor="end">', *labels, "</g>", *floor_axis(across, floor, name)])
 
 
-def _line(one: Line, across: Scale, top: float) -> list[str]:
+def _line(one: ForestRow, across: Axis, top: float) -> list[str]:
     middle, kind = top + 21, one.verdict.replace(" ", "-")
     parts = []
     if outline := ridge(one.quantiles, across, middle - 5):
@@ -122,7 +122,7 @@ def _line(one: Line, across: Scale, top: float) -> list[str]:
     return parts
 
 
-def ridge(quantiles: Sequence[float], across: Scale, floor: float) -> str:
+def ridge(quantiles: Sequence[float], across: Axis, floor: float) -> str:
     """Return the outline of a distribution from its quantiles: density over value, standing on a floor.
 
     Between two quantiles the density is the probability between them over their distance; it is drawn at their middle, and the
@@ -151,8 +151,8 @@ def scatter(
     ``title`` is the figure's accessible name, ``x`` and ``y`` are the names of its axes.
     """
     height = 220
-    across = Scale(*padded(point[0] for point in (*points, *odd)), 46, WIDTH - 8)
-    up = Scale(*padded(point[1] for point in (*points, *odd)), height - 38, 6)
+    across = Axis(*padded(point[0] for point in (*points, *odd)), 46, WIDTH - 8)
+    up = Axis(*padded(point[1] for point in (*points, *odd)), height - 38, 6)
     return closing(
         [
             opening(height, title),
@@ -176,8 +176,8 @@ def histogram(values: Sequence[float], edges: Sequence[float], *, mark: float, t
     for value in values:
         counts[min(sum(value >= edge for edge in edges[1:-1]), len(counts) - 1)] += 1
     height = 150
-    across = Scale(edges[0], edges[-1], 46, WIDTH - 8)
-    up = Scale(0, max(counts) * 1.05 or 1, height - 38, 6)
+    across = Axis(edges[0], edges[-1], 46, WIDTH - 8)
+    up = Axis(0, max(counts) * 1.05 or 1, height - 38, 6)
     bars = [
         f'<rect class="bar" x="{across(low):g}" y="{up(count):g}" width="{max(0.5, across(high) - across(low) - 1):g}" '
         f'height="{round(up.start - up(count), 1):g}"/>'

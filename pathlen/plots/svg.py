@@ -17,7 +17,7 @@ from pathlen._util.text import visible
 
 __all__ = [
     "WIDTH",
-    "Scale",
+    "Axis",
     "closing",
     "dots",
     "floor_axis",
@@ -55,7 +55,7 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class Axis:
     """A straight map from ``low`` and ``high`` to ``start`` and ``end`` of a drawing, to a tenth of a unit."""
 
     low: float
@@ -99,7 +99,7 @@ def text(x: float, y: float, words: str, *, anchor: str = "", kind: str = "") ->
     return f'<text{kinds} x="{x:g}" y="{y:g}"{where}>{escape(visible(words))}</text>'
 
 
-def region_band(across: Scale, region: tuple[float, float], top: float, floor: float) -> list[str]:
+def region_band(across: Axis, region: tuple[float, float], top: float, floor: float) -> list[str]:
     """Return the region of a claim as a band down to a floor, with its edges; nothing where it lies outside."""
     start, stop = (across(min(max(end, across.low), across.high)) for end in region)
     band = (
@@ -112,7 +112,7 @@ def region_band(across: Scale, region: tuple[float, float], top: float, floor: f
     ]
 
 
-def floor_axis(across: Scale, floor: float, name: str = "") -> list[str]:
+def floor_axis(across: Axis, floor: float, name: str = "") -> list[str]:
     """Return an axis at the foot of a figure, with round ticks, and its name below them."""
     marks = ticks(across.low, across.high)
     path = f"M{across.start:g} {floor:g}H{across.end:g}" + "".join(f"M{across(tick):g} {floor:g}v4" for tick in marks)
@@ -135,7 +135,7 @@ def _lines(name: str) -> list[str]:
     return textwrap.wrap(name, int(WIDTH / LETTER))
 
 
-def frame(across: Scale, up: Scale, x: str, y: str) -> list[str]:
+def frame(across: Axis, up: Axis, x: str, y: str) -> list[str]:
     """Return both axes of a figure with a grid, and their names."""
     left, right, floor, top = across.start, across.end, up.start, up.end
     path = "".join(f"M{across(tick):g} {top:g}V{floor:g}" for tick in ticks(across.low, across.high))

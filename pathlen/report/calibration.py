@@ -9,7 +9,7 @@ from pathlen.claims.verdict import Verdict
 from pathlen.records.schema import Severity
 from pathlen.stats.calibration.table import Rate
 
-__all__ = ["SEVERITY_WORDS", "Line", "SeverityRow", "lines", "severity_rows"]
+__all__ = ["SEVERITY_WORDS", "CoverageRow", "SeverityRow", "lines", "severity_rows"]
 
 GROUPS = {
     "one text, blocks of tokens": range(1, 2),
@@ -19,7 +19,7 @@ GROUPS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class CoverageRow:
     """One statistic with one range of passages, over all its cells.
 
     Attributes
@@ -44,7 +44,7 @@ class Line:
     false_about_zero: float | None
 
 
-def lines(table: Iterable[Rate]) -> list[Line]:
+def lines(table: Iterable[Rate]) -> list[CoverageRow]:
     """Return a line per statistic and range of passages, in the order of the table."""
     rates = list(table)
     found = []
@@ -54,7 +54,7 @@ def lines(table: Iterable[Rate]) -> list[Line]:
             if here:
                 covered = [rate.covered_95 for rate in here]
                 found.append(
-                    Line(
+                    CoverageRow(
                         statistic=statistic,
                         where=where,
                         cells=len(here),

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from pathlen.claims.finding import detectable
 from pathlen.claims.multiverse import EQUIVALENT, Curve
 from pathlen.claims.verdict import Verdict
-from pathlen.plots.figures import Line, forest
+from pathlen.plots.figures import ForestRow, forest
 from pathlen.records.schema import ClaimRecord, FindingRecord, Run
 from pathlen.report.matrix import Cell, Row, adjusted, rows
 from pathlen.report.scrutiny import specification, waterfall
@@ -157,7 +157,7 @@ def _fine(row: Row, finding: FindingRecord, holm: dict[tuple[str, str, str], flo
             parts.append(f"so many tokens {could}")
         if finding.reason:
             parts.append(finding.reason)
-    parts += [str(tally) for tally in finding.controls if not (tally.is_damning and (is_open or is_empty))]
+    parts += [str(tally) for tally in finding.controls if not (tally.shows_vacuity and (is_open or is_empty))]
     said = "; ".join(parts)
     return f"{said if said.startswith('p ') else said[:1].upper() + said[1:]}."
 
@@ -184,11 +184,11 @@ def _reading(row: Row, ends: list[float], holm: dict[tuple[str, str, str], float
     )
 
 
-def _line(claim: ClaimRecord, finding: FindingRecord, published: float | None = None) -> Line | None:
+def _line(claim: ClaimRecord, finding: FindingRecord, published: float | None = None) -> ForestRow | None:
     estimate = finding.estimate
     if estimate is None:
         return None
-    return Line(
+    return ForestRow(
         label=finding.size,
         value=estimate.value,
         low=estimate.low,
@@ -201,7 +201,7 @@ def _line(claim: ClaimRecord, finding: FindingRecord, published: float | None = 
     )
 
 
-def _lines(row: Row) -> list[Line]:
+def _lines(row: Row) -> list[ForestRow]:
     found = [_line(row.claim, cell.finding) for cell in row.all_cells if cell.finding]
     return [line for line in found if line is not None]
 

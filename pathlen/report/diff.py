@@ -10,7 +10,7 @@ from pathlen.report.matrix import SYMBOLS
 
 __all__ = ["Difference", "diff_lines", "diff_markdown", "difference"]
 
-Key = tuple[str, str, str]
+FindingKey = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ def diff_markdown(found: Difference) -> list[str]:
     return lines
 
 
-def _key(one: FindingRecord) -> Key:
+def _key(one: FindingRecord) -> FindingKey:
     return one.claim, one.reading, one.size
 
 

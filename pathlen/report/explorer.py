@@ -17,7 +17,7 @@ from itertools import accumulate
 
 from markupsafe import Markup, escape
 
-from pathlen.plots.svg import WIDTH, Scale, closing, frame, opening, padded
+from pathlen.plots.svg import WIDTH, Axis, closing, frame, opening, padded
 from pathlen.records.schema import Excerpt, ModelRecord, Run
 
 __all__ = [
@@ -116,8 +116,8 @@ def explorer(run: Run) -> Explorer | None:
 def tokens(excerpt: Excerpt, block: int, *, title: str) -> Markup:
     """Return a scatter of a block's step against the next token's logit, a circle for each token."""
     lengths = excerpt.steps[block - 1]
-    across = Scale(*padded(lengths), LEFT, RIGHT)
-    up = Scale(*padded(excerpt.next_logit), FLOOR, TOP)
+    across = Axis(*padded(lengths), LEFT, RIGHT)
+    up = Axis(*padded(excerpt.next_logit), FLOOR, TOP)
     name = f"{title}, {excerpt.text}: step of block {block} against the next token’s logit, {excerpt.measured} tokens"
     return closing(
         [
@@ -135,8 +135,8 @@ def curves(excerpt: Excerpt, block: int, *, title: str) -> Markup:
     """Return every token's cumulative path length over the blocks, with a line at one block."""
     ways = [[0.0, *accumulate(steps)] for steps in zip(*excerpt.steps, strict=True)]
     blocks = len(excerpt.steps)
-    across = Scale(0, blocks, LEFT, RIGHT)
-    up = Scale(0, max(way[-1] for way in ways) * 1.04 or 1, FLOOR, TOP)
+    across = Axis(0, blocks, LEFT, RIGHT)
+    up = Axis(0, max(way[-1] for way in ways) * 1.04 or 1, FLOOR, TOP)
     name = f"{title}, {excerpt.text}: path length of {excerpt.measured} tokens over {blocks} blocks"
     place = across(block)
     return closing(

@@ -136,7 +136,7 @@ class Row:
             return ""
         if self.claim.true_by_construction:
             return "by construction"
-        return ", ".join(f"{tally.control} too" for tally in cell.finding.controls if tally.is_damning)
+        return ", ".join(f"{tally.control} too" for tally in cell.finding.controls if tally.shows_vacuity)
 
     @property
     def statistic(self) -> str:
@@ -196,7 +196,7 @@ def vacuous_for(run: Run) -> list[tuple[ClaimRecord, list[tuple[str, tuple[Tally
     made = []
     for row in rows(run):
         found = [
-            (cell.size, tuple(tally for tally in cell.finding.controls if tally.is_damning))
+            (cell.size, tuple(tally for tally in cell.finding.controls if tally.shows_vacuity))
             for cell in row.all_cells
             if cell.finding and cell.word == Verdict.VACUOUS.value and not row.claim.true_by_construction
         ]

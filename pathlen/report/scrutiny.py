@@ -9,7 +9,7 @@ from pathlen.claims.multiverse import EQUIVALENT, SLIP, Curve
 from pathlen.claims.shapley import Attribution
 from pathlen.plots.svg import (
     WIDTH,
-    Scale,
+    Axis,
     closing,
     dots,
     floor_axis,
@@ -35,7 +35,7 @@ def waterfall(found: Attribution, *, title: str, name: str) -> Markup:
     for _, change in found.changes:
         edges.append(edges[-1] + change)
     lines = len(edges) + 1
-    across = Scale(*padded([*edges, 0.0], 0.08), left, WIDTH - right)
+    across = Axis(*padded([*edges, 0.0], 0.08), left, WIDTH - right)
     floor = line * lines + 6
     parts = [opening(floor + foot(name), title)]
 
@@ -73,7 +73,7 @@ def specification(curve: Curve, region: tuple[float, float], *, own: float | Non
     ]
     left = label_width([words for _, words, _, _ in options])
     table = np.reshape(curve.values, curve.shape)
-    across = Scale(*padded([*curve.values, curve.published, 0.0], 0.05), left, WIDTH - 10)
+    across = Axis(*padded([*curve.values, curve.published, 0.0], 0.05), left, WIDTH - 10)
     order = np.argsort(curve.values, kind="stable")
     rank = np.empty(len(order))
     rank[order] = np.linspace(6, top - 6, len(order))

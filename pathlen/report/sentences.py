@@ -27,7 +27,7 @@ HOLDS, REFUTED, VACUOUS, OPEN, BROKEN, NOT_TESTED = (
     "broken",
     "not tested",
 )
-SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+SMALL_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 FEWEST_DECIMALS, MOST_DECIMALS = 0, 9
 
 
@@ -241,7 +241,7 @@ def _undecided(estimate: Estimate, region: Region, name: str) -> str:
 def _empty(claim: ClaimRecord, finding: FindingRecord) -> str:
     if claim.true_by_construction:
         return f"It could not have come out otherwise: {claim.true_by_construction}."
-    where = " and ".join(_rate(tally) for tally in finding.controls if tally.is_damning)
+    where = " and ".join(_rate(tally) for tally in finding.controls if tally.shows_vacuity)
     return f"But that is so where it should not be, too: {where}. So it shows nothing."
 
 
@@ -259,7 +259,7 @@ def _number(estimate: Estimate) -> str:
 
 
 def _count(number: int) -> str:
-    return SMALL[number] if number < len(SMALL) else str(number)
+    return SMALL_NUMBERS[number] if number < len(SMALL_NUMBERS) else str(number)
 
 
 def _two_digits(number: int) -> int:

@@ -1,6 +1,6 @@
 """What only several sizes together can say, where the sizes ran apart.
 
-A run keeps in the user's cache what it measured of a size, and what the same size gave in the worlds of the controls (see
+A run keeps in the user's cache what it measured of a size, and what the same size gave in the perturbations of the controls (see
 `pathlen.runner.provider`). Once the records of several runs are one, a claim between sizes that none of them could decide is decided
 here, from those measurements alone: digests, type, device and texts of the records are what they are kept under. No network is
 loaded and no text is read. Where something is not kept, or the claim has changed since, it stays NOT TESTED, with the
@@ -29,8 +29,8 @@ from pathlen.models.families import ModelSpec
 from pathlen.passages.passage import Passage
 from pathlen.records.merge import undecided
 from pathlen.records.schema import ClaimRecord, FindingRecord, ModelRecord, Run
-from pathlen.runner.evaluator import SMALL, Check, Evaluator
-from pathlen.runner.provider import Workbench
+from pathlen.runner.evaluator import SMALLEST, Check, Evaluator
+from pathlen.runner.provider import ColumnProvider
 
 __all__ = ["compared"]
 
@@ -52,7 +52,7 @@ def compared(run: Run, folder: Path, kept: Cache) -> tuple[Run, list[str]]:
     judge: _Judge | str | None = None
     for one in undecided(run):
         claim = next(claim for claim in run.claims if (claim.id, claim.reading) == (one.claim, one.reading))
-        sizes = claim.sizes if one.size == TOGETHER else (SMALL, one.size)
+        sizes = claim.sizes if one.size == TOGETHER else (SMALLEST, one.size)
         absent = [size for size in sizes if size not in {model.size for model in run.models}]
         names = ", ".join(sizes)
         if absent:
@@ -127,7 +127,7 @@ class _Judge:
 
     def _evaluator(self, device: str, dtype: str) -> Evaluator:
         if (device, dtype) not in self._evaluators:
-            bench = Workbench(
+            bench = ColumnProvider(
                 # Nothing is measured, so of a text its name and digest are all that is asked for.
                 cast("Sequence[Passage]", self._run.texts),
                 seed=self._run.seed,

@@ -21,7 +21,17 @@ from pathlen._util.cache import Cache
 from pathlen._util.digests import digest
 from pathlen._util.fingerprint import code_fingerprint, sources_of
 from pathlen.claims.claim import TOGETHER, Claim
-from pathlen.claims.controls import PLANTED, PLANTED_R, PLANTED_WITHIN, SHIFTED, Control, Effort, Tally, World, worlds
+from pathlen.claims.controls import (
+    PLANTED,
+    PLANTED_R,
+    PLANTED_WITHIN,
+    SHIFTED,
+    Control,
+    Effort,
+    Perturbation,
+    Tally,
+    perturbations,
+)
 from pathlen.claims.finding import Finding, decided, evaluate
 from pathlen.claims.lock import LOCK
 from pathlen.claims.multiverse import Curve, curve
@@ -32,7 +42,7 @@ from pathlen.columns.named import asked_for
 from pathlen.errors import PathlenError, UndefinedEstimate
 from pathlen.models.families import ModelSpec
 from pathlen.records.files import SEVERITY
-from pathlen.runner.provider import Columns, Workbench
+from pathlen.runner.provider import ColumnProvider, Columns
 from pathlen.stats.multiplicity import largest_difference
 from pathlen.stats.statistic import Statistic
 
@@ -53,9 +63,9 @@ COLUMNS = {
     "as_published_small": ("published", True),
     "relative_error": ("relative_error", False),
 }
-SMALL = "small"
+SMALLEST = "small"
 
-Key = tuple[str, str]
+ClaimKey = tuple[str, str]
 
 
 class _Sources(Protocol):
@@ -86,7 +96,7 @@ class Check:
     body: Callable[..., Statistic]
 
     @property
-    def key(self) -> Key:
+    def key(self) -> ClaimKey:
         """What names the claim: its id and its reading."""
         return self.claim.id, self.claim.reading
 
@@ -130,7 +140,7 @@ class Evaluator:
 
     Parameters
     ----------
-    bench : Workbench
+    bench : ColumnProvider
         Measures.
     spec : callable
         From the name of a size to its spec.
@@ -145,7 +155,7 @@ class Evaluator:
 
     def __init__(
         self,
-        bench: Workbench,
+        bench: ColumnProvider,
         spec: Callable[[str], ModelSpec],
         *,
         effort: Effort,
@@ -157,11 +167,11 @@ class Evaluator:
         self._spec = spec
         self._effort = effort
         self._seed = seed
-        self._checks: dict[Key, Check] = {}
-        self._others: dict[Key, Check] = {}
-        self._outcomes: dict[tuple[Key, str, World], _Outcome | Exception] = {}
-        self._statistics: dict[tuple[Key, str, World], Statistic | Exception] = {}
-        self._small: dict[World, Columns] = {}
+        self._checks: dict[ClaimKey, Check] = {}
+        self._others: dict[ClaimKey, Check] = {}
+        self._outcomes: dict[tuple[ClaimKey, str, Perturbation], _Outcome | Exception] = {}
+        self._statistics: dict[tuple[ClaimKey, str, Perturbation], Statistic | Exception] = {}
+        self._small: dict[Perturbation, Columns] = {}
 
     def register(self, checks: Iterable[Check]) -> None:
         """Make checks known before they are run, so that a control's world serves all of them at once."""
@@ -175,7 +185,7 @@ class Evaluator:
 
     def foresee(self, sizes: Iterable[str]) -> None:
         """Have what the controls of all known checks will measure on these sizes, in this order, measured beside all else."""
-        asked: list[tuple[ModelSpec, World, Iterable[str]]] = []
+        asked: list[tuple[ModelSpec, Perturbation, Iterable[str]]] = []
         for size in sizes:
             plain = self._plain(size)
             # Of a large network all weights would be read now, only to look for what is kept.
@@ -185,9 +195,9 @@ class Evaluator:
         self._bench.foresee_controls(asked)
 
     def argument(self, name: str, size: str) -> Any:
-        """Return what a body that asks for columns by name gets; errors as in `Workbench.columns`."""
+        """Return what a body that asks for columns by name gets; errors as in `ColumnProvider.columns`."""
         attribute, of_small = COLUMNS[name]
-        return getattr(self._real(SMALL if of_small else size), attribute)
+        return getattr(self._real(SMALLEST if of_small else size), attribute)
 
     def _real(self, size: str) -> Columns:
         return self._bench.columns(self._spec(size))
@@ -234,7 +244,7 @@ class Evaluator:
         for name in check.claim.needs:
             if name in COLUMNS:
                 attribute, of_small = COLUMNS[name]
-                arguments[name] = getattr(columns(SMALL if of_small else size), attribute)
+                arguments[name] = getattr(columns(SMALLEST if of_small else size), attribute)
         return check.body(**arguments)
 
     def keep(self, check: Check, size: str, share: str) -> None:
@@ -247,7 +257,7 @@ class Evaluator:
         size : str
             What it is about.
         share : str
-            The size to measure, itself and in the worlds of the claim's controls. Errors as in `Workbench.columns`.
+            The size to measure, itself and in the perturbations of the claim's controls. Errors as in `ColumnProvider.columns`.
 
         """
         self.register([check])
@@ -290,10 +300,10 @@ class Evaluator:
         """Whether a control's columns of a size serve a claim, be it for the comparison with other sizes."""
         return claim.speaks_about(size) or (claim.logic == "differs" and size in claim.sizes)
 
-    def _worlds(self, check: Check, size: str) -> list[World]:
+    def _worlds(self, check: Check, size: str) -> list[Perturbation]:
         sizes = check.claim.sizes if size == TOGETHER else (size,)
         parameters = max(self._spec(one).parameters for one in sizes)
-        return worlds(check.claim.controls, self._effort, parameters)
+        return perturbations(check.claim.controls, self._effort, parameters)
 
     def _run_controls(self, checks: Sequence[Check], size: str, given: Mapping[str, Any]) -> None:
         """Run every control of these checks on one size that no earlier run did, world by world."""
@@ -305,7 +315,7 @@ class Evaluator:
 
             def columns(
                 name: str,
-                world: World = world,
+                world: Perturbation = world,
                 measured: dict[str, Columns] = measured,
                 wanted: frozenset[str] = wanted,
             ) -> Columns:
@@ -328,17 +338,17 @@ class Evaluator:
         for check in {check.key: check for here in asked.values() for check in here}.values():
             self._keep(check, size)
 
-    def _asked(self, checks: Iterable[Check], size: str) -> dict[World, list[Check]]:
-        """Return the worlds that controls of these checks have not been run in, on one size, and which checks ask for each."""
-        asked: dict[World, list[Check]] = {}
+    def _asked(self, checks: Iterable[Check], size: str) -> dict[Perturbation, list[Check]]:
+        """Return the perturbations that controls of these checks have not been run in, on one size, and which checks ask for each."""
+        asked: dict[Perturbation, list[Check]] = {}
         for check in checks:
             with suppress(PathlenError):  # of a size that is not here; a claim that compares with it meets it again
                 for world in self._not_yet_run(check, size):
                     asked.setdefault(world, []).append(check)
         return asked
 
-    def _not_yet_run(self, check: Check, size: str) -> list[World]:
-        """Return the worlds of a check's controls that have no outcome, after looking for those of an earlier run."""
+    def _not_yet_run(self, check: Check, size: str) -> list[Perturbation]:
+        """Return the perturbations of a check's controls that have no outcome, after looking for those of an earlier run."""
         asked = [world for world in self._worlds(check, size) if (check.key, size, world) not in self._outcomes]
         if check.claim.logic == "differs" and size != TOGETHER:
             try:  # what its sizes come to is only wanted where the whole is not known yet
@@ -347,7 +357,7 @@ class Evaluator:
                 return []  # nor is it without one of them
         for control in dict.fromkeys(world.control for world in asked):
             kept = self._kept_outcomes(check, size, control)
-            self._outcomes |= {(check.key, size, World(control, seed)): one for seed, one in kept.items()}
+            self._outcomes |= {(check.key, size, Perturbation(control, seed)): one for seed, one in kept.items()}
         return [world for world in asked if (check.key, size, world) not in self._outcomes]
 
     def _name(self, check: Check, size: str, control: Control) -> str | None:
@@ -375,20 +385,20 @@ class Evaluator:
             if found and self._cache and (name := self._name(check, size, control)):
                 self._cache.put(name, msgspec.json.encode(found).decode("utf-8"))
 
-    def _compared(self, size: str, world: World) -> frozenset[str]:
+    def _compared(self, size: str, world: Perturbation) -> frozenset[str]:
         """Return the columns of a size in a control's world that claims compare with another size's."""
         checks = (one for one in self._checks.values() if one.needs_small or one.claim.logic == "differs")
         return _named(
-            one for one in checks if size in (SMALL, *one.claim.sizes) and world.control in one.claim.controls
+            one for one in checks if size in (SMALLEST, *one.claim.sizes) and world.control in one.claim.controls
         )
 
-    def _control(self, size: str, world: World, wanted: frozenset[str]) -> Columns:
+    def _control(self, size: str, world: Perturbation, wanted: frozenset[str]) -> Columns:
         """Return a control's columns; those of Small are kept while a claim compares with it."""
-        if world in self._small and size == SMALL:
+        if world in self._small and size == SMALLEST:
             return self._small[world]
         keep = self._compared(size, world)
         found = self._bench.control(self._spec(size), world, wanted | keep, keep=keep)
-        if size == SMALL and any(check.needs_small for check in self._checks.values()):
+        if size == SMALLEST and any(check.needs_small for check in self._checks.values()):
             self._small[world] = found
         return found
 
@@ -396,7 +406,7 @@ class Evaluator:
         self,
         check: Check,
         size: str,
-        world: World,
+        world: Perturbation,
         columns: Callable[[str], Columns],
         given: Mapping[str, Any],
         share: float,
@@ -431,7 +441,7 @@ class Evaluator:
             return error
 
     def _kept(
-        self, check: Check, size: str, world: World, columns: Callable[[str], Columns], given: Mapping[str, Any]
+        self, check: Check, size: str, world: Perturbation, columns: Callable[[str], Columns], given: Mapping[str, Any]
     ) -> Statistic:
         """Return a size's statistic in a control's world, from when that size's turn was where it was."""
         found = self._statistics.get((check.key, size, world)) or self._statistic(check, size, columns, given)
@@ -499,4 +509,4 @@ def _involved(check: Check, size: str) -> tuple[str, ...]:
     """Return the sizes whose columns a claim's number on one size, or on all together, is made of."""
     if size == TOGETHER:
         return check.claim.sizes
-    return (SMALL, size) if check.needs_small else (size,)
+    return (SMALLEST, size) if check.needs_small else (size,)

@@ -37,7 +37,7 @@ from pathlen.passages.choose import chosen
 from pathlen.records.files import SEVERITY
 from pathlen.records.schema import Severity, SeverityLine
 from pathlen.runner.evaluator import Check, Evaluator
-from pathlen.runner.provider import Workbench
+from pathlen.runner.provider import ColumnProvider
 
 __all__ = ["main", "measure_severity"]
 
@@ -90,7 +90,7 @@ def _counts(check: Check) -> bool:
 def _verdicts(checks: Sequence[Check], sizes: Sequence[str], seed: int, kept: Cache) -> list[tuple[str, str, str, str]]:
     with tempfile.TemporaryDirectory() as home:
         specs = random_family(Path(home), sizes, seed)
-        bench = Workbench(tuple(chosen([])), seed=0)
+        bench = ColumnProvider(tuple(chosen([])), seed=0)
         plain = [replace(check, claim=replace(check.claim, universes=None)) for check in checks]
         evaluator = Evaluator(bench, specs.__getitem__, effort="full", seed=0, kept=kept)
         evaluator.register(plain)

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 from pathlen._util.memory import give_back
 from pathlen.columns.table import Trace
-from pathlen.models.architecture import Places
+from pathlen.models.architecture import ArchitecturePaths
 from pathlen.models.families import ModelSpec
 from pathlen.models.loading import LoadedModel, load
 from pathlen.passages.passage import Passage
 from pathlen.traces.tracer import Tracer
 
-__all__ = ["Pass", "Passes"]
+__all__ = ["ForwardPass", "ForwardRunner"]
 
 TOKENS_PER_CHARACTER = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class ForwardPass:
     """One pass of all texts through a network.
 
     Attributes
@@ -52,7 +52,7 @@ class Pass:
         """About how many bytes its columns have, a number of each token at every state."""
         return 8.0 * len(self.columns) * (self.spec.n_layer + 1) * _tokens(passages)
 
-    def covers(self, other: Pass) -> bool:
+    def covers(self, other: ForwardPass) -> bool:
         """Whether its columns are those of the other and perhaps more."""
         mine, others = ((one.spec, one.untrained, one.shuffle) for one in (self, other))
         return mine == others and self.columns >= other.columns
@@ -62,7 +62,7 @@ def _tokens(passages: Sequence[Passage]) -> float:
     return TOKENS_PER_CHARACTER * sum(len(one.text) for one in passages)
 
 
-class Passes:
+class ForwardRunner:
     """Runs passes in this process, with one network at a time in memory, or beside a small one what its training made of it.
 
     Parameters
@@ -83,7 +83,9 @@ class Passes:
         self.device, self.dtype = device, dtype
         self._load = loader
         self._held: dict[tuple[ModelSpec, int | None], LoadedModel] = {}
-        self._places: dict[ModelSpec, Places] = {}  # an untrained network's parts are where they are in the trained one
+        self._places: dict[
+            ModelSpec, ArchitecturePaths
+        ] = {}  # an untrained network's parts are where they are in the trained one
 
     def model(self, spec: ModelSpec, untrained: int | None = None) -> LoadedModel:
         """Return a model, loading it if it is not held; errors as in `pathlen.models.loading.load`."""
@@ -104,7 +106,7 @@ class Passes:
                 # that led there, and these the network, until cycles are looked for.
                 give_back()
 
-    def traces(self, one: Pass) -> Iterator[Trace]:
+    def traces(self, one: ForwardPass) -> Iterator[Trace]:
         """Yield the trace of each text; errors as in `pathlen.traces.tracer.trace`."""
         # A control only needs its verdict; what is reported is of the very states that transformers computes.
         model = self.model(one.spec, one.untrained)

@@ -1,8 +1,8 @@
-"""Passes of a run's texts through a network: one network at a time here, those of controls in processes beside this one, too.
+"""ForwardRunner of a run's texts through a network: one network at a time here, those of controls in processes beside this one, too.
 
 Which passes the controls will take is known before the first of them is asked for, and a narrow network leaves a second core
 idle, however many threads share an operation between them: on one core, the claims on ``mini`` spend two thirds of their time
-in sixty such passes. So `Ahead` has other processes run them in the order in which they will be asked for. This process doesn't
+in sixty such passes. So `Prefetcher` has other processes run them in the order in which they will be asked for. This process doesn't
 wait for one that it needs: it runs the next that nobody has begun. A pass is run on one thread wherever that is, so that what it
 gives doesn't depend on who ran it.
 """
@@ -25,24 +25,24 @@ import torch
 
 from pathlen._util.fingerprint import code_fingerprint
 from pathlen._util.memory import available, keep_pages
-from pathlen.columns.catalog import OWN
+from pathlen.columns.catalog import CUSTOM_COLUMNS
 from pathlen.columns.table import Trace
 from pathlen.passages.passage import Passage
-from pathlen.runner.forward import Pass, Passes
+from pathlen.runner.forward import ForwardPass, ForwardRunner
 from pathlen.traces.tracer import on_threads
 
-__all__ = ["Ahead", "helpers_worth_starting", "serve"]
+__all__ = ["Prefetcher", "helpers_worth_starting", "serve"]
 
 # What a process beside this one costs: five seconds to import torch, and half a gigabyte with a small network.
 WORTH = 8e10  # parameters times tokens, about ten seconds of a narrow network's on one core
 HELPER_BYTES = 1 << 30
 MOST_HELPERS = 8
-# Passes run before they are needed, beyond one for each process; their columns wait in memory, these bytes of them at most.
-AHEAD = 8
+# ForwardRunner run before they are needed, beyond one for each process; their columns wait in memory, these bytes of them at most.
+PASSES_AHEAD = 8
 AHEAD_BYTES = 1 << 29
 
 
-def helpers_worth_starting(asked: Sequence[Pass], passages: Sequence[Passage]) -> int:
+def helpers_worth_starting(asked: Sequence[ForwardPass], passages: Sequence[Passage]) -> int:
     """Return how many processes beside this one will be repaid by the passes they take over; none on a single thread.
 
     As many as torch was given threads, this process counted, and as fit the free memory with the columns of two passes each,
@@ -63,13 +63,13 @@ def helpers_worth_starting(asked: Sequence[Pass], passages: Sequence[Passage]) -
 class _Slot:
     """A pass that will be asked for."""
 
-    asked: Pass
+    asked: ForwardPass
     is_begun: bool = False
     is_done: bool = False
     found: list[Trace] | None = None  # None, where whoever began it came to nothing
 
 
-class Ahead:
+class Prefetcher:
     """Has passes run by processes beside this one before they are asked for, in that order.
 
     What goes wrong in a process, its death included, only leaves its pass to be run here, where the error is raised if it is
@@ -78,21 +78,21 @@ class Ahead:
 
     Parameters
     ----------
-    here : Passes
+    here : ForwardRunner
         Runs what no process has begun; on the processor.
-    asked : iterable of Pass
+    asked : iterable of ForwardPass
         In the order in which they will be asked for. One that is never asked for is dropped when a later one is.
     helpers : int
         How many processes.
 
     """
 
-    def __init__(self, here: Passes, asked: Iterable[Pass], helpers: int) -> None:
+    def __init__(self, here: ForwardRunner, asked: Iterable[ForwardPass], helpers: int) -> None:
         self._here = here
         # A column of one's own is a function of one's own, which another process may not be able to import.
-        self._slots = [_Slot(one) for one in asked if not one.columns & OWN.keys()]
+        self._slots = [_Slot(one) for one in asked if not one.columns & CUSTOM_COLUMNS.keys()]
         largest = max((slot.asked.size(here.passages) for slot in self._slots), default=0.0)
-        self._most = helpers + max(1, int(min(AHEAD, AHEAD_BYTES / max(1.0, largest))))
+        self._most = helpers + max(1, int(min(PASSES_AHEAD, AHEAD_BYTES / max(1.0, largest))))
         self._changed = threading.Condition()
         self._is_closed = False
         keep_pages()
@@ -106,8 +106,8 @@ class Ahead:
         for helper in self._helpers:
             threading.Thread(target=self._keep_busy, args=(helper,), daemon=True).start()
 
-    def traces(self, one: Pass) -> Iterator[Trace]:
-        """Yield the trace of each text in one pass; errors as in `Passes.traces`."""
+    def traces(self, one: ForwardPass) -> Iterator[Trace]:
+        """Yield the trace of each text in one pass; errors as in `ForwardRunner.traces`."""
         with self._changed:
             slot = next((slot for slot in self._slots if slot.asked.covers(one)), None)
             if slot:
@@ -156,7 +156,7 @@ class Ahead:
             finally:
                 self._put(mine, found)
 
-    def _run_here(self, one: Pass) -> list[Trace]:
+    def _run_here(self, one: ForwardPass) -> list[Trace]:
         with on_threads(1):
             return list(self._here.traces(one))
 
@@ -195,7 +195,7 @@ class _Helper:
     that calls pytest without a guard would start over in each of them.
     """
 
-    def __init__(self, here: Passes) -> None:
+    def __init__(self, here: ForwardRunner) -> None:
         self._here = here
         self._was_greeted = False
         self.is_gone = False
@@ -207,7 +207,7 @@ class _Helper:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
         )
 
-    def traces(self, one: Pass) -> list[Trace] | None:
+    def traces(self, one: ForwardPass) -> list[Trace] | None:
         """Return the trace of each text; None if there was an error, or the process is gone."""
         try:
             columns = self._answer(one)
@@ -218,7 +218,7 @@ class _Helper:
             return None
         return [Trace(passage=text.name, **own) for text, own in zip(self._here.passages, columns, strict=True)]
 
-    def _answer(self, one: Pass) -> list[dict[str, Any]] | None:
+    def _answer(self, one: ForwardPass) -> list[dict[str, Any]] | None:
         asks, answers = self._process.stdin, self._process.stdout
         assert asks is not None  # noqa: S101  # it was asked for, as were the answers
         assert answers is not None  # noqa: S101
@@ -255,12 +255,12 @@ def serve() -> None:
     expected, passages, device, dtype = pickle.load(sys.stdin.buffer)  # noqa: S301  # from the process that started this one
     if expected != code_fingerprint("runner.prefetch"):
         return
-    here = Passes(passages, device=device, dtype=dtype)
+    here = ForwardRunner(passages, device=device, dtype=dtype)
     keep_pages()
     gc.freeze()
     with suppress(EOFError, BrokenPipeError):
         while True:
-            one: Pass = pickle.load(sys.stdin.buffer)  # noqa: S301
+            one: ForwardPass = pickle.load(sys.stdin.buffer)  # noqa: S301
             pickle.dump(_columns(here, one), answers, protocol=pickle.HIGHEST_PROTOCOL)
             answers.flush()
 
@@ -272,7 +272,7 @@ def _own_output() -> BinaryIO:
     return answers
 
 
-def _columns(here: Passes, one: Pass) -> list[dict[str, Any]] | None:
+def _columns(here: ForwardRunner, one: ForwardPass) -> list[dict[str, Any]] | None:
     try:
         return [{name: getattr(trace, name) for name in trace.made} for trace in here.traces(one)]
     except Exception:  # noqa: BLE001  # the caller runs the pass itself, and shows the error

@@ -1,11 +1,11 @@
 """Measures models when their columns are first asked for; one network at a time is in memory.
 
-Which columns those will be is said before, by `Workbench.expect`, so that one pass over the texts gives them all and nothing
+Which columns those will be is said before, by `ColumnProvider.expect`, so that one pass over the texts gives them all and nothing
 else; one that nobody foresaw is measured when it is asked for, in another pass.
 
 What was really measured is kept, the network is not: in memory for this run, and in the user's cache for the next, column by
 column, under a digest of the weights, the tokenizer, the configuration, the texts, the type and device, and of the source of
-what measures. The worlds of `pathlen.claims.controls` are measured on request and belong to whoever asked.
+what measures. The perturbations of `pathlen.claims.controls` are measured on request and belong to whoever asked.
 """
 
 from __future__ import annotations
@@ -21,8 +21,18 @@ from numpy.typing import NDArray
 from pathlen._util.cache import Cache
 from pathlen._util.digests import digest
 from pathlen._util.fingerprint import code_fingerprint, sources_of
-from pathlen.claims.controls import PLANTED, SHIFTED, SHUFFLED, UNTRAINED, Control, World, moved, planted, shifted
-from pathlen.columns.catalog import ALIGNMENT, OWN
+from pathlen.claims.controls import (
+    PLANTED,
+    SHIFTED,
+    SHUFFLED,
+    UNTRAINED,
+    Control,
+    Perturbation,
+    moved,
+    planted,
+    shifted,
+)
+from pathlen.columns.catalog import ALIGNMENT, CUSTOM_COLUMNS
 from pathlen.columns.measurement import Measurement, Published, as_published, from_traces
 from pathlen.columns.table import Trace
 from pathlen.errors import PathlenError
@@ -32,12 +42,12 @@ from pathlen.models.loading import LoadedModel, load, tokenizer_of
 from pathlen.passages.passage import Passage
 from pathlen.records.excerpts import Tokenizer, excerpts, rounded, surprise
 from pathlen.records.schema import ModelRecord, Point
-from pathlen.runner.forward import Pass, Passes
-from pathlen.runner.prefetch import Ahead, helpers_worth_starting
+from pathlen.runner.forward import ForwardPass, ForwardRunner
+from pathlen.runner.prefetch import Prefetcher, helpers_worth_starting
 from pathlen.stats.autocorrelation import lag_one
 from pathlen.traces.reference import last_block, loop_steps, relative_error
 
-__all__ = ["Columns", "Workbench"]
+__all__ = ["ColumnProvider", "Columns"]
 
 POINTS = 300
 MEASURING = ("models.loading", "traces.reference", "traces.tracer")  # whose code decides what a column holds
@@ -111,7 +121,7 @@ class Columns:
         return np.hstack([relative_error(one, loop) for one, loop in zip(self.traces, self.loops, strict=True)])
 
 
-class Workbench:
+class ColumnProvider:
     """The texts of one run, and the columns of every model they were measured on.
 
     Parameters
@@ -145,8 +155,8 @@ class Workbench:
         self._kept = kept
         self._identify, self._tokenizers = identifier, tokenizers
         self._where = {"device": device, "dtype": dtype}
-        self._passes = Passes(passages, device=device, dtype=dtype, loader=loader)
-        self._ahead: Ahead | None = None
+        self._passes = ForwardRunner(passages, device=device, dtype=dtype, loader=loader)
+        self._ahead: Prefetcher | None = None
         self._passages = passages
         self._seed = seed
         self._done: dict[ModelSpec, Columns | PathlenError] = {}
@@ -184,7 +194,7 @@ class Workbench:
         self._wanted |= frozenset(columns)
 
     def control(
-        self, spec: ModelSpec, world: World, columns: Iterable[str] = (), *, keep: frozenset[str] = frozenset()
+        self, spec: ModelSpec, world: Perturbation, columns: Iterable[str] = (), *, keep: frozenset[str] = frozenset()
     ) -> Columns:
         """Return the columns of one model in a control's world; errors as in `columns`.
 
@@ -216,20 +226,20 @@ class Workbench:
         """Whether other processes can run passes of a model: of a small network, on the processor."""
         return self._where["device"] == "cpu" and not spec.is_large
 
-    def foresee_controls(self, asked: Iterable[tuple[ModelSpec, World, Iterable[str]]]) -> None:
-        """Have the worlds of controls measured by processes beside this one, in this order, where that is worth it.
+    def foresee_controls(self, asked: Iterable[tuple[ModelSpec, Perturbation, Iterable[str]]]) -> None:
+        """Have the perturbations of controls measured by processes beside this one, in this order, where that is worth it.
 
         Each is a model, a control's world on it, and the columns that will be asked for; those that take no forward
         pass, and those of a model that can't be shared, are measured when they are asked for.
         """
         passes = [
-            Pass(spec, *_seeds(world), frozenset(columns).union(ALIGNMENT))
+            ForwardPass(spec, *_seeds(world), frozenset(columns).union(ALIGNMENT))
             for spec, world, columns in asked
             if world.needs_forward_pass and self.can_share(spec)
         ]
         helpers = helpers_worth_starting(passes, self._passages) if passes else 0
         if helpers:
-            self._ahead = Ahead(self._passes, passes, helpers)
+            self._ahead = Prefetcher(self._passes, passes, helpers)
 
     def close(self) -> None:
         """End the processes beside this one; what is measured afterwards is measured here."""
@@ -241,7 +251,7 @@ class Workbench:
         self, spec: ModelSpec, untrained: int | None, shuffle: int | None, columns: frozenset[str]
     ) -> Iterator[Trace]:
         """Yield the trace of each text, in one pass through a network."""
-        one = Pass(spec, untrained, shuffle, columns)
+        one = ForwardPass(spec, untrained, shuffle, columns)
         return (self._ahead if self._ahead and one.is_control else self._passes).traces(one)
 
     def _columns_of(self, spec: ModelSpec, untrained: int | None, measured: _Measured) -> Columns:
@@ -331,7 +341,7 @@ class _Measured:
     Parameters
     ----------
     run : callable
-        Passes over the texts and yields the trace of each, with the columns that are asked for.
+        ForwardRunner over the texts and yields the trace of each, with the columns that are asked for.
     texts : int
         How many texts there are.
     kept : Cache, optional
@@ -391,14 +401,14 @@ class _Measured:
         return self._found[name][place]
 
 
-def _seeds(world: World) -> tuple[int | None, int | None]:
+def _seeds(world: Perturbation) -> tuple[int | None, int | None]:
     """Return the seed of a control's untrained network, and that of its random order of tokens."""
     return (None, world.seed) if world.control is SHUFFLED else (world.seed, None)
 
 
 def _name(identity: str, column: str) -> str:
     """Return the name under which a column is kept; one's own depends on its own source, too."""
-    own = sources_of(OWN[column].function) if column in OWN else ""
+    own = sources_of(CUSTOM_COLUMNS[column].function) if column in CUSTOM_COLUMNS else ""
     return digest(code_fingerprint(*MEASURING), "column", column, own, identity)
 
 

@@ -35,7 +35,7 @@ from pathlen.records.schema import SCHEMA_VERSION, ClaimRecord, FindingRecord, M
 from pathlen.report import page
 from pathlen.runner.evaluator import Check, Evaluator
 from pathlen.runner.project import CLAIMS, Project
-from pathlen.runner.provider import Workbench
+from pathlen.runner.provider import ColumnProvider
 from pathlen.runner.settings import FindingKey, Settings, is_on_this_machine
 
 __all__ = ["Session"]
@@ -62,7 +62,7 @@ class Session:
         self._clock = time.monotonic()
         self._sent: set[str] = set()
         kept = Cache(folder())
-        self._bench = Workbench(
+        self._bench = ColumnProvider(
             settings.passages, seed=settings.seed, device=settings.device, dtype=settings.dtype, kept=kept
         )
         self._evaluator = Evaluator(self._bench, settings.spec, effort=settings.controls, seed=settings.seed, kept=kept)
@@ -151,7 +151,7 @@ class Session:
         self.settings = replace(self.settings, report=self.settings.report / folder)
 
     def argument(self, name: str, size: str) -> Any:
-        """Return what a claim's body gets that asks for columns by name; errors as in `Workbench.columns`.
+        """Return what a claim's body gets that asks for columns by name; errors as in `ColumnProvider.columns`.
 
         A claim about sizes `TOGETHER` gets each size's columns in its turn, so there is nothing to return before.
         """

@@ -3,11 +3,11 @@
 Permuting tokens assumes that they could have come in any order, and rejects a true null in 18 % of cases at an
 autocorrelation of 0.6 and in half of them at 0.9. Two ways keep the order inside each column:
 
-- `shifted`: one column is moved along its own passage, round its end, by an amount drawn anew for each passage;
+- `circularly_shifted`: one column is moved along its own passage, round its end, by an amount drawn anew for each passage;
 - `exchanged`: one column comes from another passage, position by position, cut to the shorter of the two.
 
 Positions' trends are taken out first, the one thing a shift would destroy. Scores are studentised, because two columns may
-be uncorrelated and still depend on each other (large values come together), and the plain correlation of shifted columns
+be uncorrelated and still depend on each other (large values come together), and the plain correlation of circularly_shifted columns
 is too narrow for that. The shift is the same for all columns of ``x``, so the largest score over them is a
 yardstick for all of them. Pairings are drawn from all there are, the observed one among them, and a p-value is
 ``(b + 1) / (m + 1)``: never 0, and with few passages never small, because there are few pairings.
@@ -28,7 +28,7 @@ from pathlen.stats.clusters import Passages, checked, checked_trend, is_rounding
 from pathlen.stats.correlation import fisher_gradient, fisher_z
 from pathlen.stats.statistic import FEWEST_PASSAGES
 
-__all__ = ["Null", "exchanged", "shifted"]
+__all__ = ["Null", "circularly_shifted", "exchanged"]
 
 Array = NDArray[np.float64]
 
@@ -65,7 +65,7 @@ class Null:
         return (at_least + 1) / (len(self.scores) + 1)
 
 
-def shifted(
+def circularly_shifted(
     x: ArrayLike, y: ArrayLike, *, passage: ArrayLike, trend: int = 1, draws: int = DRAWS, seed: int = 0
 ) -> Null:
     """Return the null distribution from circular shifts inside passages.
@@ -75,7 +75,7 @@ def shifted(
     x : array_like, shape (rows,) or (cells, rows)
         One value per token.
     y : array_like, shape (rows,)
-        The column that is shifted.
+        The column that is circularly_shifted.
     passage : array_like, shape (rows,)
         The passage of each row.
     trend : int
@@ -124,12 +124,12 @@ def shifted(
 def exchanged(
     x: ArrayLike, y: ArrayLike, *, passage: ArrayLike, trend: int = 1, draws: int = DRAWS, seed: int = 0
 ) -> Null:
-    """Return the null distribution from pairing passages' ``x`` with one another's ``y``; see `shifted`.
+    """Return the null distribution from pairing passages' ``x`` with one another's ``y``; see `circularly_shifted`.
 
     Raises
     ------
     UndefinedEstimate
-        If there are fewer than five passages, besides what `shifted` refuses.
+        If there are fewer than five passages, besides what `circularly_shifted` refuses.
 
     """
     passages, one, two = _prepared(x, y, passage, trend, draws)

@@ -22,7 +22,7 @@ __all__ = ["counts", "forget", "replicated", "studentised"]
 Array = NDArray[np.float64]
 
 CHUNK = 1 << 18  # numbers in the larger factor or the result of a chunk's product: 2 MiB
-KEPT = 1 << 23  # counts that are kept for the next statistic: 8 MiB
+COUNTS_BYTES = 1 << 23  # counts that are kept for the next statistic: 8 MiB
 
 
 def counts(units: int, replicates: int, seed: int, width: int = 1) -> Iterator[Array]:
@@ -37,7 +37,7 @@ def counts(units: int, replicates: int, seed: int, width: int = 1) -> Iterator[A
 
     """
     size = max(16, CHUNK // max(units, width))
-    if units * replicates <= KEPT:
+    if units * replicates <= COUNTS_BYTES:
         table = _kept(units, replicates, seed)
         for start in range(0, replicates, size):
             yield table[start : start + size].astype(np.float64)

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-__all__ = ["SCALES", "Scale"]
+__all__ = ["SCALES", "Transform"]
 
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class Transform:
     """A monotone map of a statistic to the scale of its interval, and back.
 
     ``ends`` are the least and the largest value that the statistic can have; they lie at infinity on the scale.
@@ -45,8 +45,8 @@ class Scale:
 
 
 SCALES = {
-    "identity": Scale((np.positive, np.positive), (-np.inf, np.inf)),
-    "fisher z": Scale((np.arctanh, np.tanh), (-1.0, 1.0)),
-    "log": Scale((np.log, np.exp), (0.0, np.inf)),
-    "logit": Scale((logit, expit), (0.0, 1.0)),
+    "identity": Transform((np.positive, np.positive), (-np.inf, np.inf)),
+    "fisher z": Transform((np.arctanh, np.tanh), (-1.0, 1.0)),
+    "log": Transform((np.log, np.exp), (0.0, np.inf)),
+    "logit": Transform((logit, expit), (0.0, 1.0)),
 }

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pathlen.columns.catalog import CATALOG, OWN, OwnColumn
+from pathlen.columns.catalog import CATALOG, CUSTOM_COLUMNS, CustomColumn
 from pathlen.errors import InvalidColumn
-from pathlen.models.architecture import Anatomy, state_after, state_before
+from pathlen.models.architecture import Architecture, state_after, state_before
 from pathlen.traces.geometry import distance, length, turning_angle, widest
 from pathlen.traces.windows import Window
 
@@ -39,14 +39,14 @@ class Collector:
         self.most = blocks + 1  # states
         self.kept: dict[str, Tensor] = {}
         self.count: Counter[str] = Counter()
-        self.own = [one for name, one in OWN.items() if name in wanted]
+        self.own = [one for name, one in CUSTOM_COLUMNS.items() if name in wanted]
         self.needs_norm = bool(wanted & {"residual_norm", "turning_angle"})
         self.needs_step = bool(wanted & {"step_length", "turning_angle"})
         self.embedding = self.before_last = self.last = torch.empty(0)
         self.has_begun = False
         self.added = self.mlp = torch.empty(0)
 
-    def attach(self, model: Anatomy) -> Iterator[Any]:
+    def attach(self, model: Architecture) -> Iterator[Any]:
         """Yield the handle of each hook that is put on the model."""
         for block in model.blocks:
             yield block.register_forward_hook(self.after_block, with_kwargs=True)
@@ -133,7 +133,7 @@ class Collector:
             product = torch.linalg.vecdot(attention.to(wide), mlp.to(wide))
             self.keep("attention_mlp_cosine", (product / (lengths[0] * lengths[1])).clamp(-1, 1))
 
-    def _computed(self, own: OwnColumn, *states: Tensor) -> Tensor:
+    def _computed(self, own: CustomColumn, *states: Tensor) -> Tensor:
         """Return what a column of one's own makes of each text's own tokens, checked, the fillers' places empty."""
         found = torch.zeros(states[0].shape[:2], dtype=widest(states[0]), device=states[0].device)
         for row, one in enumerate(self.batch):

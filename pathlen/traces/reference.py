@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pathlen.models.architecture import anatomy, state_after
+from pathlen.models.architecture import find_architecture, state_after
 from pathlen.traces.tracer import PROBE_TOKENS
 from pathlen.traces.windows import windows
 
@@ -69,7 +69,7 @@ def original(model: LoadedModel, passage: Passage) -> Original:
 def last_block(model: LoadedModel, token_ids: NDArray[np.int64]) -> nn.Module:
     """Return a model's last block, whose output is the only state that the published procedure did not see."""
     ids = torch.from_numpy(token_ids[:PROBE_TOKENS]).to(model.network.device)
-    return anatomy(model.network, ids, model.spec.title).blocks[-1]
+    return find_architecture(model.network, ids, model.spec.title).blocks[-1]
 
 
 def loop_steps(model: LoadedModel, trace: Trace, *, last: nn.Module | None = None) -> Array:

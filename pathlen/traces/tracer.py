@@ -43,7 +43,7 @@ from pathlen.columns.catalog import CATALOG, columns_named
 from pathlen.columns.measurement import Measurement, from_traces
 from pathlen.columns.table import Trace
 from pathlen.errors import InvalidText, ModelMismatch
-from pathlen.models.architecture import Anatomy, Places, anatomy
+from pathlen.models.architecture import Architecture, ArchitecturePaths, find_architecture
 from pathlen.passages.passage import at_least_one
 from pathlen.traces.hooks import HEADS, SUBLAYERS, Collector, head_factors
 from pathlen.traces.kernels.attention import on_one_core
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from pathlen.models.loading import LoadedModel
     from pathlen.passages.passage import Passage
 
-__all__ = ["FEWEST_TOKENS", "Tracer", "measure", "on_threads", "trace"]
+__all__ = ["FEWEST_TOKENS", "Tracer", "measure_passages", "on_threads", "trace"]
 
 FEWEST_TOKENS = 4  # position 0 is left out, the last token has no next: two rows are the least to relate anything
 PROBE_TOKENS = 8
@@ -64,7 +64,7 @@ BATCH_NUMBERS = (
     2**18
 )  # tokens by width that keep a core busy: 340 tokens of GPT-2 Small, some texts of a narrow network
 BATCH_TOKENS_ELSEWHERE = 16_384  # an accelerator takes many at once
-AHEAD = 64  # texts whose windows are sorted by length together
+TEXTS_AHEAD = 64  # texts whose windows are sorted by length together
 LEAK = 1e-3
 
 
@@ -119,7 +119,7 @@ class Tracer:
     batch_tokens : int, optional
         How many tokens a fast one reads at once where texts are shorter than that. Unless said, on a processor as many as keep
         a core busy, 341 in GPT-2 Small, where longer batches gain nothing, and more in a narrower network; 16,384 elsewhere.
-    places : Places, optional
+    places : ArchitecturePaths, optional
         Where the parts are, found and checked in another network of the same configuration.
 
     Raises
@@ -130,14 +130,19 @@ class Tracer:
     """
 
     def __init__(
-        self, model: LoadedModel, *, fast: bool = False, batch_tokens: int | None = None, places: Places | None = None
+        self,
+        model: LoadedModel,
+        *,
+        fast: bool = False,
+        batch_tokens: int | None = None,
+        places: ArchitecturePaths | None = None,
     ) -> None:
         if batch_tokens is not None and batch_tokens < 1:
             raise ValueError(f"batch_tokens must be at least 1, but {batch_tokens} was given")
         self.model = model
         busy = BATCH_NUMBERS // model.spec.d_model if model.network.device.type == "cpu" else BATCH_TOKENS_ELSEWHERE
         self._batch_tokens = batch_tokens or (max(1, busy) if fast else 1)
-        self._parts: Anatomy | None = places.parts(model.network) if places else None
+        self._parts: Architecture | None = places.parts(model.network) if places else None
         self._heads: list[Tensor] = []
         self._is_fused = fast and model.network.dtype in (torch.float32, torch.float64)
         self._replaced = slow_activations(model.network, is_exact=not self._is_fused)
@@ -146,9 +151,9 @@ class Tracer:
         self._is_sealed = False  # whether it was tried that what follows a text doesn't change it
 
     @property
-    def places(self) -> Places | None:
+    def places(self) -> ArchitecturePaths | None:
         """Where the model's parts are, for other networks of its configuration; None before the first text."""
-        return Places.of(self._parts, self.model.network) if self._parts else None
+        return ArchitecturePaths.of(self._parts, self.model.network) if self._parts else None
 
     def trace(self, passage: Passage, *, columns: Iterable[str] = ("all",), shuffle: int | None = None) -> Trace:
         """Return the lengths of a text's way through the model; errors as in `trace`.
@@ -171,7 +176,7 @@ class Tracer:
             ids = self._token_ids(passage, shuffle)
             ahead.append((passage, ids))
             tokens += len(ids)
-            if len(ahead) == AHEAD or tokens >= self._batch_tokens:
+            if len(ahead) == TEXTS_AHEAD or tokens >= self._batch_tokens:
                 yield from self._measured(ahead, wanted)
                 ahead, tokens = [], 0
         yield from self._measured(ahead, wanted)
@@ -184,10 +189,10 @@ class Tracer:
             ids = ids[torch.from_numpy(np.random.default_rng(shuffle).permutation(len(ids)))]
         return ids
 
-    def _prepared(self, ids: Tensor, wanted: frozenset[str]) -> tuple[Anatomy, frozenset[str]]:
+    def _prepared(self, ids: Tensor, wanted: frozenset[str]) -> tuple[Architecture, frozenset[str]]:
         """Return the model's parts and the columns to measure in it: of all columns those that it has."""
         if self._parts is None:
-            self._parts = anatomy(self.model.network, ids[:PROBE_TOKENS], self.model.spec.title)
+            self._parts = find_architecture(self.model.network, ids[:PROBE_TOKENS], self.model.spec.title)
         parts = self._parts
         if wanted & HEADS and not self._heads:
             self._heads = [head_factors(parts.mixing(number), parts.heads) for number in range(len(parts.blocks))]
@@ -232,7 +237,7 @@ class Tracer:
         return traces
 
     def _batch(
-        self, model: Anatomy, ids: Sequence[Tensor], batch: Sequence[Window], wanted: frozenset[str]
+        self, model: Architecture, ids: Sequence[Tensor], batch: Sequence[Window], wanted: frozenset[str]
     ) -> list[dict[str, Tensor]]:
         """Return the columns of each window that is read in one pass, on the processor."""
         read = right_padded([ids[one.text][one.start : one.end] for one in batch])
@@ -253,7 +258,7 @@ class Tracer:
             found.append({name: column.cpu() for name, column in part.items()})
         return found
 
-    def _refuse_leak(self, model: Anatomy, ids: Tensor) -> None:
+    def _refuse_leak(self, model: Architecture, ids: Tensor) -> None:
         """Raise `ModelMismatch` if tokens behind a text change what the model makes of it; tried once."""
         if self._is_sealed:
             return
@@ -284,7 +289,9 @@ def _computed_otherwise(replaced: Sequence[Replaced]) -> Iterator[None]:
             del module.forward
 
 
-def measure(model: LoadedModel, passages: Iterable[Passage], *, columns: Iterable[str] = ("all",)) -> Measurement:
+def measure_passages(
+    model: LoadedModel, passages: Iterable[Passage], *, columns: Iterable[str] = ("all",)
+) -> Measurement:
     """Return the aligned columns of these texts in a model: one forward pass each.
 
     Parameters

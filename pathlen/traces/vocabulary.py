@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pathlen.columns.catalog import CATALOG
-from pathlen.models.architecture import Anatomy
+from pathlen.models.architecture import Architecture
 from pathlen.traces.geometry import widest
 from pathlen.traces.kernels.matmul import product
 
@@ -21,7 +21,7 @@ VOCABULARY_SLICE = 1024  # tokens of the vocabulary at a time: 340 x 1,024 logit
 VOCABULARY = frozenset(name for name, one in CATALOG.items() if one.part == "vocabulary")
 
 
-def predictions(states: Tensor, model: Anatomy, targets: Tensor, wanted: frozenset[str]) -> dict[str, Tensor]:
+def predictions(states: Tensor, model: Architecture, targets: Tensor, wanted: frozenset[str]) -> dict[str, Tensor]:
     """Return what the model predicts after each state, and of the tokens that came next.
 
     From one pass over the vocabulary where more than the next token's own logit is wanted: with the running maximum ``m``,
@@ -45,7 +45,7 @@ def predictions(states: Tensor, model: Anatomy, targets: Tensor, wanted: frozens
 
 
 def _over_vocabulary(
-    states: Tensor, model: Anatomy, targets: Tensor, logit: Tensor, wide: torch.dtype, wanted: frozenset[str]
+    states: Tensor, model: Architecture, targets: Tensor, logit: Tensor, wide: torch.dtype, wanted: frozenset[str]
 ) -> dict[str, Tensor]:
     head, offset = model.unembedding, model.offset
     top = torch.full_like(states[:, 0], -torch.inf)

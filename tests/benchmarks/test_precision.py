@@ -18,7 +18,7 @@ from pathlen.models.families import spec
 from pathlen.models.loading import DTYPES, load
 from pathlen.passages.choose import chosen
 from pathlen.stats import pearson
-from pathlen.traces.tracer import measure
+from pathlen.traces.tracer import measure_passages
 
 HEADER = """# What half precision costs
 
@@ -39,7 +39,7 @@ def r(measured: Measurement) -> float:
 def test_narrow_types_stay_near_float64(capsys: pytest.CaptureFixture[str]) -> None:
     lines = []
     for size in SIZES:
-        found = {dtype: measure(load(spec("mini", size), dtype=dtype), chosen([])) for dtype in DTYPES}
+        found = {dtype: measure_passages(load(spec("mini", size), dtype=dtype), chosen([])) for dtype in DTYPES}
         exact = found.pop("float64")
         for dtype, one in found.items():
             pairs = [(one.total_length, exact.total_length), (one.last_step, exact.last_step)]

@@ -15,12 +15,12 @@ from pathlen.claims.controls import (
     UNTRAINED,
     Control,
     Effort,
+    Perturbation,
     Tally,
-    World,
     moved,
+    perturbations,
     planted,
     shifted,
-    worlds,
 )
 from pathlen.columns.catalog import CATALOG
 from pathlen.columns.measurement import LEFT_OUT, from_traces
@@ -213,7 +213,7 @@ def test_a_relation_that_was_there_does_not_add_to_the_planted_one(traced: Trace
 )
 def test_support_is_damned_from_where_chance_would_not_bring_it(supported: int, runs: int, damning: bool) -> None:
     tally = Tally(control="untrained", runs=runs, supported=supported, values=(0.0,) * runs, seconds=0.0)
-    assert tally.is_damning is damning
+    assert tally.shows_vacuity is damning
     # The same by counting: at one run in twenty, so many or more come up at most once in twenty times.
     chance = scipy.stats.binom.sf(supported - 1, runs, 0.05)
     assert bool(chance < 0.05 - 1e-12) is damning
@@ -253,7 +253,7 @@ def test_a_control_that_is_none_is_refused() -> None:
         Tally(control="random", runs=10, supported=0, values=(), seconds=0.0)
 
 
-# Which worlds are run.
+# Which perturbations are run.
 
 
 @pytest.mark.parametrize(
@@ -271,12 +271,12 @@ def test_a_control_that_is_none_is_refused() -> None:
 def test_effort_and_size_say_how_often_each_control_is_run(
     effort: Effort, parameters: int, runs: dict[Control, int]
 ) -> None:
-    found = worlds(Control, effort, parameters)
-    assert found == [World(control, seed) for control, times in runs.items() for seed in range(times)]
+    found = perturbations(Control, effort, parameters)
+    assert found == [Perturbation(control, seed) for control, times in runs.items() for seed in range(times)]
 
 
 def test_worlds_that_need_a_forward_pass_come_last_and_other_weights_at_the_very_end() -> None:
-    found = worlds([UNTRAINED, SHUFFLED, PLANTED, SHIFTED], "full", 10**6)
+    found = perturbations([UNTRAINED, SHUFFLED, PLANTED, SHIFTED], "full", 10**6)
     passes = [world.needs_forward_pass for world in found]
     assert passes == sorted(passes)
     assert {world.control for world in found if world.needs_forward_pass} == {SHUFFLED, UNTRAINED}
@@ -285,15 +285,15 @@ def test_worlds_that_need_a_forward_pass_come_last_and_other_weights_at_the_very
 
 
 def test_only_controls_that_were_asked_for_are_run_each_once() -> None:
-    assert worlds([], "full", 10**6) == []
-    assert {world.control for world in worlds([PLANTED], "quick", 10**6)} == {PLANTED}
-    assert worlds([SHUFFLED, SHUFFLED], "quick", 1) == [World(SHUFFLED, 0), World(SHUFFLED, 1)]
+    assert perturbations([], "full", 10**6) == []
+    assert {world.control for world in perturbations([PLANTED], "quick", 10**6)} == {PLANTED}
+    assert perturbations([SHUFFLED, SHUFFLED], "quick", 1) == [Perturbation(SHUFFLED, 0), Perturbation(SHUFFLED, 1)]
 
 
 def test_even_a_quick_run_can_damn_a_claim() -> None:
     for control in Control:
-        runs = len(worlds([control], "quick", 10**6))
-        assert Tally(control=control, runs=runs, supported=runs, values=(), seconds=0.0).is_damning
+        runs = len(perturbations([control], "quick", 10**6))
+        assert Tally(control=control, runs=runs, supported=runs, values=(), seconds=0.0).shows_vacuity
 
 
 def test_every_control_is_named_in_words() -> None:

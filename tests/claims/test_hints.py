@@ -11,7 +11,7 @@ import pytest
 
 from pathlen.claims.claim import claim
 from pathlen.claims.verdict import above, within
-from pathlen.columns.catalog import OWN
+from pathlen.columns.catalog import CUSTOM_COLUMNS
 from pathlen.errors import InvalidClaim, UndefinedEstimate, near
 from pathlen.stats import mean, pearson
 
@@ -143,7 +143,7 @@ AT_RUN_TIME = {
 @pytest.fixture(autouse=True)
 def no_column_is_left() -> Iterator[None]:
     yield
-    OWN.pop("spread", None)
+    CUSTOM_COLUMNS.pop("spread", None)
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def text(pytester: pytest.Pytester) -> Path:
 
 def run(pytester: pytest.Pytester, source: str, checkpoint: Path, *more: str) -> tuple[pytest.RunResult, str]:
     pytester.makepyfile(test_mine=source)
-    OWN.pop("spread", None)  # of an earlier run in this process
+    CUSTOM_COLUMNS.pop("spread", None)  # of an earlier run in this process
     result = pytester.runpytest("test_mine.py", "--model", str(checkpoint), "--text", "mine.txt", *OPTIONS, *more)
     return result, " ".join(" ".join([*result.outlines, *result.errlines]).split())
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from pathlen.cli import doctor, main
-from pathlen.cli.doctor import AGREEMENT, Check, examine
+from pathlen.cli.doctor import AGREEMENT, Diagnosis, examine
 
 
-def said(name: str) -> Check:
+def said(name: str) -> Diagnosis:
     return next(one for one in examine() if one.name == name)
 
 
@@ -26,8 +26,8 @@ def test_this_machine_is_in_order_and_the_instrument_agrees_with_the_loop(capsys
 
 def test_it_reads_like_a_list(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     checks = [
-        Check(name="good", state="good", said="it is"),
-        Check(name="bad", state="bad", said="it is not", remedy="do this"),
+        Diagnosis(name="good", state="good", said="it is"),
+        Diagnosis(name="bad", state="bad", said="it is not", remedy="do this"),
     ]
     monkeypatch.setattr(doctor, "examine", lambda: iter(checks))
     assert main(["doctor"]) == 1
@@ -43,7 +43,7 @@ def test_a_check_that_breaks_is_a_bad_one_and_the_others_go_on(monkeypatch: pyte
         raise OSError("disk on fire")
 
     monkeypatch.setattr(doctor, "identify", broken)
-    monkeypatch.setattr(doctor, "_instrument", lambda: Check(name="instrument", state="good", said=""))
+    monkeypatch.setattr(doctor, "_instrument", lambda: Diagnosis(name="instrument", state="good", said=""))
     monkeypatch.setattr(doctor._instrument, "__name__", "_instrument", raising=False)
     found = {one.name: one for one in examine()}
     assert (found["embedded"].state, found["embedded"].said) == ("bad", "OSError: disk on fire")

@@ -14,24 +14,24 @@ import torch
 
 import pathlen
 from pathlen.claims.multiverse import LAST_STEP_AND_NEXT_TOKEN
-from pathlen.columns.catalog import ALIGNMENT, CATALOG, OWN, column, columns_named, measures
+from pathlen.columns.catalog import ALIGNMENT, CATALOG, CUSTOM_COLUMNS, column, columns_named, measures
 from pathlen.columns.measurement import Measurement, Published, from_traces
 from pathlen.columns.named import asked_for
 from pathlen.columns.table import Table, Trace
 from pathlen.errors import InvalidColumn, UnmeasuredColumn
 from pathlen.models.loading import LoadedModel
 from pathlen.passages.passage import Passage
-from pathlen.traces.tracer import Tracer, measure, trace
+from pathlen.traces.tracer import Tracer, measure_passages, trace
 
 HOME = Path(pathlen.__file__).parent
 
 
 @pytest.fixture(autouse=True)
 def no_own_columns_stay() -> Iterator[None]:
-    before = dict(OWN)
+    before = dict(CUSTOM_COLUMNS)
     yield
-    OWN.clear()
-    OWN.update(before)
+    CUSTOM_COLUMNS.clear()
+    CUSTOM_COLUMNS.update(before)
 
 
 # The catalog.
@@ -88,7 +88,7 @@ def test_the_vocabulary_is_left_alone_unless_a_column_needs_it(
 
 
 def test_a_column_that_was_left_out_says_so(tiny: LoadedModel, short: Passage) -> None:
-    measured = measure(tiny, [short], columns=["step_length"])
+    measured = measure_passages(tiny, [short], columns=["step_length"])
     assert measured.last_step.shape == (len(measured),)
     with pytest.raises(UnmeasuredColumn, match=r"column 'entropy' was not measured: name it in columns=\[...\]"):
         _ = measured.entropy
@@ -98,7 +98,7 @@ def test_no_text_at_all_is_refused(tiny: LoadedModel) -> None:
     from pathlen.errors import InvalidText
 
     with pytest.raises(InvalidText, match="passages must hold at least one text, but none was given"):
-        measure(tiny, iter(()))
+        measure_passages(tiny, iter(()))
 
 
 # Tables.
@@ -195,7 +195,7 @@ def test_a_column_of_ones_own_streams_by(tiny: LoadedModel, short: Passage, long
         np.testing.assert_allclose(traced.own_end, traced.final_norm_length, rtol=1e-5)
         assert traced.own_largest.shape == traced.residual_norm.shape
         assert 0 < traced.own_largest.max() <= 1
-    measured = measure(tiny, [short], columns=["own_step"])
+    measured = measure_passages(tiny, [short], columns=["own_step"])
     assert measured.own_step.shape == (2, len(measured))
     assert column("own_step").meaning == "The step's length again."
 
@@ -269,7 +269,7 @@ def test_a_column_that_is_declared_wrongly_is_refused(
 ) -> None:
     with pytest.raises(InvalidColumn, match=message):
         measures(**options)(function)
-    assert not OWN
+    assert not CUSTOM_COLUMNS
 
 
 def test_two_columns_of_one_name_are_refused() -> None:

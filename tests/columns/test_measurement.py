@@ -10,7 +10,7 @@ from pathlen.columns.table import Trace
 from pathlen.errors import UndefinedEstimate
 from pathlen.models.loading import LoadedModel
 from pathlen.passages.passage import Passage
-from pathlen.traces.tracer import measure, trace
+from pathlen.traces.tracer import measure_passages, trace
 
 
 @pytest.fixture(scope="module")
@@ -141,5 +141,5 @@ def test_values_that_are_not_finite_are_refused(measurement: Measurement) -> Non
 
 
 def test_measure_is_traces_aligned(tiny: LoadedModel, short: Passage, long: Passage, measurement: Measurement) -> None:
-    again = measure(tiny, [short, long])
+    again = measure_passages(tiny, [short, long])
     assert np.array_equal(again.step_length, measurement.step_length)

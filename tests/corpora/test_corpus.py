@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from pathlen import mean, pearson
 from pathlen._util.files import write_bytes
-from pathlen.columns.catalog import OWN, measures
+from pathlen.columns.catalog import CUSTOM_COLUMNS, measures
 from pathlen.columns.measurement import LEFT_OUT, from_traces
 from pathlen.columns.table import Trace
 from pathlen.corpora import corpus as corpora
@@ -36,7 +36,7 @@ from pathlen.models.families import ModelSpec
 from pathlen.models.loading import LoadedModel
 from pathlen.passages.passage import Passage
 from pathlen.passages.shipped import NAMES, shipped
-from pathlen.traces.tracer import Tracer, measure
+from pathlen.traces.tracer import Tracer, measure_passages
 
 COLUMNS = ("step_length", "residual_norm", "next_logit", "next_rank")
 SENTENCES = [one for name in NAMES for one in shipped(name).text.split(". ")]
@@ -103,7 +103,7 @@ def test_estimators_take_a_corpus_as_a_measurement(spec: ModelSpec, tiny: Loaded
     texts = some_texts(12)
     corpus = measure_corpus(spec, texts, tmp_path / "out", columns=COLUMNS)
     assert len(corpus.manifest.shards) == 1
-    found, expected = corpus.measured, measure(tiny, texts, columns=COLUMNS)
+    found, expected = corpus.measured, measure_passages(tiny, texts, columns=COLUMNS)
     r, length = (
         (pearson(one.last_step, one.next_logit, passage=one.passage), mean(one.total_length, passage=one.passage))
         for one in (found, expected)
@@ -199,7 +199,7 @@ def test_unless_said_what_is_nearly_free_is_measured(spec: ModelSpec, tmp_path: 
 
 def test_all_columns_can_be_measured(spec: ModelSpec, tiny: LoadedModel, tmp_path: Path) -> None:
     corpus = measure_corpus(spec, some_texts(2), tmp_path, columns="all")
-    expected = measure(tiny, some_texts(2))
+    expected = measure_passages(tiny, some_texts(2))
     assert np.array_equal(corpus.measured.head_norm, expected.head_norm)
     assert np.array_equal(corpus.measured.mlp_norm, expected.mlp_norm)
 
@@ -366,7 +366,7 @@ def test_columns_of_ones_own_are_measured_and_known_by_their_source(
         ):
             open_corpus(tmp_path).measured.widest_coordinate  # noqa: B018
     finally:
-        del OWN["widest_coordinate"]
+        del CUSTOM_COLUMNS["widest_coordinate"]
 
 
 def test_two_at_once_do_the_work_once(
@@ -475,7 +475,7 @@ def test_texts_about_as_long_as_the_context_and_longer(
 ) -> None:
     text = cut_to(tiny, tiny.context + more) if more < 500 else replace(shipped("tides"), name="long")
     corpus = measure_corpus(spec, [text], tmp_path, columns=COLUMNS)
-    expected = measure(tiny, [text], columns=COLUMNS)
+    expected = measure_passages(tiny, [text], columns=COLUMNS)
     assert np.array_equal(corpus.measured.window, expected.window)
     assert np.array_equal(corpus.measured.step_length, expected.step_length)
     (trace,) = corpus.traces()

@@ -20,14 +20,14 @@ from typing import Any
 
 import pytest
 
-from pathlen.columns.catalog import OWN
+from pathlen.columns.catalog import CUSTOM_COLUMNS
 from pathlen.corpora import measure as fleet
 from pathlen.corpora import worker as workers
 from pathlen.corpora.corpus import open_corpus
 from pathlen.corpora.measure import measure_corpus, processes
 from pathlen.corpora.shard import packed
 from pathlen.corpora.worker import Job, Made
-from pathlen.corpora.writer import Ledger
+from pathlen.corpora.writer import CorpusWriter
 from pathlen.errors import CorpusFailed, InvalidCorpus
 from pathlen.models.checkpoint import from_directory
 from pathlen.models.loading import LoadedModel, load
@@ -93,7 +93,7 @@ def misbehaving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     sys.path.remove(str(folder))
     del sys.modules["misbehaving_columns"]
     for name in ("poisoned", "deadly_once", "deadly"):
-        del OWN[name]
+        del CUSTOM_COLUMNS[name]
 
 
 @pytest.fixture
@@ -396,7 +396,7 @@ def test_no_more_shards_are_out_than_asked_for(tiny: LoadedModel, tmp_path: Path
             most = max(most, out)
             return super().submit(function, *given, **named)
 
-    real = Ledger._write
+    real = CorpusWriter._write
 
     def written(run: Any, job: Job, made: Made) -> None:
         nonlocal out
@@ -404,7 +404,7 @@ def test_no_more_shards_are_out_than_asked_for(tiny: LoadedModel, tmp_path: Path
         real(run, job, made)
 
     with pytest.MonkeyPatch.context() as patch, Counting(2) as threads:
-        patch.setattr(Ledger, "_write", written)
+        patch.setattr(CorpusWriter, "_write", written)
         measure_corpus(tiny.spec, some_texts(tiny), tmp_path, shard_tokens=40, executor=threads, ahead=3)
     assert most == 3
 

@@ -13,7 +13,7 @@ import torch
 import transformers as hf
 
 from pathlen.errors import ModelMismatch
-from pathlen.models.architecture import Places, anatomy
+from pathlen.models.architecture import ArchitecturePaths, find_architecture
 from pathlen.models.checkpoint import from_directory
 from pathlen.models.loading import LoadedModel, load
 from pathlen.passages.passage import Passage
@@ -197,9 +197,9 @@ def test_what_is_no_causal_language_model_is_refused_before_it_is_loaded(
 
 def test_places_are_where_another_network_of_the_configuration_has_its_parts(tiny: LoadedModel) -> None:
     ids = torch.arange(8)
-    places = Places.of(anatomy(tiny.network, ids, "tiny"), tiny.network)
+    places = ArchitecturePaths.of(find_architecture(tiny.network, ids, "tiny"), tiny.network)
     other = load(tiny.spec, untrained=3)
-    expected, found = anatomy(other.network, ids, "other"), places.parts(other.network)
+    expected, found = find_architecture(other.network, ids, "other"), places.parts(other.network)
     assert expected.blocks == found.blocks
     assert (expected.base, expected.projections, expected.added, expected.heads) == (
         found.base,

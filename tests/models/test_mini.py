@@ -66,9 +66,9 @@ def test_a_trained_network_predicts_prose_better_than_chance_by_far(size: str) -
     from pathlen.models.families import spec
     from pathlen.models.loading import load
     from pathlen.passages.shipped import shipped
-    from pathlen.traces.tracer import measure
+    from pathlen.traces.tracer import measure_passages
 
-    measured = measure(load(spec("mini", size)), [shipped("darwin")])
+    measured = measure_passages(load(spec("mini", size)), [shipped("darwin")])
     assert -measured.next_log_probability.mean() < 6.8
 
 

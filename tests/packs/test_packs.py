@@ -22,7 +22,7 @@ from pathlen.claims.finding import evaluate
 from pathlen.claims.lock import lock_of, read_lock
 from pathlen.claims.paper import read_paper
 from pathlen.claims.verdict import Verdict
-from pathlen.columns.catalog import OWN
+from pathlen.columns.catalog import CUSTOM_COLUMNS
 from pathlen.columns.layers import PARTS, at_depth
 from pathlen.columns.measurement import Measurement
 from pathlen.records.files import read
@@ -43,14 +43,14 @@ def module(path: Path) -> ModuleType:
 
 FILES = {path.stem: module(path) for pack in PACKS for path in sorted((CLAIMS / pack).glob("test_*.py"))}
 # Their columns are theirs: other tests must not find them declared.
-COLUMNS = {name: OWN.pop(name) for name in ("angle_to_others", "first_over_own")}
+COLUMNS = {name: CUSTOM_COLUMNS.pop(name) for name in ("angle_to_others", "first_over_own")}
 
 
 @pytest.fixture(autouse=True)
 def no_column_is_left() -> Iterator[None]:
     yield
     for name in COLUMNS:
-        OWN.pop(name, None)
+        CUSTOM_COLUMNS.pop(name, None)
 
 
 def made_up(

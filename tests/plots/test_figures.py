@@ -11,8 +11,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pathlen.plots.figures import Line, forest, histogram, ridge, scatter
-from pathlen.plots.svg import WIDTH, Scale, dots, foot, label_width, padded, region_band, ticks
+from pathlen.plots.figures import ForestRow, forest, histogram, ridge, scatter
+from pathlen.plots.svg import WIDTH, Axis, dots, foot, label_width, padded, region_band, ticks
 from pathlen.records.schema import Run
 from pathlen.report.scrutiny import specification, waterfall
 from pathlen.stats.estimate import PROBABILITIES
@@ -54,7 +54,7 @@ def test_dots_stand_where_they_belong(points: list[tuple[float, float]]) -> None
 
 @given(st.floats(-100, 100), st.floats(0.1, 100), st.floats(0, 1))
 def test_a_scale_is_straight_and_keeps_its_ends(low: float, width: float, share: float) -> None:
-    scale = Scale(low, low + width, 40, 340)
+    scale = Axis(low, low + width, 40, 340)
     assert scale(low) == 40
     assert scale(low + width) == pytest.approx(340)
     assert scale(low + share * width) == pytest.approx(40 + 300 * share, abs=0.06)
@@ -76,7 +76,7 @@ def test_a_long_name_of_an_axis_takes_two_lines() -> None:
 
 
 def test_a_region_outside_of_the_figure_draws_nothing() -> None:
-    across = Scale(0.0, 1.0, 40, 340)
+    across = Axis(0.0, 1.0, 40, 340)
     assert "".join(region_band(across, (2.0, 3.0), 0, 10)) == ""
     (band, edge) = region_band(across, (0.5, math.inf), 0, 10)
     assert numbers(r'x="([\d.]+)" y="0" width="', band) == [190.0]
@@ -103,8 +103,8 @@ def test_a_scatter_of_equal_points_has_axes() -> None:
     assert "dots token" in scatter([(1.0, 0.0), (1.0, 0.0)], title="t", x="x", y="y")
 
 
-LINE = Line(label="small", value=-0.3, low=-0.4, high=-0.2, region=(-math.inf, 0.0), verdict="supported")
-OTHER = Line(label="xl", value=0.05, low=-0.05, high=0.15, region=(-0.1, 0.1), verdict="not tested", published=0.3)
+LINE = ForestRow(label="small", value=-0.3, low=-0.4, high=-0.2, region=(-math.inf, 0.0), verdict="supported")
+OTHER = ForestRow(label="xl", value=0.05, low=-0.05, high=0.15, region=(-0.1, 0.1), verdict="not tested", published=0.3)
 
 
 def test_a_forest_draws_values_where_they_are_and_each_region_beside_its_line() -> None:
@@ -125,7 +125,7 @@ def test_forests_can_share_an_axis() -> None:
 
 
 def test_controls_are_dots_on_the_axis_of_their_line() -> None:
-    line = Line(
+    line = ForestRow(
         label="small", value=0.0, low=-0.1, high=0.1, region=(0.5, math.inf), verdict="refuted",
         controls=(("untrained", (0.0, 0.5)), ("shifted", ())),
     )  # fmt: skip
@@ -142,7 +142,7 @@ def test_controls_are_dots_on_the_axis_of_their_line() -> None:
 def test_a_ridge_stands_on_its_floor_over_its_quantiles(values: list[float]) -> None:
     quantiles = sorted(values)
     assume(quantiles[-1] - quantiles[0] > 0.1)
-    across = Scale(-1.0, 1.0, 50, 340)
+    across = Axis(-1.0, 1.0, 50, 340)
     points = [
         tuple(map(float, pair.split())) for pair in re.findall(r"[ML]([\d.]+ [\d.]+)", ridge(quantiles, across, 100))
     ]
@@ -171,7 +171,7 @@ def test_a_ridge_of_a_normal_distribution_is_a_hill() -> None:
         1.96,
         2.576,
     ]
-    heights = numbers(r"L[\d.]+ ([\d.]+)", ridge(quantiles, Scale(-3, 3, 50, 340), 100))
+    heights = numbers(r"L[\d.]+ ([\d.]+)", ridge(quantiles, Axis(-3, 3, 50, 340), 100))
     assert heights[:7] == sorted(heights[:7], reverse=True)
     assert heights[7:] == sorted(heights[7:])
     # The density of a normal distribution at 2.27 is 0.076 of its peak.
@@ -179,7 +179,7 @@ def test_a_ridge_of_a_normal_distribution_is_a_hill() -> None:
 
 
 def test_no_spread_has_no_ridge() -> None:
-    across = Scale(-1.0, 1.0, 50, 340)
+    across = Axis(-1.0, 1.0, 50, 340)
     assert ridge((), across, 10) == ""
     assert ridge((0.5,) * len(PROBABILITIES), across, 10) == ""
 

@@ -14,7 +14,7 @@ from pathlen.models.loading import LoadedModel, tokenizer_of
 from pathlen.passages.passage import Passage
 from pathlen.passages.shipped import shipped
 from pathlen.records.excerpts import LIMIT, SHORTEST, excerpts, pieces, rounded, surprise, written
-from pathlen.traces.tracer import measure
+from pathlen.traces.tracer import measure_passages
 
 TOKENIZER = tokenizer_of(spec("mini", "small"))
 
@@ -67,7 +67,7 @@ def test_an_added_token_that_is_no_run_of_bytes_is_its_name() -> None:
 
 
 def test_an_excerpt_is_what_was_measured(tiny: LoadedModel, long: Passage, short: Passage) -> None:
-    measured = measure(tiny, [long, short])
+    measured = measure_passages(tiny, [long, short])
     ids = [np.array(tiny.token_ids(one.text)) for one in (long, short)]
     first, second = excerpts(measured, ids, ["long", "short"], tiny.tokenizer)
     assert (first.text, first.left_out, second.text) == ("long", 1, "short")
@@ -83,7 +83,7 @@ def test_an_excerpt_is_what_was_measured(tiny: LoadedModel, long: Passage, short
 @pytest.mark.parametrize("texts", [1, 3, 60])
 def test_no_record_holds_too_many_tokens(tiny: LoadedModel, texts: int) -> None:
     passage = shipped("tides")
-    measured = measure(tiny, [passage])
+    measured = measure_passages(tiny, [passage])
     rows = np.tile(np.arange(len(measured.passage)), texts)
     ids = [np.array(tiny.token_ids(passage.text))] * texts
 

@@ -1,4 +1,4 @@
-"""Passes that processes run ahead of their being asked for: the same numbers, whoever ran them and whatever becomes of him."""
+"""ForwardRunner that processes run ahead of their being asked for: the same numbers, whoever ran them and whatever becomes of him."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import torch
 
-from pathlen.claims.controls import PLANTED, SHUFFLED, UNTRAINED, World
-from pathlen.columns.catalog import ALIGNMENT, CATALOG, OWN, measures
+from pathlen.claims.controls import PLANTED, SHUFFLED, UNTRAINED, Perturbation
+from pathlen.columns.catalog import ALIGNMENT, CATALOG, CUSTOM_COLUMNS, measures
 from pathlen.columns.table import Trace
 from pathlen.errors import ModelNotFound
 from pathlen.models.checkpoint import from_directory
@@ -25,9 +25,9 @@ from pathlen.models.families import ModelSpec, spec
 from pathlen.passages.passage import Passage
 from pathlen.passages.shipped import shipped
 from pathlen.runner import forward as passes
-from pathlen.runner.forward import Pass, Passes
-from pathlen.runner.prefetch import Ahead, helpers_worth_starting
-from pathlen.runner.provider import Workbench
+from pathlen.runner.forward import ForwardPass, ForwardRunner
+from pathlen.runner.prefetch import Prefetcher, helpers_worth_starting
+from pathlen.runner.provider import ColumnProvider
 
 TEXTS = tuple(
     Passage(name=name, text=shipped(name).text[:300], origin="test") for name in ("tides", "nietzsche", "bees")
@@ -41,23 +41,23 @@ def tiny(new_checkpoint: Callable[..., Path]) -> ModelSpec:
 
 
 @pytest.fixture
-def asked(tiny: ModelSpec) -> list[Pass]:
-    untrained = [Pass(tiny, seed, None, COLUMNS) for seed in range(4)]
-    return [*untrained, *(Pass(tiny, None, seed, COLUMNS) for seed in range(4))]
+def asked(tiny: ModelSpec) -> list[ForwardPass]:
+    untrained = [ForwardPass(tiny, seed, None, COLUMNS) for seed in range(4)]
+    return [*untrained, *(ForwardPass(tiny, None, seed, COLUMNS) for seed in range(4))]
 
 
 @pytest.fixture
-def here() -> Passes:
-    return Passes(TEXTS, device="cpu", dtype="float32")
+def here() -> ForwardRunner:
+    return ForwardRunner(TEXTS, device="cpu", dtype="float32")
 
 
 @pytest.fixture
-def ahead() -> Iterator[Callable[..., Ahead]]:
+def ahead() -> Iterator[Callable[..., Prefetcher]]:
     """Make one, and end its processes in any case."""
-    made: list[Ahead] = []
+    made: list[Prefetcher] = []
 
-    def make(*arguments: Any) -> Ahead:
-        made.append(Ahead(*arguments))
+    def make(*arguments: Any) -> Prefetcher:
+        made.append(Prefetcher(*arguments))
         return made[-1]
 
     yield make
@@ -79,7 +79,7 @@ def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
 
 
 def test_a_pass_gives_the_same_to_the_last_bit_whoever_ran_it(
-    here: Passes, asked: list[Pass], ahead: Callable[..., Ahead], monkeypatch: pytest.MonkeyPatch
+    here: ForwardRunner, asked: list[ForwardPass], ahead: Callable[..., Prefetcher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = [numbers(here.traces(one)) for one in asked]
     assert len({str(one) for one in expected}) == len(asked)
@@ -91,7 +91,7 @@ def test_a_pass_gives_the_same_to_the_last_bit_whoever_ran_it(
 
 
 def test_who_needs_a_pass_runs_it_and_does_not_wait_for_a_process_to_begin(
-    here: Passes, asked: list[Pass], ahead: Callable[..., Ahead]
+    here: ForwardRunner, asked: list[ForwardPass], ahead: Callable[..., Prefetcher]
 ) -> None:
     expected = [numbers(here.traces(one)) for one in asked]
     made = ahead(here, asked, 1)
@@ -102,7 +102,7 @@ def test_who_needs_a_pass_runs_it_and_does_not_wait_for_a_process_to_begin(
 
 
 def test_columns_that_nobody_foresaw_are_measured_here(
-    here: Passes, asked: list[Pass], ahead: Callable[..., Ahead]
+    here: ForwardRunner, asked: list[ForwardPass], ahead: Callable[..., Prefetcher]
 ) -> None:
     made = ahead(here, asked, 1)
     more = replace(asked[2], columns=COLUMNS | {"entropy"})
@@ -114,7 +114,7 @@ def test_columns_that_nobody_foresaw_are_measured_here(
 
 
 def test_a_process_that_dies_costs_nothing_but_its_help(
-    here: Passes, asked: list[Pass], ahead: Callable[..., Ahead]
+    here: ForwardRunner, asked: list[ForwardPass], ahead: Callable[..., Prefetcher]
 ) -> None:
     expected = [numbers(here.traces(one)) for one in asked]
     made = ahead(here, asked, 2)
@@ -126,7 +126,7 @@ def test_a_process_that_dies_costs_nothing_but_its_help(
 
 
 def test_a_process_of_another_version_is_of_no_help(
-    here: Passes, asked: list[Pass], ahead: Callable[..., Ahead], monkeypatch: pytest.MonkeyPatch
+    here: ForwardRunner, asked: list[ForwardPass], ahead: Callable[..., Prefetcher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(passes, "code_fingerprint", lambda *roots: "another")
     made = ahead(here, asked, 1)
@@ -137,25 +137,25 @@ def test_a_process_of_another_version_is_of_no_help(
 
 
 def test_an_error_is_raised_where_the_pass_is_asked_for(
-    here: Passes, tiny: ModelSpec, asked: list[Pass], ahead: Callable[..., Ahead], tmp_path: Path
+    here: ForwardRunner, tiny: ModelSpec, asked: list[ForwardPass], ahead: Callable[..., Prefetcher], tmp_path: Path
 ) -> None:
     gone = replace(tiny, source=str(tmp_path / "gone"))
-    wrong = Pass(gone, 0, None, COLUMNS)
+    wrong = ForwardPass(gone, 0, None, COLUMNS)
     made = ahead(here, [asked[0], wrong, *asked[1:]], 1)
     slots = list(made._slots)
     numbers(made.traces(asked[0]))
     with pytest.raises(ModelNotFound, match="gone"):
         made.traces(wrong)
     until(lambda: slots[1].is_done)
-    expected = numbers(Passes(TEXTS, device="cpu", dtype="float32").traces(asked[1]))
+    expected = numbers(ForwardRunner(TEXTS, device="cpu", dtype="float32").traces(asked[1]))
     assert numbers(made.traces(asked[1])) == expected
 
 
 def test_what_waits_to_be_asked_for_is_bounded(
-    here: Passes, tiny: ModelSpec, ahead: Callable[..., Ahead], monkeypatch: pytest.MonkeyPatch
+    here: ForwardRunner, tiny: ModelSpec, ahead: Callable[..., Prefetcher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passes, "AHEAD", 2)
-    asked = [Pass(tiny, seed, None, COLUMNS) for seed in range(9)]
+    monkeypatch.setattr(passes, "PASSES_AHEAD", 2)
+    asked = [ForwardPass(tiny, seed, None, COLUMNS) for seed in range(9)]
     made = ahead(here, asked, 1)
     slots = list(made._slots)
     until(lambda: sum(slot.is_done for slot in slots) == 3)
@@ -166,7 +166,7 @@ def test_what_waits_to_be_asked_for_is_bounded(
 
 
 def test_where_no_process_can_be_started_all_is_run_here(
-    here: Passes, asked: list[Pass], ahead: Callable[..., Ahead], monkeypatch: pytest.MonkeyPatch
+    here: ForwardRunner, asked: list[ForwardPass], ahead: Callable[..., Prefetcher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError("no more processes")
@@ -178,7 +178,7 @@ def test_where_no_process_can_be_started_all_is_run_here(
 
 
 def test_columns_of_long_texts_do_not_pile_up(
-    here: Passes, asked: list[Pass], ahead: Callable[..., Ahead], monkeypatch: pytest.MonkeyPatch
+    here: ForwardRunner, asked: list[ForwardPass], ahead: Callable[..., Prefetcher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(passes, "AHEAD_BYTES", 3.5 * asked[0].size(TEXTS))
     assert ahead(here, asked, 1)._most == 1 + 3
@@ -187,23 +187,23 @@ def test_columns_of_long_texts_do_not_pile_up(
 
 
 def test_a_column_of_ones_own_is_not_left_to_another_process(
-    here: Passes, tiny: ModelSpec, ahead: Callable[..., Ahead], request: pytest.FixtureRequest
+    here: ForwardRunner, tiny: ModelSpec, ahead: Callable[..., Prefetcher], request: pytest.FixtureRequest
 ) -> None:
-    request.addfinalizer(lambda: OWN.pop("overlap", None))
+    request.addfinalizer(lambda: CUSTOM_COLUMNS.pop("overlap", None))
 
     @measures(at="step", unit="squared residual units")
     def overlap(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
         """The product of a token's states before and after a block."""
         return (before * after).sum(dim=-1)
 
-    one = Pass(tiny, 0, None, COLUMNS | {"overlap"})
+    one = ForwardPass(tiny, 0, None, COLUMNS | {"overlap"})
     made = ahead(here, [one], 1)
     assert not made._slots
     assert all("overlap" in trace.made for trace in made.traces(one))
 
 
 def test_threads_are_shared_while_processes_help_and_given_back(
-    here: Passes, asked: list[Pass], ahead: Callable[..., Ahead]
+    here: ForwardRunner, asked: list[ForwardPass], ahead: Callable[..., Prefetcher]
 ) -> None:
     torch.set_num_threads(2)
     try:
@@ -221,7 +221,7 @@ def test_threads_are_shared_while_processes_help_and_given_back(
 def test_processes_are_started_where_they_are_repaid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     texts = tuple(shipped(name) for name in ("tides", "nietzsche", "bees"))
-    many = [Pass(spec("mini", "xl"), seed, None, COLUMNS) for seed in range(200)]
+    many = [ForwardPass(spec("mini", "xl"), seed, None, COLUMNS) for seed in range(200)]
     assert torch.get_num_threads() == 1
     assert helpers_worth_starting(many, texts) == 0  # there is no thread to spare
     monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
@@ -243,33 +243,35 @@ def test_processes_are_started_where_they_are_repaid(monkeypatch: pytest.MonkeyP
 def test_a_workbench_has_those_passes_run_ahead_that_are_worth_it(
     tiny: ModelSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worlds = [World(UNTRAINED, 0), World(PLANTED, 0), World(SHUFFLED, 3)]
+    perturbations = [Perturbation(UNTRAINED, 0), Perturbation(PLANTED, 0), Perturbation(SHUFFLED, 3)]
     large = spec("gpt2", "large")
     assert large.is_large
-    seen: list[list[Pass]] = []
+    seen: list[list[ForwardPass]] = []
 
-    def counted(asked: list[Pass], _: object) -> int:
+    def counted(asked: list[ForwardPass], _: object) -> int:
         seen.append(asked)
         return 1
 
     monkeypatch.setattr("pathlen.runner.provider.helpers_worth_starting", counted)
-    bench, plain = (Workbench(TEXTS, seed=0) for _ in range(2))
-    bench.foresee_controls((one, world, ["step_length"]) for one in (large, tiny) for world in worlds)
-    assert seen == [[Pass(tiny, 0, None, COLUMNS - {"next_logit"}), Pass(tiny, None, 3, COLUMNS - {"next_logit"})]]
+    bench, plain = (ColumnProvider(TEXTS, seed=0) for _ in range(2))
+    bench.foresee_controls((one, world, ["step_length"]) for one in (large, tiny) for world in perturbations)
+    assert seen == [
+        [ForwardPass(tiny, 0, None, COLUMNS - {"next_logit"}), ForwardPass(tiny, None, 3, COLUMNS - {"next_logit"})]
+    ]
     assert bench._ahead is not None
-    for world in (worlds[0], worlds[2]):
+    for world in (perturbations[0], perturbations[2]):
         one, other = (made.control(tiny, world, ["step_length"]).measured.step_length for made in (bench, plain))
         assert np.array_equal(one, other)
     assert bench._ahead._is_closed
     bench.close()
-    again = bench.control(tiny, worlds[0], ["step_length"]).measured.step_length
-    assert np.array_equal(again, plain.control(tiny, worlds[0], ["step_length"]).measured.step_length)
+    again = bench.control(tiny, perturbations[0], ["step_length"]).measured.step_length
+    assert np.array_equal(again, plain.control(tiny, perturbations[0], ["step_length"]).measured.step_length)
 
 
 def test_a_gpu_is_not_shared_out(tiny: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pathlen.runner.provider.helpers_worth_starting", lambda *_: 1)
-    bench = Workbench(TEXTS, seed=0, device="cuda")
-    bench.foresee_controls([(tiny, World(UNTRAINED, 0), list(CATALOG))])
+    bench = ColumnProvider(TEXTS, seed=0, device="cuda")
+    bench.foresee_controls([(tiny, Perturbation(UNTRAINED, 0), list(CATALOG))])
     assert bench._ahead is None
 
 
@@ -289,7 +291,7 @@ def loader(spec, **options):
     model = load(spec, **options)
     held.append(weakref.ref(model.network))
     return model
-here = passes.Passes((), device="cpu", dtype="float32", loader=loader)
+here = passes.ForwardRunner((), device="cpu", dtype="float32", loader=loader)
 for seed in (None, 0, None, 1):
     here.model(from_name({tiny.source!r}), seed)
 print(len(held))
@@ -307,10 +309,10 @@ def test_a_process_ends_with_the_one_that_started_it(tiny: ModelSpec, tmp_path: 
 import os, sys
 from pathlen.models import from_name
 from pathlen.passages import Passage
-from pathlen.passes import Ahead, Pass, Passes
+from pathlen.passes import Prefetcher, ForwardPass, ForwardRunner
 texts = (Passage(name="one", text="The tide comes in, and the tide goes out again.", origin="test"),)
-one = Pass(from_name({tiny.source!r}), 0, None, frozenset({{"step_length"}}))
-made = Ahead(Passes(texts, device="cpu", dtype="float32"), [one], 1)
+one = ForwardPass(from_name({tiny.source!r}), 0, None, frozenset({{"step_length"}}))
+made = Prefetcher(ForwardRunner(texts, device="cpu", dtype="float32"), [one], 1)
 print(made._helpers[0]._process.pid, flush=True)
 os._exit(0)  # no close, no clean-up: as if killed; and no guard of its main module
 """

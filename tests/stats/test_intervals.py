@@ -379,7 +379,7 @@ def test_seed_and_replicates_are_checked(arguments: dict[str, int], message: str
 
 @pytest.mark.parametrize("trend", [-1, 4, 1.0])
 def test_a_trend_is_a_small_whole_number(trend: int) -> None:
-    for one in (pearson, nulls.shifted):
+    for one in (pearson, nulls.circularly_shifted):
         with pytest.raises(ValueError, match="trend must be a degree from 0 to 3"):
             one(X, Y, passage=PASSAGE, trend=trend)
 

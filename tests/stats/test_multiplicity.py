@@ -101,7 +101,7 @@ def test_five_passages_have_too_few_pairings_for_a_small_p_value() -> None:
     assert (
         nulls.exchanged(x, Y[few], passage=PASSAGE[few]).p_values[0] > 0.004
     )  # one of 120 pairings is the observed one
-    assert nulls.shifted(x[:20], Y[:20], passage=np.repeat([0, 1], 10)).p_values[0] > 0.004
+    assert nulls.circularly_shifted(x[:20], Y[:20], passage=np.repeat([0, 1], 10)).p_values[0] > 0.004
 
 
 def test_a_single_text_is_resampled_by_blocks() -> None:
@@ -197,7 +197,7 @@ def series(seed: int, passages: int, serial: float) -> tuple[np.ndarray, np.ndar
 
 def test_a_shift_is_the_correlation_with_the_column_rolled() -> None:
     x, y, passage = series(0, 1, 0.3)
-    null = nulls.shifted(x, y, passage=passage, trend=0)
+    null = nulls.circularly_shifted(x, y, passage=passage, trend=0)
     assert null.scores.shape == (119, 1)
     estimate = pearson(x, y, passage=passage, trend=0).estimate()
     assert null.observed[0] == pytest.approx(np.arctanh(estimate.value) / estimate.standard_error)
@@ -208,13 +208,15 @@ def test_a_shift_is_the_correlation_with_the_column_rolled() -> None:
 
 def test_shifts_of_many_passages_are_studentised_between_them() -> None:
     x, y, passage = series(0, 6, 0.3)
-    null = nulls.shifted(x, y, passage=passage)
+    null = nulls.circularly_shifted(x, y, passage=passage)
     estimate = pearson(x, y, passage=passage).estimate()
     assert null.observed[0] == pytest.approx(np.arctanh(estimate.value) / estimate.standard_error)
     assert len(null.scores) == 999
 
 
-@pytest.mark.parametrize(("null", "passages"), [(nulls.shifted, 1), (nulls.shifted, 8), (nulls.exchanged, 8)])
+@pytest.mark.parametrize(
+    ("null", "passages"), [(nulls.circularly_shifted, 1), (nulls.circularly_shifted, 8), (nulls.exchanged, 8)]
+)
 def test_series_that_have_nothing_to_do_with_each_other_are_told_so(null: object, passages: int) -> None:
     """300 sets at an autocorrelation of 0.6; of true nulls at 5 %, more than 9 % come once in 1,000 times."""
     found = []
@@ -225,7 +227,7 @@ def test_series_that_have_nothing_to_do_with_each_other_are_told_so(null: object
     assert min(found) >= 0.01
 
 
-@pytest.mark.parametrize("null", [nulls.shifted, nulls.exchanged])
+@pytest.mark.parametrize("null", [nulls.circularly_shifted, nulls.exchanged])
 def test_a_relation_is_found_and_the_largest_of_many_scores_pays_for_them(null: object) -> None:
     x, y, passage = series(1, 8, 0.3)
     columns = np.stack([x, *DRAW.normal(size=(20, len(x)))])
@@ -241,7 +243,7 @@ def test_exchanging_keeps_position_and_gives_no_passage_its_own() -> None:
     x, y = x + 8 * np.sin(place / 9), y + 8 * np.sin(place / 9)
     # Both follow the position, in every passage alike, so passages can be exchanged and shifts can't see it.
     assert nulls.exchanged(x, y, passage=passage).p_values[0] > 0.05
-    assert nulls.shifted(x, y, passage=passage).p_values[0] < 0.05
+    assert nulls.circularly_shifted(x, y, passage=passage).p_values[0] < 0.05
 
 
 def test_nulls_refuse_too_little() -> None:
@@ -249,11 +251,11 @@ def test_nulls_refuse_too_little() -> None:
     with pytest.raises(UndefinedEstimate, match="at least 5, but 4"):
         nulls.exchanged(x, y, passage=passage)
     with pytest.raises(ValueError, match="draws must be at least 99, but 10"):
-        nulls.shifted(x, y, passage=passage, draws=10)
+        nulls.circularly_shifted(x, y, passage=passage, draws=10)
     with pytest.raises(UndefinedEstimate, match="at least 100 pairings, but 90 tokens in 1 passages have 90"):
-        nulls.shifted(x[:90], y[:90], passage=passage[:90])
+        nulls.circularly_shifted(x[:90], y[:90], passage=passage[:90])
     with pytest.raises(UndefinedEstimate, match="column y holds nothing but a trend"):
-        nulls.shifted(x, np.ones(480), passage=passage)
+        nulls.circularly_shifted(x, np.ones(480), passage=passage)
 
 
 @pytest.mark.parametrize("odd", [0.0, np.inf, 1e12])

@@ -35,7 +35,7 @@ Tokens = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Corpus:
+class Books:
     """The books, split into a training and a held-out part.
 
     Attributes
@@ -55,7 +55,7 @@ class Corpus:
     sha256: str
 
 
-def read_books(folder: Path) -> Corpus:
+def read_books(folder: Path) -> Books:
     """Return the books of a folder (``*.txt``), each cut into its head and its held-out tail.
 
     Raises
@@ -80,7 +80,7 @@ def read_books(folder: Path) -> Corpus:
             )
         training.append("\n".join(paragraphs[:-tail]))
         held_out.append("\n".join(paragraphs[-tail:]))
-    return Corpus(
+    return Books(
         names=tuple(file.name for file in files),
         training=tuple(training),
         held_out=tuple(held_out),

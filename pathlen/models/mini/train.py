@@ -35,7 +35,7 @@ from pathlen._util.files import write_text
 from pathlen.models.mini import CONTEXT, SHAPES
 from pathlen.models.mini.corpus import (
     VOCABULARY,
-    Corpus,
+    Books,
     Tokens,
     bigram_loss,
     byte_level_bpe,
@@ -286,7 +286,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _write_summary(
-    folder: Path, plan: Plan, corpus: Corpus, corpus_tokens: int, loss: float, baseline: float, scored: int
+    folder: Path, plan: Plan, corpus: Books, corpus_tokens: int, loss: float, baseline: float, scored: int
 ) -> None:
     import torch
 
