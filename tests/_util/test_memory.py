@@ -71,7 +71,7 @@ def test_this_machine_tells() -> None:
 def test_what_was_freed_between_what_stays_is_given_back() -> None:
     """In a process of its own: half of many small blocks is freed, which C's library would keep."""
     program = """
-from pathlen.memory import give_back
+from pathlen._util.memory import give_back
 def resident():
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]) // 1024
 blocks = [bytearray(60_000) for _ in range(5_000)]

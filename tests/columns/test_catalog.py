@@ -281,7 +281,7 @@ def test_two_columns_of_one_name_are_refused() -> None:
         return state
 
     other.__name__ = "one_state"
-    with pytest.raises(InvalidColumn, match="column 'one_state' is declared twice, in .*test_columns.py"):
+    with pytest.raises(InvalidColumn, match="column 'one_state' is declared twice, in .*test_catalog.py"):
         measures(at="state", unit="1")(other)
 
 

@@ -341,8 +341,8 @@ def test_a_shard_depends_on_all_that_its_numbers_do(
         keys(7, dtype="float64"),
         keys(9, fast=True),
     }
-    for module in ("fleet", "shards"):
-        monkeypatch.setattr(f"pathlen.{module}.code_fingerprint", lambda *roots: "another version")
+    for module in ("measure", "shard"):
+        monkeypatch.setattr(f"pathlen.corpora.{module}.code_fingerprint", lambda *roots: "another version")
     others.add(keys(8))
     assert len(others) == 7
     assert first not in others

@@ -75,7 +75,7 @@ def deadly(last, final):
 
 def held():
     """Which model this process holds."""
-    from pathlen import workers
+    from pathlen.corpora import worker as workers
 
     return os.getpid(), [id(one) for one in workers._held.values()]
 '''
@@ -413,9 +413,10 @@ KILLED = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from pathlen.fleet import measure_corpus, processes
-from pathlen.models import from_directory
-from pathlen.passages import Passage, shipped, NAMES
+from pathlen.corpora.measure import measure_corpus, processes
+from pathlen.models.checkpoint import from_directory
+from pathlen.passages.passage import Passage
+from pathlen.passages.shipped import NAMES, shipped
 
 def texts():
     for turn in range(1000):

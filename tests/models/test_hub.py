@@ -848,7 +848,7 @@ def test_the_notebook_of_the_page_runs(
 CONFTEST = """
 from dataclasses import replace
 
-from pathlen.models import FAMILIES
+from pathlen.models.families import FAMILIES
 
 small = FAMILIES["gpt2"]["small"]
 FAMILIES["gpt2"]["small"] = replace(small, source="{source}", revision="{revision}", n_layer=2, n_head=2, d_model=16)

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from pathlen import SIZES
 from pathlen.errors import ModelMismatch, ModelNotFound, ModelTooLarge
+from pathlen.models import checkpoint, mini
 from pathlen.models import loading as models
-from pathlen.models import mini
 from pathlen.models.checkpoint import find, from_directory, from_name, suggestion
 from pathlen.models.families import FAMILIES, spec
 from pathlen.models.loading import load
@@ -353,11 +353,11 @@ def test_xl_on_too_little_memory_is_not_tested_and_says_what_would_help(
         "needs about 7.2 GB of memory (1,558 million parameters in float32 and 1 GB to work with), but 5.0 GB are free"
     )
     monkeypatch.setattr(models, "available", lambda: 5_000_000_000)
-    monkeypatch.setattr(models, "_digest", lambda files: pytest.fail("6 GB were read before anything was refused"))
+    monkeypatch.setattr(checkpoint, "_digest", lambda files: pytest.fail("6 GB were read before anything was refused"))
     with pytest.raises(ModelTooLarge) as caught:
         load(one)
     assert str(caught.value) == f"GPT-2 XL {message}; --dtype bfloat16 needs 4.1 GB, and is less exact"
-    monkeypatch.setattr(models, "_digest", lambda files: "0" * 64)
+    monkeypatch.setattr(checkpoint, "_digest", lambda files: "0" * 64)
     (pytester.path / "claims").mkdir()
     (pytester.path / "claims" / "test_any.py").write_text(
         "from pathlen import SHIFTED, SIZES, above, claim, share\n\n\n@claim(sizes=SIZES, expect=above(0.5), controls=[SHIFTED])\n"

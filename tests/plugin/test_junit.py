@@ -41,4 +41,4 @@ def test_findings_are_properties_of_their_test_cases(
     low, value, high = (float(related[f"pathlen.{name}"]) for name in ("low", "estimate", "high"))
     assert low <= value <= high
     assert related["pathlen.level"] == "0.95"
-    assert int(related["pathlen.records.excerpts"]) > 100
+    assert int(related["pathlen.tokens"]) > 100

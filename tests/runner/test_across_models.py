@@ -58,7 +58,7 @@ CONFTEST = """
 import os
 from dataclasses import replace
 
-from pathlen.models import FAMILIES
+from pathlen.models.families import FAMILIES
 
 if gone := os.environ.get("GONE"):
     FAMILIES["mini"][gone] = replace(FAMILIES["mini"][gone], source="nowhere")

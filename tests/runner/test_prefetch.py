@@ -24,7 +24,7 @@ from pathlen.models.checkpoint import from_directory
 from pathlen.models.families import ModelSpec, spec
 from pathlen.passages.passage import Passage
 from pathlen.passages.shipped import shipped
-from pathlen.runner import forward as passes
+from pathlen.runner import prefetch
 from pathlen.runner.forward import ForwardPass, ForwardRunner
 from pathlen.runner.prefetch import Prefetcher, helpers_worth_starting
 from pathlen.runner.provider import ColumnProvider
@@ -128,7 +128,7 @@ def test_a_process_that_dies_costs_nothing_but_its_help(
 def test_a_process_of_another_version_is_of_no_help(
     here: ForwardRunner, asked: list[ForwardPass], ahead: Callable[..., Prefetcher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passes, "code_fingerprint", lambda *roots: "another")
+    monkeypatch.setattr(prefetch, "code_fingerprint", lambda *roots: "another")
     made = ahead(here, asked, 1)
     slots = list(made._slots)
     until(lambda: made._helpers[0].is_gone)
@@ -154,7 +154,7 @@ def test_an_error_is_raised_where_the_pass_is_asked_for(
 def test_what_waits_to_be_asked_for_is_bounded(
     here: ForwardRunner, tiny: ModelSpec, ahead: Callable[..., Prefetcher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passes, "PASSES_AHEAD", 2)
+    monkeypatch.setattr(prefetch, "PASSES_AHEAD", 2)
     asked = [ForwardPass(tiny, seed, None, COLUMNS) for seed in range(9)]
     made = ahead(here, asked, 1)
     slots = list(made._slots)
@@ -180,9 +180,9 @@ def test_where_no_process_can_be_started_all_is_run_here(
 def test_columns_of_long_texts_do_not_pile_up(
     here: ForwardRunner, asked: list[ForwardPass], ahead: Callable[..., Prefetcher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passes, "AHEAD_BYTES", 3.5 * asked[0].size(TEXTS))
+    monkeypatch.setattr(prefetch, "AHEAD_BYTES", 3.5 * asked[0].size(TEXTS))
     assert ahead(here, asked, 1)._most == 1 + 3
-    monkeypatch.setattr(passes, "AHEAD_BYTES", 1)
+    monkeypatch.setattr(prefetch, "AHEAD_BYTES", 1)
     assert ahead(here, asked, 2)._most == 2 + 1
 
 
@@ -225,14 +225,14 @@ def test_processes_are_started_where_they_are_repaid(monkeypatch: pytest.MonkeyP
     assert torch.get_num_threads() == 1
     assert helpers_worth_starting(many, texts) == 0  # there is no thread to spare
     monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
-    monkeypatch.setattr(passes, "available", lambda: None)
+    monkeypatch.setattr(prefetch, "available", lambda: None)
     assert helpers_worth_starting(many, texts) == 8
     assert helpers_worth_starting(many[:40], texts) in (1, 2, 3)
     assert helpers_worth_starting(many[:2], texts) == 0
     assert helpers_worth_starting([], texts) == 0
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     assert helpers_worth_starting(many, texts) == 2
-    monkeypatch.setattr(passes, "available", lambda: 3 << 29)
+    monkeypatch.setattr(prefetch, "available", lambda: 3 << 29)
     assert helpers_worth_starting(many, texts) == 1
     long = replace(texts[0], text=texts[0].text * 1000)  # columns as large as the memory that is free
     assert helpers_worth_starting(many, [long]) == 0
@@ -281,17 +281,19 @@ def test_a_large_network_is_gone_before_the_next_is_loaded(tiny: ModelSpec, tmp_
     script.write_text(
         f"""
 import gc, weakref
-from pathlen import models, passes
-from pathlen.models import from_name, load
+from pathlen.models.checkpoint import from_name
+from pathlen.models import families
+from pathlen.models.loading import load
+from pathlen.runner import forward
 gc.disable()
-models.LARGE_NETWORK = 0
+families.LARGE_NETWORK = 0
 held = []
 def loader(spec, **options):
     assert all(one() is None for one in held), "two at once"
     model = load(spec, **options)
     held.append(weakref.ref(model.network))
     return model
-here = passes.ForwardRunner((), device="cpu", dtype="float32", loader=loader)
+here = forward.ForwardRunner((), device="cpu", dtype="float32", loader=loader)
 for seed in (None, 0, None, 1):
     here.model(from_name({tiny.source!r}), seed)
 print(len(held))
@@ -307,9 +309,10 @@ def test_a_process_ends_with_the_one_that_started_it(tiny: ModelSpec, tmp_path: 
     script.write_text(
         f"""
 import os, sys
-from pathlen.models import from_name
-from pathlen.passages import Passage
-from pathlen.passes import Prefetcher, ForwardPass, ForwardRunner
+from pathlen.models.checkpoint import from_name
+from pathlen.passages.passage import Passage
+from pathlen.runner.forward import ForwardPass, ForwardRunner
+from pathlen.runner.prefetch import Prefetcher
 texts = (Passage(name="one", text="The tide comes in, and the tide goes out again.", origin="test"),)
 one = ForwardPass(from_name({tiny.source!r}), 0, None, frozenset({{"step_length"}}))
 made = Prefetcher(ForwardRunner(texts, device="cpu", dtype="float32"), [one], 1)

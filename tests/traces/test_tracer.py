@@ -21,8 +21,9 @@ from pathlen.errors import InvalidText, ModelMismatch
 from pathlen.models.checkpoint import from_directory
 from pathlen.models.loading import LoadedModel, load
 from pathlen.passages.passage import Passage
-from pathlen.traces import tracer as traces
+from pathlen.traces import hooks
 from pathlen.traces.geometry import distance, length
+from pathlen.traces.kernels import gelu
 from pathlen.traces.kernels.gelu import _gelu, _gelu_in_slices
 from pathlen.traces.tracer import Tracer, trace
 from pathlen.traces.windows import windows
@@ -373,7 +374,7 @@ def test_a_text_of_many_slices_has_the_very_states_too(
     tiny: LoadedModel, long: Passage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Tracer(tiny).trace(long)
-    monkeypatch.setattr(traces, "SLICE_NUMBERS", 100)
+    monkeypatch.setattr(gelu, "SLICE_NUMBERS", 100)
     assert np.array_equal(Tracer(tiny).trace(long).step_length, whole.step_length)
 
 
@@ -387,7 +388,7 @@ def test_where_transformers_last_bits_are_others_they_are_kept(
         calls.append(states)
         return 1.001 * _gelu_in_slices(states)
 
-    monkeypatch.setattr(traces, "_gelu_in_slices", other)
+    monkeypatch.setattr(gelu, "_gelu_in_slices", other)
     assert np.array_equal(Tracer(tiny).trace(short).step_length, expected.step_length)
     assert len(calls) == 1  # it was tried, and not used
 
@@ -413,7 +414,7 @@ def test_no_small_array_stays_between_the_large_ones_of_a_pass(
         made.append(weakref.ref(found := length(states)))
         return found
 
-    monkeypatch.setattr(traces, "length", noted)
+    monkeypatch.setattr(hooks, "length", noted)
     alive: list[int] = []
     base = base_of(tiny)
     handle = base.ln_f.register_forward_pre_hook(lambda *_: alive.append(sum(one() is not None for one in made)))
