@@ -1,18 +1,19 @@
 """The architecture of a causal language model: where its parts are, found by running it once rather than by its type.
 
-A few tokens go through the model while hooks record every module's call, its input and its output. From these calls follow,
-whatever the parts are called:
+A few tokens go through the model while hooks record every module's call, its input and its output. From these calls
+follow, whatever the parts are called:
 
 - the *blocks*: the first `ModuleList` with as many modules of one type as the configuration has layers;
 - a block's *attention output projection*: the last linear map that runs inside its attention;
-- what attention and the feed-forward part *add*: the modules whose outputs, added to a block's input, give its output. A norm
-  behind a projection belongs to what is added, as in Gemma 2. A block that combines them in another way has no such parts;
+- what attention and the feed-forward part *add*: the modules whose outputs, added to a block's input, give its output.
+  A norm behind a projection belongs to what is added, as in Gemma 2. A block that combines them in another way has no
+  such parts;
 - the *final norm*: the first module after the last block that takes the last block's output; some models have none.
 
-Three checks then show that these parts explain the model: each block's output is the next block's input, the captured last
-state put through the final norm is the base model's own last state, and that state times the unembedding gives the model's
-own logits. A model that does anything else on the way (caps its logits, projects to another width) is refused, because its
-states are not what it predicts from, and neither would be lengths measured in them.
+Three checks then show that these parts explain the model: each block's output is the next block's input, the captured
+last state put through the final norm is the base model's own last state, and that state times the unembedding gives the
+model's own logits. A model that does anything else on the way (caps its logits, projects to another width) is refused,
+because lengths would then be measured in states that it does not predict from.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class Architecture:
     projections : tuple of Module
         Each block's attention output projection.
     added : tuple of (Module, Module) or None
-        For each block, the two modules whose outputs attention and the feed-forward part add to the residual stream; None if
-        any block's output is not the sum of its input and two such outputs.
+        For each block, the two modules whose outputs attention and the feed-forward part add to the residual stream;
+        None if any block's output is not the sum of its input and two such outputs.
     heads : int
         Attention heads per block; a projection's input is their outputs, concatenated in order.
     unembedding : Tensor, shape (vocabulary, d_model)
@@ -69,7 +70,7 @@ class Architecture:
     offset: Tensor | None
 
     def mixing(self, block: int) -> Tensor:
-        """Return the matrix of a block's attention output projection, ``(heads * head_width, d_model)``, input dimension first."""
+        """Return the matrix of a block's attention output projection, of shape ``(heads * head_width, d_model)``."""
         projection = self.projections[block]
         weight = projection.weight
         assert isinstance(weight, Tensor)  # noqa: S101  # a projection is a linear map
@@ -133,7 +134,7 @@ def state_before(inputs: tuple[Any, ...], named: dict[str, Any]) -> Tensor:
 
 
 def state_after(output: Any) -> Tensor:
-    """Return the state in a module's output, of shape ``(texts, tokens, d_model)``; some modules return it first in a tuple."""
+    """Return the state in a module's output, ``(texts, tokens, d_model)``; some modules return it first in a tuple."""
     state: Tensor = output[0] if isinstance(output, tuple) else output
     return state
 
@@ -239,7 +240,7 @@ def _index_of(calls: list[_Call], module: nn.Module) -> int:
 
 
 def _last_state(calls: list[_Call], blocks: tuple[nn.Module, ...], title: str) -> Tensor:
-    """Return the last block's output, ``(tokens, d_model)``, after checking that every block takes the output of the one before."""
+    """Return the last block's output, ``(tokens, d_model)``, if every block takes the output of the one before."""
     block_calls = [calls[_index_of(calls, block)] for block in blocks]
     for number, (call, following) in enumerate(pairwise(block_calls), 1):
         if following.taken is None or not torch.equal(call.state, following.taken):
@@ -251,7 +252,7 @@ def _last_state(calls: list[_Call], blocks: tuple[nn.Module, ...], title: str) -
 
 
 def _final_norm_output(calls: list[_Call], blocks: tuple[nn.Module, ...], last: Tensor) -> Tensor:
-    """Return the output of the first module after the blocks that takes the last state; that state itself if there is none."""
+    """Return the output of the first module after the blocks that takes the last state, else that state."""
     inside = {id(module) for block in blocks for module in block.modules()}
     for call in calls[_index_of(calls, blocks[-1]) + 1 :]:
         if id(call.module) not in inside and call.took(last[None]):
@@ -308,7 +309,7 @@ def _sublayers(calls: list[_Call], block: nn.Module, projection: nn.Module) -> t
 
 
 def _projection_and_norms(inner_calls: list[_Call], projection: nn.Module) -> list[_Call]:
-    """Return the call of the attention output projection, and after it those of modules that take its output in turn."""
+    """Return the call of the attention output projection, followed by those of norms of its output."""
     index = _index_of(inner_calls, projection)
     chain = [inner_calls[index]]
     for call in inner_calls[index + 1 :]:
@@ -318,7 +319,7 @@ def _projection_and_norms(inner_calls: list[_Call], projection: nn.Module) -> li
 
 
 def _is_rest(output: Tensor, rest: Tensor, end: Tensor) -> bool:
-    """Whether an output equals the rest of a block's step for every token, up to the rounding of the states behind that rest."""
+    """Whether an output equals the rest of a block's step for every token, up to rounding of the states."""
     tolerance = _sum_tolerance(end)
     error, size, state = ((difference.float() ** 2).sum(dim=-1).sqrt() for difference in (output - rest, rest, end))
     return bool((error <= tolerance * size + 0.1 * tolerance * state).all())
@@ -333,7 +334,7 @@ def _sum_tolerance(tensor: Tensor) -> float:
 
 
 def _refuse_difference(ours: Tensor, theirs: Tensor, rule: str) -> None:
-    """Raise `ModelMismatch` if what we computed differs from what the model computes, in shape or by more than rounding."""
+    """Raise `ModelMismatch` if our result differs from the model's, in shape or by more than rounding."""
     if ours.shape != theirs.shape:
         raise ModelMismatch(f"{rule}, but one has the shape {tuple(ours.shape)} and the other {tuple(theirs.shape)}")
     error = (ours - theirs).abs().max().item() / max(1.0, theirs.abs().max().item())

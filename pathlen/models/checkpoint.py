@@ -1,8 +1,8 @@
 """A checkpoint's files: where they are on this machine, what model they declare, and what identifies them.
 
-A checkpoint is refused rather than repaired. Its shape must be the one its spec gives, and its weights must be safetensors:
-a pickle runs code when it is opened. A model that brings its own code is refused for the same reason. Nothing here touches
-the network.
+A checkpoint is refused rather than repaired. Its shape must be the one its spec gives, and its weights must be
+safetensors: a pickle runs code when it is opened. A model that brings its own code is refused for the same reason.
+Nothing here touches the network.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def from_name(name: str) -> ModelSpec:
     Parameters
     ----------
     name : str
-        A directory; or ``owner/repository``, optionally followed by ``@revision``. Without a revision it is the one that the
-        main branch had when it was fetched.
+        A directory; or ``owner/repository``, optionally followed by ``@revision``. Without a revision it is the one
+        that the main branch had when it was fetched.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def find(spec: ModelSpec) -> Path:
 
 
 def _refuse_broken_links(repository: str, spec: ModelSpec) -> None:
-    """Raise `ModelNotFound` if the cache has a link to a file that is gone, as after copying or cleaning a part of it."""
+    """Raise `ModelNotFound` if a link in the cache is broken, as after copying or cleaning a part of it."""
     from huggingface_hub import constants
 
     home = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"

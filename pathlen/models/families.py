@@ -49,7 +49,7 @@ class ModelSpec:
 
     @property
     def is_large(self) -> bool:
-        """Whether a forward pass keeps all cores busy by itself, and two such networks should not be in memory at once."""
+        """Whether one forward pass keeps all cores busy, and two such networks should not be in memory at once."""
         return self.parameters > LARGE_NETWORK
 
     @property

@@ -1,15 +1,17 @@
 """Weights from the Hugging Face Hub: download a model's files and check them.
 
-Everything goes through ``huggingface_hub`` into its cache, where `pathlen.models.checkpoint.find` and every other library look.
-``HF_HOME``, ``HF_HUB_CACHE``, ``HF_HUB_OFFLINE``, ``HF_ENDPOINT`` and ``HF_TOKEN`` have the same meaning as for that library.
-Five things it leaves to its callers are done here and in the modules ``hub_plan``, ``hub_files`` and ``hub_errors``:
+Everything goes through ``huggingface_hub`` into its cache, where `pathlen.models.checkpoint.find` and every other
+library look. ``HF_HOME``, ``HF_HUB_CACHE``, ``HF_HUB_OFFLINE``, ``HF_ENDPOINT`` and ``HF_TOKEN`` have the same meaning
+as for that library. Five things it leaves to its callers are done here and in the modules ``hub_plan``, ``hub_files``
+and ``hub_errors``:
 
 - Only the files that `pathlen.models.loading.load` reads are downloaded, and never a pickle.
 - A branch is resolved to a commit once, and all files are of that commit.
 - Disk space is checked before the first byte arrives, not when the last does not fit.
 - Every file is compared with the digest that the Hub lists for it, including those that were in the cache. The library
   compares sizes only.
-- ``config.json`` comes last and the weights just before it, so a checkpoint is not found before it is complete and checked.
+- ``config.json`` comes last and the weights just before it, so a checkpoint is not found before it is complete and
+  checked.
 """
 
 from __future__ import annotations
@@ -63,8 +65,8 @@ def fetch(
 ) -> Path:
     """Download the missing files of a model, check all of its files, and return the folder that holds them.
 
-    An interrupted download is resumed where it stopped, a few times. A file that is complete is not transferred again. A file
-    whose content differs from what the Hub lists is downloaded once more, and deleted if it still differs.
+    An interrupted download is resumed where it stopped, a few times. A file that is complete is not transferred again.
+    A file whose content differs from what the Hub lists is downloaded once more, and deleted if it still differs.
 
     Parameters
     ----------

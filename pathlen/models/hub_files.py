@@ -47,7 +47,8 @@ class File:
     here : bool
         Whether the cache has a file of this name and size.
     sha256 : str
-        The digest that the Hub lists for a large file; empty for a file that it keeps in git, and if the Hub was not asked.
+        The digest that the Hub lists for a large file; empty for a file that it keeps in git, and if the Hub was not
+        asked.
     blob : str
         The git blob digest of a file that the Hub keeps in git.
 
@@ -65,7 +66,7 @@ class File:
         return path.is_file() and path.stat().st_size == self.size
 
     def mismatch(self, path: Path) -> str:
-        """Return how a file on this machine differs from what the Hub lists, in words; an empty string if it does not."""
+        """Return in words how a file on this machine differs from what the Hub lists; empty if it does not."""
         size = path.stat().st_size
         if size != self.size:
             return f"must have {self.size:,} bytes, but {size:,} arrived"

@@ -83,8 +83,8 @@ def plan(wanted: ModelSpec | str, *, endpoint: str | None = None, cache: Path | 
     Parameters
     ----------
     wanted : ModelSpec or str
-        A model of the table, or ``owner/repository``, optionally followed by ``@revision``: a branch, a tag or a commit. A
-        repository of the table that is named without a revision has the table's.
+        A model of the table, or ``owner/repository``, optionally followed by ``@revision``: a branch, a tag or a
+        commit. A repository of the table that is named without a revision has the table's.
     endpoint : str, optional
         The address of the Hub; by default ``HF_ENDPOINT``.
     cache : Path, optional
@@ -166,7 +166,7 @@ def _file_of(sibling: RepoSibling, repository: str) -> File:
 
 
 def _plan_from_cache(repository: str, revision: str, cache: Path, address: str, error: DownloadFailed) -> Plan:
-    """Return the plan for a model that the cache has complete; raise the error that kept the Hub from being asked if not."""
+    """Return the plan for a model that the cache has in full, or raise the error of asking the Hub."""
     commit, branch = revision, ""
     if not COMMIT.fullmatch(revision):
         # Only under the full name: a short name's branch could be another owner's, but a commit identifies its content.

@@ -85,7 +85,8 @@ def _vocabulary(network: PreTrainedModel) -> int:
 def _refuse_other_vocabulary(spec: ModelSpec, tokens: int, vocabulary: int) -> None:
     """Raise `ModelMismatch` if a tokenizer's size shows that it is not the network's.
 
-    Networks pad their vocabularies, mostly by 1 or 2 %; one more than twice as large was trained with another tokenizer.
+    Networks pad their vocabularies, mostly by 1 or 2 %; one more than twice as large was trained with another
+    tokenizer.
     """
     if not vocabulary / 2 <= tokens <= vocabulary:
         raise ModelMismatch(
@@ -102,13 +103,13 @@ def load(spec: ModelSpec, *, untrained: int | None = None, device: str = "cpu", 
     spec : ModelSpec
         From a family's table, or of a directory or repository.
     untrained : int, optional
-        Seed. If given, the network keeps the configuration and the tokenizer, but its weights are drawn as its architecture
-        initialises them before training, and the checkpoint's are not read.
+        Seed. If given, the network keeps the configuration and the tokenizer, but its weights are drawn as its
+        architecture initialises them before training, and the checkpoint's are not read.
     device : str
         Where it runs: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
     dtype : str
-        One of `DTYPES`. Lengths are always summed in float64; ``tests/benchmarks/PRECISION.md`` says what half precision
-        costs.
+        One of `DTYPES`. Lengths are always summed in float64; ``tests/benchmarks/PRECISION.md`` says what half
+        precision costs.
 
     Raises
     ------
@@ -145,7 +146,7 @@ def load(spec: ModelSpec, *, untrained: int | None = None, device: str = "cpu", 
 
 
 def tokenizing(spec: ModelSpec) -> Callable[[str], list[int]]:
-    """Return a function from a text to its token ids, as `LoadedModel.token_ids`, that needs no weights; errors as in `find`."""
+    """Return a function that does what `LoadedModel.token_ids` does, but needs no weights; errors as in `find`."""
     return partial(_token_ids, _tokenizer(find(spec)))
 
 

@@ -1,11 +1,11 @@
 """From a folder of books to token arrays, and the bigram baseline that a network has to beat.
 
-A book is a UTF-8 text file with one paragraph per line. The last twentieth of every book is held out: a contiguous tail, not
-a random sample of lines, so that no held-out sentence has its neighbours in training. The tokenizer is trained on the
-training part alone.
+A book is a UTF-8 text file with one paragraph per line. The last twentieth of every book is held out: a contiguous
+tail, not a random sample of lines, so that no held-out sentence has its neighbours in training. The tokenizer is
+trained on the training part alone.
 
-The baseline is an interpolated Kneser-Ney bigram model, a strong one of its kind, counted on exactly the tokens that the
-networks are trained on and scored on exactly the held-out tokens that they are scored on.
+The baseline is an interpolated Kneser-Ney bigram model, a strong one of its kind, counted on exactly the tokens that
+the networks are trained on and scored on exactly the held-out tokens that they are scored on.
 
 References
 ----------
@@ -116,8 +116,8 @@ def token_stream(tokenizer: Any, texts: tuple[str, ...]) -> Tokens:
 def windows(stream: Tokens, length: int) -> Tokens:
     """Return a stream as rows of ``length + 1`` tokens; a remainder too short for a row is dropped.
 
-    Row ``i`` holds tokens ``i * length`` to ``(i + 1) * length``, so neighbouring rows share one token: the target at the end
-    of a row is the first input of the next. Every token but the first is predicted exactly once.
+    Row ``i`` holds tokens ``i * length`` to ``(i + 1) * length``, so neighbouring rows share one token: the target at
+    the end of a row is the first input of the next. Every token but the first is predicted exactly once.
 
     Examples
     --------

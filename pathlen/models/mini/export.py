@@ -60,11 +60,12 @@ def _summary(folder: Path, size: str) -> dict[str, Any]:
 
 
 def card(summaries: dict[str, dict[str, Any]], total: int) -> str:
-    """Return the model card as Markdown; its numbers come from the training summaries and the size of the weights in bytes."""
+    """Return the model card as Markdown, from the training summaries and the size of all weights in bytes."""
     first = next(iter(summaries.values()))
     rows = "\n".join(
         f"| {size} | {shape.n_layer} | {shape.d_model} | {shape.n_head} | {summary['parameters']:,} "
-        f"| {summary['tokens_seen']:,} | **{summary['held_out_loss']:.3f}** | {summary['minutes']:.0f} | {summary['seed']} |"
+        f"| {summary['tokens_seen']:,} | **{summary['held_out_loss']:.3f}** | {summary['minutes']:.0f} "
+        f"| {summary['seed']} |"
         for size, shape in SHAPES.items()
         for summary in [summaries[size]]
     )

@@ -126,8 +126,8 @@ def rate(step: int, plan: Plan) -> float:
 def batches(stream: Tokens, plan: Plan, start: int = 0) -> Iterator[tuple[Tokens, int]]:
     """Yield for each step, from step ``start`` on, its windows and the position of their first token.
 
-    Windows have the shape ``(rows, length + 1)``. Every window of a length is read once before any is read again, in an order
-    that depends on the seed.
+    Windows have the shape ``(rows, length + 1)``. Every window of a length is read once before any is read again, in an
+    order that depends on the seed.
     """
     short = round(plan.steps * SHORT_SHARE)
     for length, first, last in ((CONTEXT // 2, 0, short), (CONTEXT, short, plan.steps)):
@@ -225,7 +225,7 @@ def train(plan: Plan, stream: Tokens, held_out: Tokens, folder: Path) -> GPT2LMH
 def _resume(
     plan: Plan, model: GPT2LMHeadModel, optimizers: list[tuple[torch.optim.Optimizer, float]], state: Path
 ) -> tuple[int, float, Curve]:
-    """Put the model and its optimizers into a saved state; return its step, the seconds spent and the loss curve so far."""
+    """Load a saved state into the model and its optimizers; return its step, seconds spent and loss curve."""
     import torch
 
     saved = torch.load(state, weights_only=True)
