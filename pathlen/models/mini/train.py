@@ -215,8 +215,9 @@ def train(plan: Plan, stream: Tokens, held_out: Tokens, folder: Path) -> GPT2LMH
                 "seconds": time.monotonic() - began,
                 "curve": curve,
             }
-            torch.save(snapshot, state.with_suffix(".part"))
-            os.replace(state.with_suffix(".part"), state)
+            partial = state.with_suffix(".part")
+            torch.save(snapshot, partial)
+            os.replace(partial, state)
     bar.close()
     trained: GPT2LMHeadModel = model.eval()
     return trained
