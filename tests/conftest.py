@@ -1,4 +1,4 @@
-"""Shared fixtures: a tiny random GPT-2 with the embedded family's tokenizer, as a checkpoint and loaded; texts; a record."""
+"""Shared fixtures: a tiny random GPT-2 with the embedded family's tokenizer, texts, and a record."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def one_thread() -> None:
     """Use one thread, on which tiny networks are faster than on two.
 
-    GPT-2's module is imported here as well: a pytest run inside a test forgets the modules that it was the first to import,
-    but torch can't register what it defines twice.
+    GPT-2's module is imported here as well: a pytest run inside a test forgets the modules that it was the first to
+    import, but torch can't register what it defines twice.
     """
     import torch
     import transformers.models.gpt2.modeling_gpt2  # noqa: F401
@@ -75,7 +75,7 @@ def write_checkpoint(folder: Path, network: GPT2LMHeadModel) -> Path:
 
 
 def with_tokenizer(folder: Path, tokens: int = 4096) -> Path:
-    """Give a checkpoint the embedded family's tokenizer of 4,096 tokens, padded to ``tokens`` with ones that never occur."""
+    """Give a checkpoint the embedded family's tokenizer, padded from 4,096 to ``tokens`` with ones that never occur."""
     from pathlen.models import mini
 
     for name in ("tokenizer.json", "tokenizer_config.json"):

@@ -11,11 +11,10 @@ from pathlib import Path
 
 from pathlen.errors import InvalidText
 from pathlen.passages.passage import Passage, from_file
+from pathlen.passages.reference import PREFIX
 from pathlen.passages.shipped import NAMES, shipped
 
 __all__ = ["chosen", "from_wikipedia"]
-
-WIKIPEDIA = "wikipedia:"
 
 
 def from_wikipedia(reference: str) -> Passage:
@@ -29,16 +28,9 @@ def from_wikipedia(reference: str) -> Passage:
         As in `pathlen.passages.wikipedia.lead`.
 
     """
-    from pathlen.passages.wikipedia import lead
+    from pathlen.passages.wikipedia import lead  # on demand: few runs need its HTTP client
 
-    section = lead(reference)
-    return Passage(
-        name=section.name,
-        text=section.text,
-        origin=section.origin,
-        licence=section.licence,
-        attribution=section.attribution,
-    )
+    return lead(reference)
 
 
 def chosen(names: list[str]) -> list[Passage]:
@@ -71,7 +63,7 @@ def chosen(names: list[str]) -> list[Passage]:
 def _passage(name: str) -> Passage:
     if name in NAMES:
         return shipped(name)
-    if name.startswith(WIKIPEDIA):
+    if name.startswith(PREFIX):
         return from_wikipedia(name)
     path = Path(name)
     # A bare word that is not a file was probably meant as the name of a passage; the error then lists the names.

@@ -168,7 +168,7 @@ class _Reader(HTMLParser):
             self._pop()
 
     def _close(self, tag: str) -> None:
-        """Close the innermost open element with this tag and all elements in it, unless a nearer one limits its scope."""
+        """Close the innermost open element with this tag and all in it, unless a nearer one limits its scope."""
         limits = {"table"} if tag in TABLE else CELLS if tag in BLOCKS else BLOCKS | TABLE
         for depth in reversed(range(len(self._open))):
             if self._open[depth][0] == tag:

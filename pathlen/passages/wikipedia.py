@@ -1,16 +1,7 @@
 """The lead section of a Wikipedia article at one revision, as plain text.
 
-The document that this project checks was measured on such a lead. A reference names the article and the revision::
-
-    wikipedia:Friedrich_Nietzsche@1234567890
-    wikipedia:de:Friedrich_Nietzsche@1234567890
-
-- The language is a lower-case code, English by default. Titles start with a capital, so ``wikipedia:de:Kant`` and
-  ``wikipedia:De:Kant`` differ: the second is an English title that contains a colon.
-- The title may contain spaces or underscores and any letters, and may be copied from an address (``Caf%C3%A9``). What
-  follows the last ``@`` is the revision, so a title may contain an ``@`` if a revision follows it.
-- A reference without a revision is refused: an article changes, and what was measured on it could not be measured
-  again.
+The document that this project checks was measured on such a lead. `pathlen.passages.reference` says how one is named. A
+reference without a revision is refused: an article changes, and what was measured on it could not be measured again.
 
 Wikipedia renders the lead, so templates are filled in; `pathlen.passages.html` makes text of it. A revision pins what
 its authors wrote but not the templates it uses, so every record contains the text's digest. What was received is kept
@@ -30,21 +21,21 @@ import unicodedata
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeGuard
-from urllib.parse import unquote, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from pathlen._util.cache import Cache, folder
 from pathlen._util.digests import digest
 from pathlen.errors import InvalidText
 from pathlen.passages.html import plain
+from pathlen.passages.passage import Passage
+from pathlen.passages.reference import Reference, parsed, underscored
 
-__all__ = ["PREFIX", "Lead", "Reference", "lead", "parsed", "plain"]
+__all__ = ["lead"]
 
-PREFIX = "wikipedia:"
 WIKI = "https://{language}.wikipedia.org/w/"
 LICENCE = "CC BY-SA 4.0"
 
@@ -54,9 +45,6 @@ LONGEST_WAIT = 60.0  # seconds; if the server asks for a longer wait, we give up
 MAX_LAG = 5  # seconds of replication lag above which the API asks a polite client to come back later
 BUSY = ("maxlag", "ratelimited")  # error codes in answers whose status is 200
 
-LANGUAGE = re.compile(r"(?:[a-z]{2,3}(?:-[a-z]+)*|simple)(?=:)")
-NOT_IN_A_TITLE = re.compile(r"[#<>\[\]{}|\x00-\x1f\x7f\ufffd\ud800-\udfff]")
-LONGEST_TITLE = 255  # bytes
 WHY = {
     "nosuchrevid": "there is no such revision, or its page was deleted",
     "missingtitle": "there is no such page",
@@ -65,69 +53,7 @@ WHY = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
-    """An article at a revision. None stands for the current revision, which can't be measured.
-
-    Its text is the reference that `parsed` reads.
-    """
-
-    language: str
-    title: str
-    revision: int | None
-
-    def __str__(self) -> str:
-        language = "" if self.language == "en" else f"{self.language}:"
-        pinned = "" if self.revision is None else f"@{self.revision}"
-        return f"{PREFIX}{language}{_underscored(self.title)}{pinned}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lead:
-    """A lead section; its fields are those of `pathlen.passages.passage.Passage`."""
-
-    name: str
-    text: str
-    origin: str
-    licence: str
-    attribution: str
-
-
-def parsed(text: str) -> Reference:
-    """Return the article and the revision that a reference names.
-
-    Raises
-    ------
-    InvalidText
-        If it is not a reference; a missing revision is not refused here.
-
-    Examples
-    --------
-    >>> parsed("wikipedia:de:Kant@12")
-    Reference(language='de', title='Kant', revision=12)
-
-    """
-    rest = text.removeprefix(PREFIX)
-    prefix = LANGUAGE.match(rest)
-    language = prefix.group() if prefix else "en"
-    title, at, pinned = rest.removeprefix(f"{language}:" if prefix else "").rpartition("@")
-    if not at:
-        title, pinned = pinned, ""
-    title = " ".join(unquote(title).replace("_", " ").split())
-    forbidden = NOT_IN_A_TITLE.search(title)
-    if not title or title.startswith(":") or forbidden or len(title.encode("utf-8")) > LONGEST_TITLE:
-        raise InvalidText(
-            "a text from Wikipedia must name an article, as wikipedia:Friedrich_Nietzsche@1234567890 does, but in "
-            f"{text!r} the title is {title!r}{f', and holds {forbidden.group()!r}' if forbidden else ''}"
-        )
-    if at and not re.fullmatch("[1-9][0-9]{0,17}", pinned):
-        raise InvalidText(
-            f"the revision after the last @ must be a whole number above 0, but {pinned!r} was given in {text!r}"
-        )
-    return Reference(language=language, title=title, revision=int(pinned) if at else None)
-
-
-def lead(text: str, *, sleep: Callable[[float], None] = time.sleep, timeout: float = TIMEOUT) -> Lead:
+def lead(text: str, *, sleep: Callable[[float], None] = time.sleep, timeout: float = TIMEOUT) -> Passage:
     """Return the lead section that a reference names, from the cache or from Wikipedia.
 
     Parameters
@@ -150,8 +76,8 @@ def lead(text: str, *, sleep: Callable[[float], None] = time.sleep, timeout: flo
     wiki = _Wiki(reference.language, sleep=sleep, timeout=timeout)
     if reference.revision is None:
         raise InvalidText(
-            "a text from Wikipedia must be pinned to a revision, because an article changes and what was measured on it "
-            f"could not be measured again, but {text!r} names none; {_advice_on_pinning(reference, wiki)}"
+            "a text from Wikipedia must be pinned to a revision, because an article changes and what was measured on "
+            f"it could not be measured again, but {text!r} names none; {_advice_on_pinning(reference, wiki)}"
         )
     cache, key = Cache(folder()), digest("wikipedia", 1, wiki.api, _normalized(reference.title), reference.revision)
     content = cache.get(key)
@@ -159,8 +85,8 @@ def lead(text: str, *, sleep: Callable[[float], None] = time.sleep, timeout: flo
     paragraphs = plain(html, f"revision {reference.revision} of {title!r}")
     if not content:
         cache.put(key, json.dumps([title, html]))
-    address = urlencode({"title": _underscored(title), "oldid": reference.revision})
-    return Lead(
+    address = urlencode({"title": underscored(title), "oldid": reference.revision})
+    return Passage(
         name=_slug(title) or f"wikipedia-{reference.revision}",
         text=paragraphs,
         origin=f"{WIKI.format(language=reference.language)}index.php?{address}{wiki.source_note}",
@@ -189,10 +115,6 @@ def _normalized(title: str) -> str:
     """Return a title as wikis write it: with single spaces, and a capital first letter."""
     title = unicodedata.normalize("NFC", " ".join(title.replace("_", " ").split()))
     return title[:1].upper() + title[1:]
-
-
-def _underscored(title: str) -> str:
-    return title.replace(" ", "_")
 
 
 def _slug(title: str) -> str:

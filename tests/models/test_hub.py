@@ -1,4 +1,4 @@
-"""Weights from the Hub: the real client against a server on this machine (tests/support/hub.py), and all that can go wrong.
+"""Weights from the Hub: the real client against a server on this machine, and everything that can go wrong.
 
 No test needs a network or sees the user's cache or token.
 """
@@ -60,7 +60,7 @@ def hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_CACHE"):
         monkeypatch.delenv(name, raising=False)
     with Hub() as server:
-        # The library reads the environment when it is imported: set it for children, and the constants for this process.
+        # The library reads the environment on import: it is set for children, constants for this process.
         monkeypatch.setenv("HF_ENDPOINT", server.address)
         monkeypatch.setenv("HF_HOME", str(cache.parent))
         monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -218,7 +218,7 @@ def test_an_index_that_is_damaged_or_names_a_missing_file_is_refused(
 
 
 def original_layout(checkpoint: Path, folder: Path) -> Path:
-    """The same checkpoint in the layout of openai-community/gpt2: no prefix, and each block's causal mask with the weights."""
+    """The same checkpoint in the layout of openai-community/gpt2: no prefix, and causal masks beside the weights."""
     shutil.copytree(checkpoint, folder)
     tensors = {name.removeprefix("transformer."): tensor for name, tensor in load_file(folder / WEIGHTS).items()}
     context = tensors["wpe.weight"].shape[0]

@@ -332,7 +332,7 @@ def test_a_model_that_does_not_fit_into_memory_is_refused_with_numbers(
 
 
 def hollow_xl(folder: Path) -> None:
-    """Write a checkpoint of GPT-2 XL's shape whose 6.2 GB of weights are a hole in a sparse file that takes no disk space."""
+    """Write a checkpoint of GPT-2 XL's shape whose 6.2 GB of weights are a hole in a sparse file."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     xl = spec("gpt2", "xl")

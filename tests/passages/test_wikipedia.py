@@ -21,9 +21,10 @@ from urllib.response import addinfourl
 import pytest
 
 from pathlen.errors import InvalidText
-from pathlen.passages.choose import WIKIPEDIA, chosen
+from pathlen.passages.choose import chosen
 from pathlen.passages.passage import Passage
-from pathlen.passages.wikipedia import PREFIX, Lead, Reference, lead, parsed
+from pathlen.passages.reference import Reference, parsed
+from pathlen.passages.wikipedia import lead
 from pathlen.records.files import read
 
 # She is invented.
@@ -93,7 +94,7 @@ class Wiki(ThreadingHTTPServer):
         given = {name.replace("_", "-"): text for name, text in headers.items()}
         self.answers.append((status, {"Content-Length": str(len(raw)), **given}, raw))
 
-    def read(self, reference: str = REFERENCE, timeout: float = 10.0) -> Lead:
+    def read(self, reference: str = REFERENCE, timeout: float = 10.0) -> Passage:
         return lead(reference, sleep=self.waited.append, timeout=timeout)
 
     def handle_error(self, *_: Any) -> None:
@@ -487,10 +488,6 @@ def test_a_lead_without_text_is_refused(wiki: Wiki, html: str) -> None:
 
 
 # In a run.
-
-
-def test_both_modules_use_the_same_prefix() -> None:
-    assert WIKIPEDIA == PREFIX
 
 
 def test_a_file_named_like_a_reference_is_given_as_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

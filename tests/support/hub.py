@@ -1,7 +1,7 @@
 """A stand-in for the Hub on 127.0.0.1: the part of its protocol that ``huggingface_hub`` uses, and ways to misbehave.
 
-Like the real one it has two servers: the Hub itself, which lists files and sends small ones, and a second address for large
-files, to which it redirects. Every request is recorded, so that a test can check what was transferred.
+Like the real one it has two servers: the Hub itself, which lists files and sends small ones, and a second address for
+large files, to which it redirects. Every request is recorded, so that a test can check what was transferred.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class Hub:
     token : str
         If given, requests without it are answered with 401.
     gated : bool
-        Whether the token is needed for files only and not for the list of files, as in repositories whose terms have to be
-        accepted first.
+        Whether the token is needed for files only and not for the list of files, as in repositories whose terms have to
+        be accepted first.
     fail : dict
         File name to the status to answer with; ``"api"`` stands for the list of files.
     retry_after : str
