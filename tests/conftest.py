@@ -1,4 +1,4 @@
-"""What tests share: a tiny random GPT-2 with the embedded family's tokenizer, as a checkpoint and loaded."""
+"""Shared fixtures: a tiny random GPT-2 with the embedded family's tokenizer, texts, and a record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
-# torch is imported inside fixtures: pytest reads this file even for `pytest --help`.
+# torch is imported inside fixtures, because pytest imports this file even for `pytest --help`.
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlen.passages.passage import Passage
     from pathlen.records.schema import Run
 
-# A shared machine pauses now and then; how long an example takes says nothing about it.
+# No deadline: on a shared machine the time that an example takes says nothing about the example.
 settings.register_profile("pathlen", deadline=None)
 settings.load_profile("pathlen")
 
@@ -29,16 +29,16 @@ BLOCKS, HEADS, WIDTH, CONTEXT = 2, 2, 16, 64
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make every warning an error, here rather than in pyproject.toml: claims run with whatever is installed."""
+    """Make every warning an error in tests; not in pyproject.toml, which also applies to runs of the claims."""
     config.addinivalue_line("filterwarnings", "error")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Tiny networks are slower on two threads than on one.
+    """Use one thread, on which tiny networks are faster than on two.
 
-    GPT-2's module is imported here, too: a run of pytest inside a test forgets what it was the first to import, and torch
-    can't be told twice what comes with it.
+    GPT-2's module is imported here as well: a pytest run inside a test forgets the modules that it was the first to
+    import, but torch can't register what it defines twice.
     """
     import torch
     import transformers.models.gpt2.modeling_gpt2  # noqa: F401
@@ -48,7 +48,7 @@ def one_thread() -> None:
 
 @pytest.fixture(autouse=True)
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of the test's own: nobody's kept results go into a test, nor a test's into anybody's."""
+    """An empty cache folder for each test, so that tests and earlier runs don't affect each other."""
     monkeypatch.setenv("PATHLEN_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -64,7 +64,7 @@ def random_network(seed: int = 0, **changes: Any) -> GPT2LMHeadModel:
         setattr(config, name, value)
     torch.manual_seed(seed)
     network = GPT2LMHeadModel(config)
-    # A gain other than one, else the final norm would be too plain to tell its two sides apart.
+    # Gains other than one, or states before and after the final norm would be too similar to tell apart.
     torch.nn.init.normal_(network.transformer.ln_f.weight, 1.0, 0.3)
     return network
 
@@ -75,21 +75,21 @@ def write_checkpoint(folder: Path, network: GPT2LMHeadModel) -> Path:
 
 
 def with_tokenizer(folder: Path, tokens: int = 4096) -> Path:
-    """Give a checkpoint the embedded family's tokenizer, of 4,096 tokens; further ones, up to ``tokens``, never occur."""
+    """Give a checkpoint the embedded family's tokenizer, padded from 4,096 to ``tokens`` with ones that never occur."""
     from pathlen.models import mini
 
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(mini.checkpoint("small") / name, folder / name)
     content = json.loads((folder / "tokenizer.json").read_text("utf-8"))
-    known = content["model"]["vocab"]
-    known |= {f"no merge leads here {number}": number for number in range(len(known), tokens)}
+    vocabulary = content["model"]["vocab"]
+    vocabulary |= {f"no merge leads here {number}": number for number in range(len(vocabulary), tokens)}
     (folder / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
     return folder
 
 
 @pytest.fixture
 def new_checkpoint(tmp_path: Path) -> Callable[..., Path]:
-    """Write a random checkpoint; arguments change its configuration."""
+    """A function that writes a random checkpoint; arguments change its configuration."""
 
     def write(name: str = "tiny", seed: int = 0, **changes: Any) -> Path:
         return write_checkpoint(tmp_path / name, random_network(seed, **changes))
@@ -99,32 +99,32 @@ def new_checkpoint(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def tokenized() -> Callable[..., Path]:
-    """Give a checkpoint a tokenizer."""
+    """The function that gives a checkpoint a tokenizer."""
     return with_tokenizer
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny checkpoint that no test may change."""
+    """A tiny random checkpoint; tests must not change it."""
     return write_checkpoint(tmp_path_factory.mktemp("models") / "tiny", random_network())
 
 
 @pytest.fixture(scope="session")
 def tiny(checkpoint: Path) -> LoadedModel:
-    """The same, loaded; it is as small as it says."""
+    """The tiny checkpoint, loaded."""
     from pathlen.models.checkpoint import from_directory
     from pathlen.models.loading import load
 
     model = load(from_directory(checkpoint))
     assert model.network.config.num_hidden_layers == BLOCKS
-    assert sum(p.numel() for p in model.network.parameters()) < 100_000
+    assert sum(parameter.numel() for parameter in model.network.parameters()) < 100_000
     assert model.context == CONTEXT
     return model
 
 
 @pytest.fixture(scope="session")
 def short() -> Passage:
-    """A text shorter than the tiny model's context."""
+    """A text that is shorter than the tiny model's context."""
     from pathlen.passages.passage import Passage
     from pathlen.passages.shipped import shipped
 
@@ -133,7 +133,7 @@ def short() -> Passage:
 
 @pytest.fixture(scope="session")
 def long() -> Passage:
-    """A text of several of the tiny model's contexts."""
+    """A text several times as long as the tiny model's context."""
     from pathlen.passages.shipped import shipped
 
     return shipped("tides")
@@ -141,7 +141,7 @@ def long() -> Passage:
 
 @pytest.fixture(scope="session")
 def run() -> Run:
-    """A small record with every verdict in it, made by hand; the estimates are real ones of made-up columns."""
+    """A small record, written by hand, that contains every verdict; its estimates are computed from random columns."""
     import numpy as np
 
     from pathlen._util.provenance import Revision
@@ -302,8 +302,8 @@ def run() -> Run:
         ),
         texts=(TextRecord(name="one", origin="test", licence="CC0", attribution="nobody", sha256="c" * 64),),
         models=(model,),
-        claims=tuple(ClaimRecord.of(one, f"claims/test_x.py::test_{one.id}") for one in (falls, zero, sums)),
-        findings=tuple(FindingRecord.of(one) for one in findings),
+        claims=tuple(ClaimRecord.of(claim, f"claims/test_x.py::test_{claim.id}") for claim in (falls, zero, sums)),
+        findings=tuple(FindingRecord.of(finding) for finding in findings),
         environment={"pathlen": version("pathlen")},
         lock_sha256=None,
         declared=None,

@@ -1,1 +1,1 @@
-"""Models: families, checkpoints and their identity, where the parts of an architecture are, loading, the Hub."""
+"""Models: families, checkpoints and their identity, the parts of an architecture, loading, the Hub."""

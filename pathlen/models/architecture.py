@@ -1,18 +1,19 @@
-"""Where the parts of a causal language model are, found by running it once instead of by knowing its architecture.
+"""The architecture of a causal language model: where its parts are, found by running it once rather than by its type.
 
-A few tokens go through the whole model while every module says when it ran and on what. From that follow, whatever the
-parts are called:
+A few tokens go through the model while hooks record every module's call, its input and its output. From these calls
+follow, whatever the parts are called:
 
-- the *blocks*: the list of as many modules as the configuration has layers;
+- the *blocks*: the first `ModuleList` with as many modules of one type as the configuration has layers;
 - a block's *attention output projection*: the last linear map that runs inside its attention;
-- what attention and the feed-forward part *add*: the modules whose outputs, added to a block's input, are its output;
-  a norm behind a projection belongs to what is added, as in Gemma 2. A block that adds otherwise has no such parts;
-- the *final norm*: the first module after the last block that takes the last block's output; there may be none.
+- what attention and the feed-forward part *add*: the modules whose outputs, added to a block's input, give its output.
+  A norm behind a projection belongs to what is added, as in Gemma 2. A block that combines them in another way has no
+  such parts;
+- the *final norm*: the first module after the last block that takes the last block's output; some models have none.
 
-Then it is checked that these parts explain the model: the output of each block is the input of the next, the captured last
-state put through the final norm is the base model's own last state, and that state times the unembedding gives the model's
-own logits. A model that does anything else on the way (a cap on its logits, a projection to another width) is refused,
-because lengths measured in it would be of something else than what it predicts from.
+Three checks then show that these parts explain the model: each block's output is the next block's input, the captured
+last state put through the final norm is the base model's own last state, and that state times the unembedding gives the
+model's own logits. A model that does anything else on the way (caps its logits, projects to another width) is refused,
+because lengths would then be measured in states that it does not predict from.
 """
 
 from __future__ import annotations
@@ -31,32 +32,32 @@ if TYPE_CHECKING:
 
 __all__ = ["Architecture", "ArchitecturePaths", "find_architecture", "state_after", "state_before"]
 
-CUSTOM_COLUMNS = 1e-5  # how near a model's own logits, against the largest of them, the captured states have to come
-TOLERANCE = 1e-4
-HALF_TOLERANCE = 0.05  # bfloat16 keeps three digits, and one product after the other loses some
+LOGIT_TOLERANCE = 1e-5  # largest error of logits recomputed from captured states, as a share of the largest logit
+SUM_TOLERANCE = 1e-4  # relative error of a block's step as the sum of its two parts
+HALF_TOLERANCE = 0.05  # for both: bfloat16 has about three digits, and errors of successive products add up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """The parts of a network that a measurement needs.
+    """The parts of a network that a measurement needs; `find_architecture` finds and checks them.
 
     Attributes
     ----------
     base : Module
-        The network without its head: token ids to last state.
+        The network without its head: maps token ids to the last state.
     blocks : tuple of Module
-        In order.
+        Transformer blocks, in order.
     projections : tuple of Module
         Each block's attention output projection.
     added : tuple of (Module, Module) or None
-        Of each block, the modules whose outputs attention and the feed-forward part add to the stream; None where a
-        block's output is not the sum of its input and two such outputs.
+        For each block, the two modules whose outputs attention and the feed-forward part add to the residual stream;
+        None if any block's output is not the sum of its input and two such outputs.
     heads : int
-        Attention heads, which share a projection's input in order.
+        Attention heads per block; a projection's input is their outputs, concatenated in order.
     unembedding : Tensor, shape (vocabulary, d_model)
-        What the last state is multiplied by.
+        The matrix that maps the last state to logits.
     offset : Tensor or None, shape (vocabulary,)
-        What is added to logits, where the head has a bias.
+        The head's bias, which is added to the logits; None if it has none.
 
     """
 
@@ -69,16 +70,19 @@ class Architecture:
     offset: Tensor | None
 
     def mixing(self, block: int) -> Tensor:
-        """Return a projection's matrix as ``(heads * width, d_model)``: what a head's output meets."""
+        """Return the matrix of a block's attention output projection, of shape ``(heads * head_width, d_model)``."""
         projection = self.projections[block]
         weight = projection.weight
-        assert isinstance(weight, Tensor)  # noqa: S101  # it was found because it has one
-        return weight.T if isinstance(projection, nn.Linear) else weight  # GPT-2 keeps it the other way round
+        assert isinstance(weight, Tensor)  # noqa: S101  # a projection is a linear map
+        return weight.T if isinstance(projection, nn.Linear) else weight  # GPT-2's Conv1D has the input dimension first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchitecturePaths:
-    """Where a network's parts are, by name: another network of the same configuration has them there, too."""
+    """The module paths of a network's parts; they hold for every network of the same configuration.
+
+    The attributes are those of `Architecture`, with a dotted module name in place of each module.
+    """
 
     base: str
     blocks: tuple[str, ...]
@@ -88,24 +92,28 @@ class ArchitecturePaths:
 
     @classmethod
     def of(cls, parts: Architecture, network: PreTrainedModel) -> ArchitecturePaths:
-        """Return where the parts of a network are in it."""
-        names = {id(module): name for name, module in network.named_modules()}
+        """Return the paths of parts that were found in a network."""
+        names = {module: name for name, module in network.named_modules()}
         return cls(
-            base=names[id(parts.base)],
-            blocks=tuple(names[id(one)] for one in parts.blocks),
-            projections=tuple(names[id(one)] for one in parts.projections),
-            added=None if parts.added is None else tuple((names[id(one)], names[id(two)]) for one, two in parts.added),
+            base=names[parts.base],
+            blocks=tuple(names[block] for block in parts.blocks),
+            projections=tuple(names[projection] for projection in parts.projections),
+            added=None
+            if parts.added is None
+            else tuple((names[first], names[second]) for first, second in parts.added),
             heads=parts.heads,
         )
 
     def parts(self, network: PreTrainedModel) -> Architecture:
-        """Return a network's parts, unchecked."""
-        at, head = network.get_submodule, network.get_output_embeddings()
+        """Return the modules at these paths in a network of the same configuration, without checking them again."""
+        module_at, head = network.get_submodule, network.get_output_embeddings()
         return Architecture(
-            base=at(self.base),
-            blocks=tuple(map(at, self.blocks)),
-            projections=tuple(map(at, self.projections)),
-            added=None if self.added is None else tuple((at(one), at(two)) for one, two in self.added),
+            base=module_at(self.base),
+            blocks=tuple(map(module_at, self.blocks)),
+            projections=tuple(map(module_at, self.projections)),
+            added=None
+            if self.added is None
+            else tuple((module_at(first), module_at(second)) for first, second in self.added),
             heads=self.heads,
             unembedding=head.weight,
             offset=head.bias,
@@ -113,22 +121,39 @@ class ArchitecturePaths:
 
 
 def state_before(inputs: tuple[Any, ...], named: dict[str, Any]) -> Tensor:
-    """Return the state that a block was called with, ``(texts, tokens, d_model)``."""
+    """Return the state that a block was called with, of shape ``(texts, tokens, d_model)``.
+
+    Parameters
+    ----------
+    inputs, named : tuple, dict
+        Positional and keyword arguments, as a forward hook receives them.
+
+    """
     state: Tensor = inputs[0] if inputs else named["hidden_states"]
     return state
 
 
 def state_after(output: Any) -> Tensor:
-    """Return the state that a module gave, ``(texts, tokens, d_model)``; some return it in a tuple."""
+    """Return the state in a module's output, ``(texts, tokens, d_model)``; some modules return it first in a tuple."""
     state: Tensor = output[0] if isinstance(output, tuple) else output
     return state
 
 
 @dataclass(slots=True)
 class _Call:
+    """One call of a module in the probing pass; `taken` is None if its first argument was no tensor."""
+
     module: nn.Module
     taken: Tensor | None
-    given: Any
+    returned: Any
+
+    @property
+    def state(self) -> Tensor:
+        return state_after(self.returned)
+
+    def took(self, state: Tensor) -> bool:
+        """Whether the module was called with exactly this state."""
+        return self.taken is not None and self.taken.shape == state.shape and torch.equal(self.taken, state)
 
 
 @torch.inference_mode()
@@ -140,9 +165,9 @@ def find_architecture(network: PreTrainedModel, ids: Tensor, title: str) -> Arch
     network : PreTrainedModel
         A causal language model in evaluation mode.
     ids : Tensor, shape (tokens,)
-        A few are enough.
+        Token ids of a probe text; a few are enough.
     title : str
-        Its name, for errors.
+        The model's name, for error messages.
 
     Raises
     ------
@@ -153,39 +178,20 @@ def find_architecture(network: PreTrainedModel, ids: Tensor, title: str) -> Arch
     config = network.config.get_text_config()
     base = network.base_model
     blocks = _blocks(base, int(config.num_hidden_layers), title)
-    inside = {id(module) for block in blocks for module in block.modules()}
-    calls: list[_Call] = []
-
-    def note(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
-        first = inputs[0] if inputs else named.get("hidden_states")
-        calls.append(_Call(module, first if isinstance(first, Tensor) else None, output))
-
-    handles = [module.register_forward_hook(note, with_kwargs=True) for module in base.modules()]
-    try:
-        logits = network(ids[None], use_cache=False).logits[0]
-    finally:
-        for handle in handles:
-            handle.remove()
-    states = _states(calls, blocks, title)
-    last = states[-1]
-    after = [call for call in calls[_place(calls, blocks[-1]) + 1 :] if id(call.module) not in inside]
-    normed = next(
-        (
-            state_after(call.given)[0]
-            for call in after
-            if call.taken is not None and call.taken.shape[1:] == last.shape and torch.equal(call.taken[0], last)
-        ),
-        last,
-    )
+    calls, logits = _probe(network, ids)
+    last = _last_state(calls, blocks, title)
     final = base(ids[None], use_cache=False).last_hidden_state[0]
-    _refuse_other(normed, final, f"the last block's state through the final norm must be the last state of {title}")
+    normed = _final_norm_output(calls, blocks, last)
+    _refuse_difference(
+        normed, final, f"the last block's state through the final norm must be the last state of {title}"
+    )
     head = network.get_output_embeddings()
     if not isinstance(head, nn.Linear) or head.weight.shape[-1] != last.shape[-1]:
         raise ModelMismatch(
             f"the unembedding of {title} must be a matrix from the width of its blocks, {last.shape[-1]}, but is {head}"
         )
     projections = tuple(_projection(calls, block, title) for block in blocks)
-    found = Architecture(
+    architecture = Architecture(
         base=base,
         blocks=blocks,
         projections=projections,
@@ -194,46 +200,71 @@ def find_architecture(network: PreTrainedModel, ids: Tensor, title: str) -> Arch
         unembedding=head.weight,
         offset=head.bias,
     )
-    ours = final @ head.weight.T + (0 if head.bias is None else head.bias)
-    _refuse_other(ours, logits.to(ours.dtype), f"the captured states of {title} must give the model's own logits")
-    for number in range(len(blocks)):
-        width = found.mixing(number).shape[0]
-        if width % found.heads:
-            raise ModelMismatch(
-                f"the heads of {title} must divide the width of their outputs, but block {number + 1} has "
-                f"{found.heads} heads in a width of {width}"
-            )
-    return found
+    recomputed = final @ head.weight.T + (0 if head.bias is None else head.bias)
+    rule = f"the captured states of {title} must give the model's own logits"
+    _refuse_difference(recomputed, logits.to(recomputed.dtype), rule)
+    _refuse_uneven_heads(architecture, title)
+    return architecture
+
+
+def _probe(network: PreTrainedModel, ids: Tensor) -> tuple[list[_Call], Tensor]:
+    """Return the calls of all modules in the order they ended, and the logits, ``(tokens, vocabulary)``."""
+    calls: list[_Call] = []
+
+    def record(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
+        first = inputs[0] if inputs else named.get("hidden_states")
+        calls.append(_Call(module, first if isinstance(first, Tensor) else None, output))
+
+    handles = [module.register_forward_hook(record, with_kwargs=True) for module in network.base_model.modules()]
+    try:
+        logits: Tensor = network(ids[None], use_cache=False).logits[0]
+    finally:
+        for handle in handles:
+            handle.remove()
+    return calls, logits
 
 
 def _blocks(base: nn.Module, count: int, title: str) -> tuple[nn.Module, ...]:
-    for module in base.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == count and len({type(one) for one in module}) == 1:
-            return tuple(module)
+    for modules in base.modules():
+        if (
+            isinstance(modules, nn.ModuleList)
+            and len(modules) == count
+            and len({type(block) for block in modules}) == 1
+        ):
+            return tuple(modules)
     raise ModelMismatch(f"{title} must have a list of {count} blocks, as its configuration says, but none was found")
 
 
-def _place(calls: list[_Call], module: nn.Module) -> int:
-    return next(place for place, call in enumerate(calls) if call.module is module)
+def _index_of(calls: list[_Call], module: nn.Module) -> int:
+    return next(index for index, call in enumerate(calls) if call.module is module)
 
 
-def _states(calls: list[_Call], blocks: tuple[nn.Module, ...], title: str) -> list[Tensor]:
-    """Return each block's output, after checking that it is the next one's input."""
-    made = [calls[_place(calls, block)] for block in blocks]
-    for number, (one, following) in enumerate(pairwise(made), 1):
-        taken = following.taken
-        if taken is None or not torch.equal(state_after(one.given), taken):
+def _last_state(calls: list[_Call], blocks: tuple[nn.Module, ...], title: str) -> Tensor:
+    """Return the last block's output, ``(tokens, d_model)``, if every block takes the output of the one before."""
+    block_calls = [calls[_index_of(calls, block)] for block in blocks]
+    for number, (call, following) in enumerate(pairwise(block_calls), 1):
+        if following.taken is None or not torch.equal(call.state, following.taken):
             raise ModelMismatch(
                 f"the blocks of {title} must hand on one state, but block {number + 1} is given another than block "
                 f"{number} made"
             )
-    return [state_after(call.given)[0] for call in made]
+    return block_calls[-1].state[0]
+
+
+def _final_norm_output(calls: list[_Call], blocks: tuple[nn.Module, ...], last: Tensor) -> Tensor:
+    """Return the output of the first module after the blocks that takes the last state, else that state."""
+    inside = {id(module) for block in blocks for module in block.modules()}
+    for call in calls[_index_of(calls, blocks[-1]) + 1 :]:
+        if id(call.module) not in inside and call.took(last[None]):
+            return call.state[0]
+    return last
 
 
 def _projection(calls: list[_Call], block: nn.Module, title: str) -> nn.Module:
     from transformers.pytorch_utils import Conv1D
 
-    attention = next((one for one in block.modules() if "attention" in type(one).__name__.lower()), None)
+    # transformers has no common base class of attentions: their class names are all there is to go by.
+    attention = next((module for module in block.modules() if "attention" in type(module).__name__.lower()), None)
     if attention is None:
         raise ModelMismatch(f"each block of {title} must have an attention, but one has none: {type(block).__name__}")
     inside = {id(module) for module in attention.modules()}
@@ -250,53 +281,73 @@ def _projection(calls: list[_Call], block: nn.Module, title: str) -> nn.Module:
 def _added(
     calls: list[_Call], blocks: tuple[nn.Module, ...], projections: tuple[nn.Module, ...]
 ) -> tuple[tuple[nn.Module, nn.Module], ...] | None:
-    found = []
+    """Return `Architecture.added`."""
+    pairs = []
     for block, projection in zip(blocks, projections, strict=True):
-        parts = _sublayers(calls, block, projection)
-        if parts is None:
+        pair = _sublayers(calls, block, projection)
+        if pair is None:
             return None
-        found.append(parts)
-    return tuple(found)
+        pairs.append(pair)
+    return tuple(pairs)
 
 
 def _sublayers(calls: list[_Call], block: nn.Module, projection: nn.Module) -> tuple[nn.Module, nn.Module] | None:
-    """Return the modules whose outputs a block adds to its input, if its output is that sum."""
-    whole = calls[_place(calls, block)]
+    """Return the modules whose outputs a block adds to its input; None if its output is no such sum."""
+    block_call = calls[_index_of(calls, block)]
     inside = {id(module) for module in block.modules()} - {id(block)}
-    here = [call for call in calls if id(call.module) in inside]
-    at = next(place for place, call in enumerate(here) if call.module is projection)
-    attention = [here[at]]
-    for call in here[at + 1 :]:  # a norm of what is added, where there is one
-        last = state_after(attention[-1].given)
-        if call.taken is not None and call.taken.shape == last.shape and torch.equal(call.taken, last):
-            attention.append(call)
-    start, end = whole.taken, state_after(whole.given)
-    assert start is not None  # noqa: S101  # states were followed from block to block
-    for one in reversed(attention):
-        rest = end - start - state_after(one.given)
-        for call in reversed(here):
-            given = call.given[0] if isinstance(call.given, tuple) and call.given else call.given
-            is_other = call.module is not one.module and isinstance(given, Tensor) and given.shape == rest.shape
-            if is_other and _is_rest(given, rest, end):
-                return one.module, call.module
+    inner_calls = [call for call in calls if id(call.module) in inside]
+    start, end = block_call.taken, block_call.state
+    assert start is not None  # noqa: S101  # `_last_state` followed the state from block to block
+    for attention in reversed(_projection_and_norms(inner_calls, projection)):
+        rest = end - start - attention.state
+        for call in reversed(inner_calls):
+            returned = call.returned[0] if isinstance(call.returned, tuple) and call.returned else call.returned
+            is_other = call.module is not attention.module and isinstance(returned, Tensor)
+            if is_other and returned.shape == rest.shape and _is_rest(returned, rest, end):
+                return attention.module, call.module
     return None
 
 
-def _is_rest(given: Tensor, rest: Tensor, end: Tensor) -> bool:
-    """Whether an output is what is left of a block's step, token by token, to the rounding of the states it is taken from."""
-    tolerance = _tolerance(end)
-    error, size, state = ((one.float() ** 2).sum(dim=-1).sqrt() for one in (given - rest, rest, end))
+def _projection_and_norms(inner_calls: list[_Call], projection: nn.Module) -> list[_Call]:
+    """Return the call of the attention output projection, followed by those of norms of its output."""
+    index = _index_of(inner_calls, projection)
+    chain = [inner_calls[index]]
+    for call in inner_calls[index + 1 :]:
+        if call.took(chain[-1].state):
+            chain.append(call)
+    return chain
+
+
+def _is_rest(output: Tensor, rest: Tensor, end: Tensor) -> bool:
+    """Whether an output equals the rest of a block's step for every token, up to rounding of the states."""
+    tolerance = _sum_tolerance(end)
+    error, size, state = ((difference.float() ** 2).sum(dim=-1).sqrt() for difference in (output - rest, rest, end))
     return bool((error <= tolerance * size + 0.1 * tolerance * state).all())
 
 
-def _tolerance(tensor: Tensor) -> float:
-    return TOLERANCE if tensor.dtype in (torch.float32, torch.float64) else HALF_TOLERANCE
+def _is_full_precision(tensor: Tensor) -> bool:
+    return tensor.dtype in (torch.float32, torch.float64)
 
 
-def _refuse_other(ours: Tensor, theirs: Tensor, rule: str) -> None:
+def _sum_tolerance(tensor: Tensor) -> float:
+    return SUM_TOLERANCE if _is_full_precision(tensor) else HALF_TOLERANCE
+
+
+def _refuse_difference(ours: Tensor, theirs: Tensor, rule: str) -> None:
+    """Raise `ModelMismatch` if our result differs from the model's, in shape or by more than rounding."""
     if ours.shape != theirs.shape:
         raise ModelMismatch(f"{rule}, but one has the shape {tuple(ours.shape)} and the other {tuple(theirs.shape)}")
     error = (ours - theirs).abs().max().item() / max(1.0, theirs.abs().max().item())
-    tolerance = CUSTOM_COLUMNS if _tolerance(theirs) == TOLERANCE else HALF_TOLERANCE
+    tolerance = LOGIT_TOLERANCE if _is_full_precision(theirs) else HALF_TOLERANCE
     if not error < tolerance:
         raise ModelMismatch(f"{rule} to {tolerance:g}, but they differ by {error:.2g}")
+
+
+def _refuse_uneven_heads(architecture: Architecture, title: str) -> None:
+    for number in range(len(architecture.blocks)):
+        width = architecture.mixing(number).shape[0]
+        if width % architecture.heads:
+            raise ModelMismatch(
+                f"the heads of {title} must divide the width of their outputs, but block {number + 1} has "
+                f"{architecture.heads} heads in a width of {width}"
+            )

@@ -1,4 +1,4 @@
-"""The families of models that have a table of sizes: names and shapes, before any file is read."""
+"""The families of models with a table of sizes: their names and shapes, known before any file is read."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from pathlen.models import mini
 
-__all__ = ["FAMILIES", "LARGE_NETWORK", "ModelSpec", "spec"]
+__all__ = ["FAMILIES", "LARGE_NETWORK", "SIZES", "ModelSpec", "spec"]
 
 SIZES = ("small", "medium", "large", "xl")
 LARGE_NETWORK = 50_000_000  # parameters
+SHIPPED = "shipped with pathlen"  # how a record names the source of an embedded checkpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,15 +20,16 @@ class ModelSpec:
     Attributes
     ----------
     family, size : str
-        ``gpt2`` or ``mini`` and one of `SIZES`; a directory's own name and ``"model"`` for any other checkpoint.
+        ``gpt2`` or ``mini``, and one of `SIZES`. For any other checkpoint, the name of its directory or repository, and
+        ``"model"``.
     title : str
-        For readers: ``"GPT-2 Small"``.
+        The name shown to readers, such as ``"GPT-2 Small"``.
     source : str
-        A Hub repository, or a directory.
+        A repository of the Hub, or a directory.
     revision : str
         The commit of the repository; empty for a directory.
     n_layer, n_head, d_model : int
-        Blocks, heads, width of the residual stream.
+        Number of blocks, heads per block, and width of the residual stream.
 
     """
 
@@ -42,23 +44,27 @@ class ModelSpec:
 
     @property
     def parameters(self) -> int:
-        """About how many parameters the blocks have: ``12 d^2`` each."""
+        """Approximate number of parameters in the blocks: ``12 d^2`` each."""
         return 12 * self.n_layer * self.d_model**2
 
     @property
     def is_large(self) -> bool:
-        """Whether a pass through it is no trifle: it keeps all cores busy by itself, and two should not be in memory."""
+        """Whether one forward pass keeps all cores busy, and two such networks should not be in memory at once."""
         return self.parameters > LARGE_NETWORK
 
     @property
+    def is_shipped(self) -> bool:
+        """Whether this is one of the embedded checkpoints, which every installation of the package has."""
+        return self.family == "mini" and self.source == str(mini.checkpoint(self.size))
+
+    @property
     def origin(self) -> str:
-        """Where the weights come from, for a record: a repository, a directory, or this package itself."""
-        shipped = self.family == "mini" and self.source == str(mini.checkpoint(self.size))
-        return "shipped with pathlen" if shipped else self.source
+        """Where the weights come from, as text for a record: a repository, a directory, or this package."""
+        return SHIPPED if self.is_shipped else self.source
 
     @property
     def remedy(self) -> str:
-        """A command that gets the weights from the Hub into its local cache; empty for a directory."""
+        """The command that downloads the weights into the local cache of the Hub; empty for a directory."""
         if not self.revision:
             return ""
         return f"pathlen fetch {self.size}" if self.family == "gpt2" else f"pathlen fetch {self.source}@{self.revision}"
@@ -112,7 +118,7 @@ def spec(family: str, size: str) -> ModelSpec:
     Raises
     ------
     ValueError
-        If either is unknown; the message lists the valid ones.
+        If either is unknown; the message lists the known ones.
 
     Examples
     --------

@@ -1,1 +1,1 @@
-"""Texts: the ones that ship with the package, files, and articles of Wikipedia."""
+"""Texts: those that ship with the package, files, and leads of Wikipedia articles."""

@@ -1,8 +1,8 @@
-"""Which texts a run measures: shipped ones by name, a reader's own files, or leads of Wikipedia articles.
+"""Which texts a run measures: shipped ones by name, the user's files, or leads of Wikipedia articles.
 
-The document measured the lead section of an article of Wikipedia, which has authors and a licence of its own and does not
-ship with the package; ``wikipedia:TITLE@REVISION`` gets it (see `pathlen.passages.wikipedia`). A file whose name opens like
-that is reached by a path, ``./wikipedia:...``.
+The document under test measured the lead section of a Wikipedia article. That has its own authors and licence and does
+not ship with the package; ``wikipedia:TITLE@REVISION`` gets it (see `pathlen.passages.wikipedia`). A file whose name
+starts with ``wikipedia:`` is given as a path, ``./wikipedia:...``.
 """
 
 from __future__ import annotations
@@ -11,70 +11,62 @@ from pathlib import Path
 
 from pathlen.errors import InvalidText
 from pathlen.passages.passage import Passage, from_file
+from pathlen.passages.reference import PREFIX
 from pathlen.passages.shipped import NAMES, shipped
 
 __all__ = ["chosen", "from_wikipedia"]
 
-WIKIPEDIA = "wikipedia:"
-
 
 def from_wikipedia(reference: str) -> Passage:
-    """Return the lead section of an article of Wikipedia at a revision, as in ``wikipedia:Friedrich_Nietzsche@1234567890``.
+    """Return the lead section of a Wikipedia article at a revision, as in ``wikipedia:Friedrich_Nietzsche@1234567890``.
 
-    What was read once is kept in the cache folder and needs no network again.
+    It is kept in the cache folder, so reading it again needs no network.
 
     Raises
     ------
     InvalidText
-        As `pathlen.passages.wikipedia.lead` does: no reference, no revision, not to be had, or not what it names.
+        As in `pathlen.passages.wikipedia.lead`.
 
     """
-    from pathlen.passages.wikipedia import lead
+    from pathlen.passages.wikipedia import lead  # on demand: few runs need its HTTP client
 
-    found = lead(reference)
-    return Passage(
-        name=found.name,
-        text=found.text,
-        origin=found.origin,
-        licence=found.licence,
-        attribution=found.attribution,
-    )
+    return lead(reference)
 
 
 def chosen(names: list[str]) -> list[Passage]:
-    """Return the passages of a command line, or all shipped ones if it names none.
+    """Return the passages that are named on a command line, or all shipped ones if none is.
 
-    Each is the name of a shipped one, a path, or a reference as `from_wikipedia` takes.
+    A name is that of a shipped passage, a path, or a reference for `from_wikipedia`.
 
     Raises
     ------
     InvalidText
-        If one can't be read, or two have the same name or the same text.
+        If a passage can't be read, or two have the same name or the same text.
 
     """
     if not names:
         return [shipped(name) for name in NAMES]
-    passages = [_one(name) for name in names]
+    passages = [_passage(name) for name in names]
     names_seen: set[str] = set()
     texts_seen: dict[str, str] = {}
     for passage in passages:
         if passage.name in names_seen:
             raise InvalidText(f"every text needs a name of its own, but {passage.name!r} was given twice")
         names_seen.add(passage.name)
-        # A copy is no second observation: it would narrow intervals that resample whole texts.
+        # A copy is not a second observation: it would narrow intervals, which resample whole texts.
         twin = texts_seen.setdefault(passage.sha256, passage.name)
         if twin != passage.name:
             raise InvalidText(f"texts must differ, but {passage.name!r} is the same as {twin!r}")
     return passages
 
 
-def _one(name: str) -> Passage:
+def _passage(name: str) -> Passage:
     if name in NAMES:
         return shipped(name)
-    if name.startswith(WIKIPEDIA):
+    if name.startswith(PREFIX):
         return from_wikipedia(name)
     path = Path(name)
-    # A bare word that is no file was probably meant as the name of a passage.
+    # A bare word that is not a file was probably meant as the name of a passage; the error then lists the names.
     if not path.exists() and path.suffix == "" and path.parent == Path("."):
         return shipped(name)
     return from_file(path)

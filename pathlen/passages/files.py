@@ -1,4 +1,4 @@
-"""Texts read one after the other from files that may be larger than memory."""
+"""Read texts one by one from files that may be larger than memory."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ SPLITS = ("file", "paragraphs", "lines")
 
 
 def texts_of(names: Sequence[str], *, split: str = "file") -> Iterator[Passage]:
-    """Return an iterator over the texts of files, after finding that all files are there.
+    """Return an iterator over the texts of files, after checking that all files exist.
 
     Parameters
     ----------
     names : sequence of str
-        Paths of files in UTF-8; or what `pathlen.passages.choose.chosen` takes: shipped passages, ``wikipedia:TITLE@REVISION``.
+        Paths of files in UTF-8, or names that `pathlen.passages.choose.chosen` takes: shipped passages,
+        ``wikipedia:TITLE@REVISION``.
     split : str
-        ``"file"``: a file is a text. ``"paragraphs"``: texts stand between blank lines. ``"lines"``: every line that isn't
-        blank is a text. Texts are named by their file and the line they begin in, ``book.txt:12``.
+        What a text is. ``"file"``: a whole file. ``"paragraphs"``: the lines between two blank lines. ``"lines"``: a
+        line that isn't blank. Parts of a file are named after it and the line they start at, ``book.txt:12``.
 
     Raises
     ------
     ValueError
         If ``split`` is none of these.
     InvalidText
-        If a name is no file and no passage, or is given twice; while texts are read: if a file is not UTF-8.
+        If no name is given, a name is neither a file nor a passage, or it is given twice; during iteration, if a file
+        is not UTF-8.
 
     """
     if split not in SPLITS:
@@ -44,12 +46,12 @@ def texts_of(names: Sequence[str], *, split: str = "file") -> Iterator[Passage]:
             raise InvalidText(f"every file must be given once, but {name!r} was given twice")
         seen.add(str(Path(name)))
         if not Path(name).is_file():
-            chosen([name])  # a passage, or an error that says what can be given
+            chosen([name])  # raises an error that lists what can be given
     return _texts(names, split)
 
 
 def size_of(names: Sequence[str]) -> int:
-    """Return how many bytes of text there are, about."""
+    """Return the approximate size of the texts in bytes; for files, their size on disk."""
     return sum(
         Path(name).stat().st_size if Path(name).is_file() else len(chosen([name])[0].text.encode("utf-8"))
         for name in names
@@ -60,21 +62,21 @@ def _texts(names: Sequence[str], split: str) -> Iterator[Passage]:
     for name in names:
         path = Path(name)
         if path.is_file():
-            yield from [replace(from_file(path), name=name)] if split == "file" else _pieces(path, name, split)
+            yield from [replace(from_file(path), name=name)] if split == "file" else _parts_of_file(path, name, split)
             continue
         (passage,) = chosen([name])
         if split == "file":
             yield passage
         else:
-            for number, text in _cut(passage.text.splitlines(), split):
+            for number, text in _parts(passage.text.splitlines(), split):
                 yield replace(passage, name=f"{name}:{number}", text=text)
 
 
-def _pieces(path: Path, name: str, split: str) -> Iterator[Passage]:
+def _parts_of_file(path: Path, name: str, split: str) -> Iterator[Passage]:
     number = 0
     try:
         with path.open(encoding="utf-8-sig") as file:
-            for number, text in _cut(file, split):
+            for number, text in _parts(file, split):
                 if "\0" in text:
                     raise InvalidText(f"text must be UTF-8, but {name!r} is binary (a zero byte from line {number} on)")
                 yield Passage(name=f"{name}:{number}", text=text, origin=f"file {path.name}")
@@ -84,15 +86,15 @@ def _pieces(path: Path, name: str, split: str) -> Iterator[Passage]:
         raise InvalidText(f"text {name!r} can't be read: {error.strerror}") from error
 
 
-def _cut(lines: Iterable[str], split: str) -> Iterator[tuple[int, str]]:
-    """Yield each text with the number of the line it begins in, from 1."""
-    begun, texts = 0, list[str]()
+def _parts(lines: Iterable[str], split: str) -> Iterator[tuple[int, str]]:
+    """Yield each text with the number of its first line, counted from 1."""
+    first, open_lines = 0, list[str]()
     for number, line in enumerate(lines, 1):
         if line.strip():
-            begun = begun or number
-            texts.append(line.strip() if split == "lines" else line.rstrip("\n"))
-        if texts and (split == "lines" or not line.strip()):
-            yield begun, "\n".join(texts).strip()
-            begun, texts = 0, []
-    if texts:
-        yield begun, "\n".join(texts).strip()
+            first = first or number
+            open_lines.append(line.strip() if split == "lines" else line.rstrip("\n"))
+        if open_lines and (split == "lines" or not line.strip()):
+            yield first, "\n".join(open_lines).strip()
+            first, open_lines = 0, []
+    if open_lines:
+        yield first, "\n".join(open_lines).strip()

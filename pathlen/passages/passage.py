@@ -15,20 +15,20 @@ __all__ = ["Passage", "at_least_one", "from_file", "read_text"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
-    """One text.
+    """A text and its origin.
 
     Attributes
     ----------
     name : str
         Short and unique within a run.
     text : str
-        The text itself, without white space at its ends; lines end in a line feed.
+        Without white space at its ends; lines end in a line feed.
     origin : str
         Where it comes from.
     licence : str
-        What it may be used under; empty if unknown, as for a reader's own file.
+        The licence it is used under; empty if unknown, as for a user's file.
     attribution : str
-        Who wrote it, in the words that the licence asks for; empty if unknown.
+        Its authors, as the licence requires them to be named; empty if unknown.
 
     Raises
     ------
@@ -49,33 +49,33 @@ class Passage:
 
     @property
     def sha256(self) -> str:
-        """Digest of the text's UTF-8 bytes."""
+        """SHA-256 of the text's UTF-8 bytes."""
         return hashlib.sha256(self.text.encode("utf-8")).hexdigest()
 
 
 def at_least_one(passages: Iterable[Passage]) -> Iterator[Passage]:
-    """Return an iterator over texts after finding that there is one; `InvalidText` if not."""
-    taken = iter(passages)
-    first = next(taken, None)
+    """Return an iterator over texts, after checking that there is one; `InvalidText` if not."""
+    remaining = iter(passages)
+    first = next(remaining, None)
     if first is None:
         raise InvalidText("passages must hold at least one text, but none was given")
-    return chain([first], taken)
+    return chain([first], remaining)
 
 
 def from_file(path: Path) -> Passage:
-    """Return a reader's own text, named after its file.
+    """Return the text of a user's file, named after the file.
 
     Raises
     ------
     InvalidText
-        If the path is no file, or its content is not text in UTF-8, or empty.
+        If the path is not a file, or its content is empty or not text in UTF-8.
 
     """
     return Passage(name=path.stem, text=read_text(path), origin=f"file {path.name}")
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a file in UTF-8, without white space at its ends; errors as in `from_file`."""
+    """Return the text of a UTF-8 file, maybe empty, without white space at its ends; errors as in `from_file`."""
     if path.is_dir():
         raise InvalidText(f"text must be a file, but {str(path)!r} is a directory")
     try:
@@ -88,5 +88,5 @@ def read_text(path: Path) -> str:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidText(f"text must be UTF-8, but {str(path)!r} is not (byte {error.start})") from error
-    # One text, one tokenisation, wherever it was saved.
+    # Line ends differ between systems; the tokens of a text must not.
     return text.replace("\r\n", "\n").replace("\r", "\n").strip()

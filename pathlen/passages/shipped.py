@@ -1,8 +1,8 @@
 """The texts that ship with the package.
 
-They are short encyclopaedic summaries of 317 to 345 GPT-2 tokens, written for this project: one of the kind that the document
-measured and thirteen more on other people and subjects, so that whole passages can be resampled. ``nietzsche`` comes first:
-where a procedure uses one text, it is that one.
+They are short encyclopaedic summaries of 317 to 345 GPT-2 tokens, written for this project: one of the kind that the
+document under test measured, and thirteen on other people and subjects, so that whole passages can be resampled.
+``nietzsche`` is first: a procedure that uses one text uses this one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from pathlen.errors import InvalidText
 from pathlen.passages.passage import Passage, read_text
 
-__all__ = ["NAMES", "shipped"]
+__all__ = ["NAMES", "SHIPPED", "shipped"]
 
 FOLDER = Path(__file__).resolve().parent / "texts"
 NAMES = (
@@ -31,16 +31,16 @@ NAMES = (
     "tea",
     "bridges",
 )
-SHIPPED = "shipped with pathlen"
+SHIPPED = "shipped with pathlen"  # the origin that a record states for them
 
 
 def shipped(name: str) -> Passage:
-    """Return one of the passages of this package.
+    """Return a passage that ships with this package.
 
     Raises
     ------
     InvalidText
-        If there is none of that name; the message lists all.
+        If there is none of that name; the message lists all names.
 
     """
     if name not in NAMES:

@@ -1,4 +1,4 @@
-"""Any causal language model: parts found by running it, and refused where they don't explain its logits."""
+"""Architectures: parts are found by running the model, which is refused if they don't explain its logits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlen.models.architecture import ArchitecturePaths, find_architecture
 from pathlen.models.checkpoint import from_directory
 from pathlen.models.loading import LoadedModel, load
 from pathlen.passages.passage import Passage
-from pathlen.traces.kernels import matmul as products
+from pathlen.traces.kernels import matmul
 from pathlen.traces.reference import loop_steps, relative_error
 from pathlen.traces.tracer import Tracer, trace
 
@@ -46,7 +46,7 @@ NEO = {
 }
 FALCON = {name: value for name, value in SHAPE.items() if name != "intermediate_size"}
 
-# What is odd about it, its model type, and its configuration.
+# What is special about it, its model type, and its configuration.
 CONFIGURATIONS: list[tuple[str, str, dict[str, Any]]] = [
     ("", "gpt2", GPT),
     ("", "gpt_neo", NEO),
@@ -75,8 +75,8 @@ CONFIGURATIONS: list[tuple[str, str, dict[str, Any]]] = [
     ("", "olmo2", SHAPE),
 ]
 
-# The families that users come for, each measured in at least one variant.
-NAMED = {
+# The families that users expect, each measured in at least one variant.
+POPULAR = {
     "gpt2",
     "gpt_neo",
     "gpt_neox",
@@ -107,7 +107,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 
 
 def save(folder: Path, kind: str, shape: dict[str, Any]) -> Path:
-    """Write a random network whose norms have gains, so that no norm can pass for another."""
+    """Write a random network whose norms have random gains, so that no two norms give the same output."""
     torch.manual_seed(3)
     config = hf.AutoConfig.for_model(kind, **shape)
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
@@ -122,29 +122,31 @@ def save(folder: Path, kind: str, shape: dict[str, Any]) -> Path:
     return folder
 
 
-@pytest.fixture(params=CONFIGURATIONS, ids=lambda one: ", ".join(filter(None, (one[1], one[0]))))
+@pytest.fixture(params=CONFIGURATIONS, ids=lambda configuration: ", ".join(filter(None, configuration[1::-1])))
 def model(request: pytest.FixtureRequest, tmp_path: Path, tokenized: Tokenized) -> LoadedModel:
     _, kind, shape = request.param
     return load(from_directory(tokenized(save(tmp_path / "net", kind, shape))))
 
 
-def test_every_named_family_is_there() -> None:
-    assert {kind for _, kind, _ in CONFIGURATIONS} >= NAMED
+def test_every_popular_family_is_tested() -> None:
+    assert {kind for _, kind, _ in CONFIGURATIONS} >= POPULAR
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
-def test_a_fast_trace_differs_by_rounding(model: LoadedModel, short: Passage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fast_trace_differs_by_rounding_only(
+    model: LoadedModel, short: Passage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     exact = trace(model, short)
-    if products._is_right():  # oneDNN is there
-        monkeypatch.setattr(products, "_is_half_used", lambda: True)
-        monkeypatch.setattr(products, "WORTH", 1)
+    if matmul._is_right():  # oneDNN can be used
+        monkeypatch.setattr(matmul, "_is_half_used", lambda: True)
+        monkeypatch.setattr(matmul, "WORTH", 1)
     fast = Tracer(model, fast=True).trace(short)
     for name in ("step_length", "turning_angle", "final_norm_step", "entropy"):
         np.testing.assert_allclose(getattr(fast, name), getattr(exact, name), rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
-def test_a_trace_is_of_the_models_own_states_and_logits(model: LoadedModel, short: Passage) -> None:
+def test_a_trace_matches_the_states_and_logits_of_the_model(model: LoadedModel, short: Passage) -> None:
     traced = trace(model, short)
     with torch.no_grad():
         result = model.network(torch.from_numpy(traced.token_ids)[None], output_hidden_states=True, use_cache=False)
@@ -167,7 +169,7 @@ def test_a_trace_is_of_the_models_own_states_and_logits(model: LoadedModel, shor
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
 @pytest.mark.parametrize(("kind", "shape", "message"), REFUSED)
-def test_a_model_whose_logits_are_something_else_is_refused(
+def test_a_model_whose_states_do_not_give_its_logits_is_refused(
     kind: str, shape: dict[str, Any], message: str, tmp_path: Path, short: Passage, tokenized: Tokenized
 ) -> None:
     loaded = load(from_directory(tokenized(save(tmp_path / "net", kind, shape))))
@@ -185,7 +187,7 @@ def test_a_model_whose_logits_are_something_else_is_refused(
         ({"auto_map": {"AutoModelForCausalLM": "mine.Net"}}, "asks for code of its own, which is never run"),
     ],
 )
-def test_what_is_no_causal_language_model_is_refused_before_it_is_loaded(
+def test_a_configuration_of_another_kind_of_model_is_refused_before_loading(
     new_checkpoint: Callable[..., Path], changes: dict[str, object], message: str
 ) -> None:
     folder = new_checkpoint()
@@ -195,18 +197,18 @@ def test_what_is_no_causal_language_model_is_refused_before_it_is_loaded(
         from_directory(folder)
 
 
-def test_places_are_where_another_network_of_the_configuration_has_its_parts(tiny: LoadedModel) -> None:
+def test_paths_resolve_to_the_parts_of_another_network_of_the_configuration(tiny: LoadedModel) -> None:
     ids = torch.arange(8)
-    places = ArchitecturePaths.of(find_architecture(tiny.network, ids, "tiny"), tiny.network)
+    paths = ArchitecturePaths.of(find_architecture(tiny.network, ids, "tiny"), tiny.network)
     other = load(tiny.spec, untrained=3)
-    expected, found = find_architecture(other.network, ids, "other"), places.parts(other.network)
-    assert expected.blocks == found.blocks
-    assert (expected.base, expected.projections, expected.added, expected.heads) == (
-        found.base,
-        found.projections,
-        found.added,
-        found.heads,
+    searched, resolved = find_architecture(other.network, ids, "other"), paths.parts(other.network)
+    assert searched.blocks == resolved.blocks
+    assert (searched.base, searched.projections, searched.added, searched.heads) == (
+        resolved.base,
+        resolved.projections,
+        resolved.added,
+        resolved.heads,
     )
-    assert found.unembedding is expected.unembedding
-    assert found.offset is expected.offset
-    assert found.blocks[0] is not places.parts(tiny.network).blocks[0]
+    assert resolved.unembedding is searched.unembedding
+    assert resolved.offset is searched.offset
+    assert resolved.blocks[0] is not paths.parts(tiny.network).blocks[0]

@@ -1,6 +1,6 @@
-"""Weights from the Hub: a real client of it against a server on this machine (tests/support/hub.py), and all that can go wrong.
+"""Weights from the Hub: the real client against a server on this machine, and everything that can go wrong.
 
-No test here needs a network, nor sees the user's cache or token.
+No test needs a network or sees the user's cache or token.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections import namedtuple
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -34,7 +35,7 @@ from pathlen.models.loading import LoadedModel, load
 REPOSITORY = "somebody/tiny"
 WEIGHTS = "model.safetensors"
 NEEDED = ["tokenizer.json", "tokenizer_config.json", WEIGHTS, "config.json"]
-Usage = namedtuple("Usage", "total used free")  # as shutil has it
+Usage = namedtuple("Usage", "total used free")  # like the result of shutil.disk_usage
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def cache(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def session() -> Iterator[None]:
-    """The library's connections are opened once, which takes a while, and closed."""
+    """Share the library's connections, which take a while to open, and close them at the end."""
     from huggingface_hub import close_session
 
     yield
@@ -53,48 +54,48 @@ def session() -> Iterator[None]:
 
 @pytest.fixture
 def hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """An empty Hub, which is the only one that this process and its children know."""
+    """An empty Hub, the only one that this process and its children know."""
     from huggingface_hub import constants
 
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_CACHE"):
         monkeypatch.delenv(name, raising=False)
-    with Hub() as served:
-        # The library reads its environment once, when it is imported: that is for children, constants are for this process.
-        monkeypatch.setenv("HF_ENDPOINT", served.address)
+    with Hub() as server:
+        # The library reads the environment on import: it is set for children, constants for this process.
+        monkeypatch.setenv("HF_ENDPOINT", server.address)
         monkeypatch.setenv("HF_HOME", str(cache.parent))
         monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
-        monkeypatch.setattr(constants, "ENDPOINT", served.address)
-        template = served.address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "ENDPOINT", server.address)
+        template = server.address + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(cache.parent / "token"))
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        # It keeps what arrives in parts of 10 MB, and a part that is cut is lost; these files are smaller than one.
+        # It writes in chunks of 10 MB and loses a chunk that is cut; these files are smaller than one.
         monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1 << 14)
-        yield served
+        yield server
 
 
 @pytest.fixture
 def published(hub: Hub, checkpoint: Path) -> ModelSpec:
-    """The tiny checkpoint on the Hub, beside files that nobody needs."""
+    """The tiny checkpoint on the Hub, beside files that a model does not need."""
     files = {path.name: path.read_bytes() for path in checkpoint.iterdir()}
     assert {"generation_config.json", *NEEDED} <= set(files)
-    more = {
+    unneeded = {
         "pytorch_model.bin": b"pickle",
         "README.md": b"read me",
         "onnx/model.safetensors": b"other",
         "tf_model.h5": b"",
     }
-    return tiny_spec(hub.add(REPOSITORY, files | more))
+    return tiny_spec(hub.add(REPOSITORY, files | unneeded))
 
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long the library would have waited before it tries again."""
-    found: list[float] = []
-    monkeypatch.setattr(time, "sleep", found.append)
-    return found
+    """The seconds for which the library would have waited between tries."""
+    seconds: list[float] = []
+    monkeypatch.setattr(time, "sleep", seconds.append)
+    return seconds
 
 
 def tiny_spec(commit: str) -> ModelSpec:
@@ -109,34 +110,33 @@ def tiny_spec(commit: str) -> ModelSpec:
     )
 
 
-def same(one: LoadedModel, other: LoadedModel) -> bool:
+def is_same_network(model: LoadedModel, other: LoadedModel) -> bool:
     ids = torch.arange(20)[None]
-    return bool(torch.equal(one.network(ids).logits, other.network(ids).logits))
+    return bool(torch.equal(model.network(ids).logits, other.network(ids).logits))
 
 
-def nothing_is_found(wanted: ModelSpec) -> bool:
+def assert_not_on_this_machine(wanted: ModelSpec) -> None:
     with pytest.raises(ModelNotFound, match="are not on this machine"):
         find(wanted)
-    return True
 
 
-def half_written(cache: Path) -> list[str]:
+def partial_files(cache: Path) -> list[str]:
     return [path.name for path in cache.rglob("*.incomplete")]
 
 
 # What is transferred.
 
 
-def test_a_first_download_can_be_loaded(published: ModelSpec, hub: Hub, cache: Path, tiny: LoadedModel) -> None:
-    assert nothing_is_found(published)
+def test_a_downloaded_model_loads(published: ModelSpec, hub: Hub, cache: Path, tiny: LoadedModel) -> None:
+    assert_not_on_this_machine(published)
     folder = fetch(published)
     assert folder == cache / "models--somebody--tiny" / "snapshots" / published.revision
     assert sorted(path.name for path in folder.iterdir()) == sorted(NEEDED)
     assert find(published) == folder
-    assert same(load(published), tiny)
+    assert is_same_network(load(published), tiny)
 
 
-def test_only_what_is_needed_is_transferred_and_the_configuration_last(published: ModelSpec, hub: Hub) -> None:
+def test_only_needed_files_are_transferred_and_the_configuration_last(published: ModelSpec, hub: Hub) -> None:
     fetch(published)
     assert hub.transferred() == NEEDED
 
@@ -146,37 +146,44 @@ def test_a_second_fetch_transfers_nothing(published: ModelSpec, hub: Hub) -> Non
     hub.requests.clear()
     assert fetch(published) == folder
     assert hub.transferred() == []
-    assert [one.path for one in hub.requests] == [f"/api/models/{REPOSITORY}/revision/{published.revision}"]
+    assert [request.path for request in hub.requests] == [f"/api/models/{REPOSITORY}/revision/{published.revision}"]
 
 
-def test_a_plan_transfers_nothing_and_says_everything(published: ModelSpec, hub: Hub, cache: Path) -> None:
+def test_a_plan_lists_every_file_and_transfers_none(published: ModelSpec, hub: Hub, cache: Path) -> None:
     files = hub.repositories[REPOSITORY][published.revision]
-    found = plan(published)
+    before = plan(published)
     assert hub.transferred() == []
     assert not cache.exists()
-    assert (found.repository, found.commit, found.branch, found.cache) == (REPOSITORY, published.revision, "", cache)
-    assert [(one.name, one.size, one.here) for one in found.files] == [(n, len(files[n]), False) for n in NEEDED]
-    assert found.missing == found.total == sum(len(files[name]) for name in NEEDED)
-    fetch(found)
+    assert (before.repository, before.commit, before.branch, before.cache) == (
+        REPOSITORY,
+        published.revision,
+        "",
+        cache,
+    )
+    assert [(file.name, file.size, file.here) for file in before.files] == [
+        (name, len(files[name]), False) for name in NEEDED
+    ]
+    assert before.missing == before.total == sum(len(files[name]) for name in NEEDED)
+    fetch(before)
     after = plan(published)
     assert after.missing == 0
-    assert after.total == found.total
-    assert all(one.here for one in after.files)
+    assert after.total == before.total
+    assert all(file.here for file in after.files)
 
 
 def test_a_plan_is_described_with_sizes_folder_total_and_free_space(
     published: ModelSpec, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(9e9, 0, 5_000_000_000))
-    found = plan(published)
-    first, *files, folder, total = describe([found])
+    planned = plan(published)
+    first, *files, folder, total = describe([planned])
     assert first == f"{REPOSITORY} at {published.revision}"
     assert [line.split()[-1] for line in files] == NEEDED
-    assert files[2].split()[0] == f"{found.files[2].size / 1e6:.3f}"
-    assert folder == f"  in {found.folder}"
-    megabytes = f"{found.total / 1e6:.3f} MB"
+    assert files[2].split()[0] == f"{planned.files[2].size / 1e6:.3f}"
+    assert folder == f"  in {planned.folder}"
+    megabytes = f"{planned.total / 1e6:.3f} MB"
     assert total == f"{megabytes} to download of {megabytes}; 5,000.000 MB are free in {cache}"
-    fetch(found)
+    fetch(planned)
     assert all(line.endswith("  here already") for line in describe([plan(published)])[1:-2])
     assert describe([]) == []
 
@@ -186,9 +193,9 @@ def test_shards_come_before_their_index(hub: Hub, tmp_path: Path, tiny: LoadedMo
     wanted = tiny_spec(commit)
     fetch(wanted)
     *shards, index, config = hub.transferred()[2:]
-    assert shards == [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    assert shards == [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
     assert (index, config) == ("model.safetensors.index.json", "config.json")
-    assert same(load(wanted), tiny)
+    assert is_same_network(load(wanted), tiny)
 
 
 def sharded(folder: Path, model: LoadedModel, checkpoint: Path) -> Path:
@@ -199,19 +206,21 @@ def sharded(folder: Path, model: LoadedModel, checkpoint: Path) -> Path:
 
 
 @pytest.mark.parametrize("index", [b"{", b'{"weight_map": {"x": "model-00009-of-00009.safetensors"}}', b"[]"])
-def test_an_index_that_names_what_is_not_there_is_refused(hub: Hub, published: ModelSpec, index: bytes) -> None:
+def test_an_index_that_is_damaged_or_names_a_missing_file_is_refused(
+    hub: Hub, published: ModelSpec, index: bytes
+) -> None:
     files = dict(hub.repositories[REPOSITORY][published.revision])
     files["model-00001-of-00001.safetensors"] = files.pop(WEIGHTS)
     wanted = tiny_spec(hub.add(REPOSITORY, files | {"model.safetensors.index.json": index}))
     with pytest.raises(ModelMismatch, match="00009.safetensors, which is not there|is not an index of weights"):
         fetch(wanted)
-    assert nothing_is_found(wanted)
+    assert_not_on_this_machine(wanted)
 
 
 def original_layout(checkpoint: Path, folder: Path) -> Path:
-    """The same checkpoint as openai-community/gpt2 has it: no prefix, and the mask of every block among the weights."""
+    """The same checkpoint in the layout of openai-community/gpt2: no prefix, and causal masks beside the weights."""
     shutil.copytree(checkpoint, folder)
-    tensors = {name.removeprefix("transformer."): one for name, one in load_file(folder / WEIGHTS).items()}
+    tensors = {name.removeprefix("transformer."): tensor for name, tensor in load_file(folder / WEIGHTS).items()}
     context = tensors["wpe.weight"].shape[0]
     for block in range(2):
         tensors[f"h.{block}.attn.bias"] = torch.ones(1, 1, context, context).tril()
@@ -219,7 +228,9 @@ def original_layout(checkpoint: Path, folder: Path) -> Path:
     return folder
 
 
-def test_both_layouts_of_gpt2_load_alike(hub: Hub, checkpoint: Path, tmp_path: Path, tiny: LoadedModel) -> None:
+def test_both_layouts_of_gpt2_load_the_same_network(
+    hub: Hub, checkpoint: Path, tmp_path: Path, tiny: LoadedModel
+) -> None:
     saved = set(load_file(checkpoint / WEIGHTS))
     assert all(name.startswith("transformer.") for name in saved)
     original = original_layout(checkpoint, tmp_path / "original")
@@ -227,20 +238,22 @@ def test_both_layouts_of_gpt2_load_alike(hub: Hub, checkpoint: Path, tmp_path: P
     for folder in (checkpoint, original):
         wanted = tiny_spec(hub.add(REPOSITORY, folder))
         fetch(wanted)
-        assert same(load(wanted), tiny)
+        assert is_same_network(load(wanted), tiny)
 
 
 # Names, branches and commits.
 
 
-def test_a_repository_without_a_revision_is_pinned_to_what_main_is_now(hub: Hub, published: ModelSpec) -> None:
-    found = plan(REPOSITORY)
-    assert (found.commit, found.branch) == (published.revision, "main")
-    assert describe([found])[0] == f"{REPOSITORY} at {published.revision} (main now)"
+def test_a_repository_without_a_revision_is_pinned_to_the_current_commit_of_main(
+    hub: Hub, published: ModelSpec
+) -> None:
+    planned = plan(REPOSITORY)
+    assert (planned.commit, planned.branch) == (published.revision, "main")
+    assert describe([planned])[0] == f"{REPOSITORY} at {published.revision} (main now)"
     hub.add(REPOSITORY, {"config.json": b"{}"})  # main moves on before the download
-    folder = fetch(found)
+    folder = fetch(planned)
     assert folder.name == published.revision
-    assert all(f"/{published.revision}/" in one.path for one in hub.requests if one.file)
+    assert all(f"/{published.revision}/" in request.path for request in hub.requests if request.file)
     assert from_name(REPOSITORY).revision == published.revision
 
 
@@ -255,7 +268,7 @@ def test_a_revision_can_be_a_branch_or_a_commit(hub: Hub, published: ModelSpec, 
     assert from_name(f"{REPOSITORY}@{published.revision}").revision == published.revision
 
 
-def test_a_repository_of_the_table_has_the_revision_of_the_table(hub: Hub, checkpoint: Path) -> None:
+def test_a_repository_of_the_table_has_its_revision_by_default(hub: Hub, checkpoint: Path) -> None:
     small = spec("gpt2", "small")
     hub.add(small.source, checkpoint, commit=small.revision, branch="old")
     hub.add(small.source, {"README.md": b"new"})
@@ -274,7 +287,7 @@ def test_a_name_is_a_size_or_a_repository() -> None:
         named("small", "gpt9")
 
 
-def test_a_model_that_is_no_repository_has_nothing_to_fetch(hub: Hub) -> None:
+def test_only_repositories_can_be_fetched(hub: Hub) -> None:
     with pytest.raises(ModelNotFound, match="mini Small lies in '.*' and not on the Hub: there is nothing to fetch"):
         plan(spec("mini", "small"))
     with pytest.raises(ModelNotFound, match="a repository must be written owner/repository, but 'a/b/c' was given"):
@@ -292,11 +305,11 @@ def test_weights_in_the_cache_under_the_short_name_are_not_fetched_again(
     assert hub.transferred() == []
 
 
-# What must not be fetched.
+# What must not be downloaded.
 
 
 @pytest.mark.parametrize("pickle", ["pytorch_model.bin", "model.pt", "tf_model.h5"])
-def test_weights_that_are_no_safetensors_are_refused_before_anything_is_downloaded(
+def test_weights_other_than_safetensors_are_refused_before_any_download(
     hub: Hub, published: ModelSpec, cache: Path, pickle: str
 ) -> None:
     files = dict(hub.repositories[REPOSITORY][published.revision])
@@ -318,51 +331,51 @@ def test_weights_that_are_no_safetensors_are_refused_before_anything_is_download
         (("tokenizer.json",), "somebody/tiny has no tokenizer.json, nor vocab.json with merges.txt"),
     ],
 )
-def test_a_repository_that_is_no_checkpoint_is_refused(
+def test_a_repository_without_a_complete_checkpoint_is_refused(
     hub: Hub, published: ModelSpec, lacking: tuple[str, ...], message: str
 ) -> None:
     files = hub.repositories[REPOSITORY][published.revision]
-    wanted = tiny_spec(hub.add(REPOSITORY, {name: one for name, one in files.items() if name not in lacking}))
+    wanted = tiny_spec(hub.add(REPOSITORY, {name: content for name, content in files.items() if name not in lacking}))
     with pytest.raises(ModelNotFound, match=message):
         fetch(wanted)
     assert hub.transferred() == []
 
 
-# Connections that break.
+# Interrupted connections.
 
 
-def test_a_cut_connection_is_taken_up_where_it_broke(
+def test_an_interrupted_download_resumes_where_it_stopped(
     hub: Hub, published: ModelSpec, waits: list[float], tiny: LoadedModel
 ) -> None:
     hub.cut[WEIGHTS] = (100_000, 2)
     fetch(published)
-    ranges = [one.ranged for one in hub.requests if one.file == WEIGHTS and one.method == "GET"]
-    # The client keeps whole parts, of 16 KiB here and of 10 MB else, and asks for the rest.
-    kept = 100_000 // (1 << 14) * (1 << 14)
-    assert ranges == ["", f"bytes={kept}-", f"bytes={2 * kept}-"]
+    ranges = [request.ranged for request in hub.requests if request.file == WEIGHTS and request.method == "GET"]
+    # The client keeps complete chunks, of 16 KiB here and 10 MB by default, and asks for the rest.
+    complete = 100_000 // (1 << 14) * (1 << 14)
+    assert ranges == ["", f"bytes={complete}-", f"bytes={2 * complete}-"]
     assert waits == [1, 1]
-    assert same(load(published), tiny)
+    assert is_same_network(load(published), tiny)
 
 
-def test_a_connection_that_stays_broken_leaves_nothing_and_the_next_fetch_starts_with_that_file(
+def test_a_download_that_keeps_failing_leaves_no_partial_file_and_the_next_fetch_starts_there(
     hub: Hub, published: ModelSpec, cache: Path, waits: list[float], tiny: LoadedModel
 ) -> None:
     hub.cut[WEIGHTS] = (0, 99)
     with pytest.raises(DownloadFailed, match=f"downloading {WEIGHTS} of {REPOSITORY} from http://.* failed: Remote"):
         fetch(published)
-    assert nothing_is_found(published)
-    assert half_written(cache) == []
+    assert_not_on_this_machine(published)
+    assert partial_files(cache) == []
     hub.cut.clear()
     hub.requests.clear()
     fetch(published)
     assert hub.transferred() == [WEIGHTS, "config.json"]
-    assert same(load(published), tiny)
+    assert is_same_network(load(published), tiny)
 
 
-def test_a_slow_download_arrives(hub: Hub, published: ModelSpec, tiny: LoadedModel) -> None:
+def test_a_slow_download_succeeds(hub: Hub, published: ModelSpec, tiny: LoadedModel) -> None:
     hub.slow = 0.02
     fetch(published)
-    assert same(load(published), tiny)
+    assert is_same_network(load(published), tiny)
 
 
 CHILD = "import sys; from pathlen.models.hub import fetch; print(fetch(sys.argv[1], progress=False))"
@@ -378,34 +391,34 @@ def test_two_processes_at_once_share_one_download(
     hub: Hub, published: ModelSpec, cache: Path, tiny: LoadedModel
 ) -> None:
     hub.slow = 0.1
-    both = [child("-c", CHILD, REPOSITORY) for _ in range(2)]
-    answers = [one.communicate(timeout=50) for one in both]
-    assert [one.returncode for one in both] == [0, 0], answers
+    processes = [child("-c", CHILD, REPOSITORY) for _ in range(2)]
+    outputs = [process.communicate(timeout=50) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
     folder = cache / "models--somebody--tiny" / "snapshots" / published.revision
-    assert [out.strip() for out, _ in answers] == [str(folder)] * 2
+    assert [out.strip() for out, _ in outputs] == [str(folder)] * 2
     assert hub.transferred().count(WEIGHTS) == 1
-    assert same(load(published), tiny)
+    assert is_same_network(load(published), tiny)
 
 
-def test_a_killed_process_leaves_nothing_that_is_found(hub: Hub, published: ModelSpec, tiny: LoadedModel) -> None:
+def test_a_killed_process_leaves_no_checkpoint_that_is_found(hub: Hub, published: ModelSpec, tiny: LoadedModel) -> None:
     hub.slow = 0.2
-    one = child("-c", CHILD, REPOSITORY)
+    process = child("-c", CHILD, REPOSITORY)
     deadline = time.monotonic() + 40
     while WEIGHTS not in hub.transferred() and time.monotonic() < deadline:
         time.sleep(0.02)
-    one.send_signal(signal.SIGKILL)
-    one.communicate()
-    assert nothing_is_found(published)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert_not_on_this_machine(published)
     hub.slow = 0.0
     fetch(published)
-    assert same(load(published), tiny)
+    assert is_same_network(load(published), tiny)
 
 
-# Content that is not what the Hub lists.
+# Content that differs from the list.
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, "tokenizer.json"])
-def test_a_wrong_digest_is_fetched_once_more_and_deleted(
+def test_a_file_with_a_wrong_digest_is_downloaded_once_more_and_then_deleted(
     hub: Hub, published: ModelSpec, cache: Path, name: str
 ) -> None:
     real = hub.repositories[REPOSITORY][published.revision][name]
@@ -416,7 +429,7 @@ def test_a_wrong_digest_is_fetched_once_more_and_deleted(
     ):
         fetch(published)
     assert hub.transferred().count(name) == 2
-    assert nothing_is_found(published)
+    assert_not_on_this_machine(published)
     digest = sha256(real) if name == WEIGHTS else blob(real)
     assert not any(path.name in (name, digest) for path in cache.rglob("*"))
     hub.swapped.clear()
@@ -430,47 +443,43 @@ def test_a_wrong_size_is_an_error(hub: Hub, published: ModelSpec, cache: Path, w
     hub.swapped[WEIGHTS] = real[:length] if length < 0 else real + b"0"
     with pytest.raises(DownloadFailed, match=f"file should be of size {len(real)} but has size {len(real) + length}"):
         fetch(published)
-    assert nothing_is_found(published)
-    assert half_written(cache) == []
+    assert_not_on_this_machine(published)
+    assert partial_files(cache) == []
 
 
-def test_a_file_that_was_damaged_here_is_fetched_again(hub: Hub, published: ModelSpec, tiny: LoadedModel) -> None:
+def test_a_damaged_file_in_the_cache_is_downloaded_again(hub: Hub, published: ModelSpec, tiny: LoadedModel) -> None:
     path = fetch(published) / WEIGHTS
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.resolve().write_bytes(content)
-    assert plan(published).missing == 0  # a plan looks at sizes only
+    assert plan(published).missing == 0  # a plan compares sizes only
     hub.requests.clear()
     fetch(published)
     assert hub.transferred() == [WEIGHTS]
-    assert same(load(published), tiny)
+    assert is_same_network(load(published), tiny)
 
 
-def test_a_file_that_was_cut_short_here_is_fetched_again(hub: Hub, published: ModelSpec, tiny: LoadedModel) -> None:
+def test_a_truncated_file_in_the_cache_is_downloaded_again(hub: Hub, published: ModelSpec, tiny: LoadedModel) -> None:
     path = fetch(published) / WEIGHTS
     path.resolve().write_bytes(path.read_bytes()[:1000])
-    assert [one.name for one in plan(published).files if not one.here] == [WEIGHTS]
+    assert [file.name for file in plan(published).files if not file.here] == [WEIGHTS]
     fetch(published)
-    assert same(load(published), tiny)
+    assert is_same_network(load(published), tiny)
 
 
-def test_a_hub_that_lists_neither_size_nor_digest_or_no_commit_is_not_trusted(
-    hub: Hub, published: ModelSpec, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("lacking", ["size", "blobId"])
+def test_a_file_that_is_listed_without_size_or_digest_is_refused(
+    hub: Hub, published: ModelSpec, monkeypatch: pytest.MonkeyPatch, lacking: str
 ) -> None:
-    import hub as module
+    def incomplete(name: str, content: bytes) -> dict[str, Any]:
+        return {**listed(name, content), "lfs": None, lacking: None}
 
-    real = listed
-    for key, value in (("size", None), ("blobId", None)):
-        monkeypatch.setattr(
-            module, "listed", lambda name, one, key=key, value=value: {**real(name, one), "lfs": None, key: value}
-        )
-        with pytest.raises(
-            DownloadFailed, match="must list the size and the digest of tokenizer.json of somebody/tiny"
-        ):
-            plan(published)
+    monkeypatch.setattr("hub.listed", incomplete)
+    with pytest.raises(DownloadFailed, match="must list the size and the digest of tokenizer.json of somebody/tiny"):
+        plan(published)
 
 
-# Answers that are errors.
+# Error answers.
 
 
 @pytest.mark.parametrize(
@@ -485,7 +494,7 @@ def test_a_hub_that_lists_neither_size_nor_digest_or_no_commit_is_not_trusted(
     ],
 )
 @pytest.mark.parametrize("where", ["api", WEIGHTS])
-def test_an_error_of_the_hub_says_what_to_do(
+def test_an_error_answer_says_what_to_do(
     hub: Hub,
     published: ModelSpec,
     waits: list[float],
@@ -500,21 +509,21 @@ def test_an_error_of_the_hub_says_what_to_do(
         fetch(published)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert nothing_is_found(published)
+    assert_not_on_this_machine(published)
     assert WEIGHTS not in hub.transferred()
-    # The list of files is asked for once; a file that is refused for a while is asked for again, as long as the Hub says.
+    # The list of files is requested once; a file is requested again after the wait that the Hub asks for.
     assert set(waits) <= ({8.0} if status == 429 else {1, 2, 4, 8})
     assert bool(waits) == (where != "api" and status >= 429)
 
 
-def test_a_repository_or_revision_that_is_not_there(hub: Hub, published: ModelSpec) -> None:
+def test_an_unknown_repository_or_revision_is_refused(hub: Hub, published: ModelSpec) -> None:
     with pytest.raises(ModelNotFound, match=r"shows no somebody/else \(404\)"):
         plan("somebody/else")
     with pytest.raises(ModelNotFound, match=r"somebody/tiny has no revision 'nowhere' on http://127.0.0.1:\d+ \(404\)"):
         plan(f"{REPOSITORY}@nowhere")
 
 
-def test_a_token_opens_a_private_repository_and_stays_with_the_hub(
+def test_a_token_opens_a_private_repository_and_is_sent_to_the_hub_only(
     hub: Hub, published: ModelSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.token = "hf_secret"  # noqa: S105
@@ -526,22 +535,22 @@ def test_a_token_opens_a_private_repository_and_stays_with_the_hub(
     hub.requests.clear()
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     fetch(published)
-    assert {one.token for one in hub.requests if not one.cdn} == {"Bearer hf_secret"}
-    assert {one.token for one in hub.requests if one.cdn} == {""}
+    assert {request.token for request in hub.requests if not request.cdn} == {"Bearer hf_secret"}
+    assert {request.token for request in hub.requests if request.cdn} == {""}
 
 
-def test_a_repository_whose_terms_have_to_be_accepted_says_so(
+def test_a_gated_repository_says_to_ask_for_access(
     hub: Hub, published: ModelSpec, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.token, hub.gated = "hf_secret", True
-    assert plan(REPOSITORY).total  # everybody may see the list of files
+    assert plan(REPOSITORY).total  # the list of files is public
     capsys.readouterr()
     assert main(["fetch", REPOSITORY]) == 1
     assert capsys.readouterr().err == (
         f"pathlen fetch: {REPOSITORY} is not open to everybody (401): ask for access on {hub.address}/{REPOSITORY}, then set "
         "HF_TOKEN to a token of yours\n"
     )
-    assert nothing_is_found(published)
+    assert_not_on_this_machine(published)
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     assert main(["fetch", REPOSITORY]) == 0
 
@@ -550,10 +559,10 @@ def test_a_repository_whose_terms_have_to_be_accepted_says_so(
     ("asked", "meant"),
     [
         ("openai-comunity/gpt2-medium", "openai-community/gpt2-medium"),
-        ("somebody/tinny", REPOSITORY),  # which was fetched before
+        ("somebody/tinny", REPOSITORY),  # known because it was fetched before
     ],
 )
-def test_a_slip_in_a_name_is_told(
+def test_a_misspelt_name_gets_a_suggestion(
     hub: Hub, published: ModelSpec, capsys: pytest.CaptureFixture[str], asked: str, meant: str
 ) -> None:
     fetch(REPOSITORY)
@@ -573,7 +582,7 @@ def test_a_slip_in_a_name_is_told(
 
 
 @pytest.mark.parametrize("lost", [WEIGHTS, "config.json", "tokenizer.json"])
-def test_a_broken_link_in_the_cache_is_named_and_mended(
+def test_a_broken_link_in_the_cache_is_named_and_repaired(
     hub: Hub, published: ModelSpec, tiny: LoadedModel, lost: str
 ) -> None:
     path = fetch(published) / lost
@@ -583,14 +592,14 @@ def test_a_broken_link_in_the_cache_is_named_and_mended(
         ModelNotFound, match=f"{lost} of GPT-2 Tiny is a broken link: .* points to ../../blobs/.*, which is gone"
     ):
         find(published)
-    assert [one.name for one in plan(published).files if not one.here] == [lost]
+    assert [file.name for file in plan(published).files if not file.here] == [lost]
     hub.requests.clear()
     fetch(published)
     assert hub.transferred() == [lost]
-    assert same(load(published), tiny)
+    assert is_same_network(load(published), tiny)
 
 
-def test_a_server_that_is_not_there_is_an_error(hub: Hub, published: ModelSpec) -> None:
+def test_an_unreachable_server_is_an_error(hub: Hub, published: ModelSpec) -> None:
     with pytest.raises(DownloadFailed, match="asking about somebody/tiny from http://127.0.0.1:9 failed: ConnectError"):
         fetch(published, endpoint="http://127.0.0.1:9")
 
@@ -610,22 +619,22 @@ def test_an_endpoint_and_a_cache_can_be_given(hub: Hub, published: ModelSpec, ch
 def test_a_full_disk_is_noticed_before_the_download(
     hub: Hub, published: ModelSpec, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = plan(published)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**9, 10**9, found.missing - 1))
-    needed, free = (f"{size / 1e6:.3f} MB" for size in (found.missing, found.missing - 1))
+    planned = plan(published)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**9, 10**9, planned.missing - 1))
+    needed, free = (f"{size / 1e6:.3f} MB" for size in (planned.missing, planned.missing - 1))
     with pytest.raises(DownloadFailed, match=f"needs {needed}, but {free} are free in {cache}; make room"):
-        fetch(found)
+        fetch(planned)
     assert hub.transferred() == []
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**9, 0, found.missing))
-    require_space([found])
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**9, 0, planned.missing))
+    require_space([planned])
     with pytest.raises(DownloadFailed, match="the download needs"):
-        require_space([found, found])
-    fetch(found)
+        require_space([planned, planned])
+    fetch(planned)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**9, 10**9, 0))
-    fetch(published)  # needs no space any more
+    fetch(published)  # needs no more space
 
 
-def test_a_disk_that_fills_up_meanwhile_leaves_nothing(
+def test_a_disk_that_fills_up_during_the_download_leaves_no_partial_file(
     hub: Hub, published: ModelSpec, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import file_download
@@ -636,8 +645,8 @@ def test_a_disk_that_fills_up_meanwhile_leaves_nothing(
     monkeypatch.setattr(file_download, "http_get", full)
     with pytest.raises(DownloadFailed, match="downloading tokenizer.json of .* failed: OSError: .*No space left"):
         fetch(published)
-    assert half_written(cache) == []
-    assert nothing_is_found(published)
+    assert partial_files(cache) == []
+    assert_not_on_this_machine(published)
 
 
 # Without a network.
@@ -653,24 +662,24 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return switch
 
 
-def test_offline_a_model_that_is_here_is_found(
+def test_offline_a_model_in_the_cache_is_found(
     hub: Hub, published: ModelSpec, offline: Callable[[], None], tiny: LoadedModel
 ) -> None:
     folder = fetch(REPOSITORY)
     hub.requests.clear()
     offline()
-    found = plan(REPOSITORY)
-    assert (found.folder, found.branch, found.missing) == (folder, "main", 0)
+    planned = plan(REPOSITORY)
+    assert (planned.folder, planned.branch, planned.missing) == (folder, "main", 0)
     assert (
         "as it is on this machine: asking about somebody/tiny is not possible while HF_HUB_OFFLINE"
-        in describe([found])[-2]
+        in describe([planned])[-2]
     )
     assert fetch(REPOSITORY) == fetch(published) == folder
     assert hub.requests == []
-    assert same(load(published), tiny)
+    assert is_same_network(load(published), tiny)
 
 
-def test_offline_a_model_that_is_not_here_is_an_error(
+def test_offline_a_model_that_is_not_in_the_cache_is_an_error(
     hub: Hub, published: ModelSpec, offline: Callable[[], None]
 ) -> None:
     offline()
@@ -680,7 +689,7 @@ def test_offline_a_model_that_is_not_here_is_an_error(
     assert hub.requests == []
 
 
-def test_offline_the_short_name_stands_for_a_commit_but_not_for_a_branch(
+def test_offline_the_short_name_is_used_for_a_commit_but_not_for_a_branch(
     hub: Hub, published: ModelSpec, cache: Path, offline: Callable[[], None]
 ) -> None:
     fetch(REPOSITORY)
@@ -692,7 +701,7 @@ def test_offline_the_short_name_stands_for_a_commit_but_not_for_a_branch(
 
 
 @pytest.mark.parametrize("lost", [*NEEDED[::2], "config.json", "a shard"])
-def test_offline_a_model_that_is_not_whole_is_an_error(
+def test_offline_an_incomplete_model_is_an_error(
     hub: Hub,
     published: ModelSpec,
     offline: Callable[[], None],
@@ -713,17 +722,17 @@ def test_offline_a_model_that_is_not_whole_is_an_error(
         fetch(wanted)
 
 
-def test_a_hub_that_is_down_does_not_keep_from_what_is_here(hub: Hub, published: ModelSpec) -> None:
+def test_a_model_in_the_cache_is_found_while_the_hub_is_down(hub: Hub, published: ModelSpec) -> None:
     folder = fetch(published)
     hub.fail["api"] = 500
     assert fetch(published) == folder
-    assert plan(published).unasked.endswith("failed: the server answers 500; try again later")
+    assert plan(published).fallback_reason.endswith("failed: the server answers 500; try again later")
 
 
-# The library's bars.
+# Progress bars.
 
 
-def test_bars_are_shown_unless_told_otherwise(
+def test_progress_bars_are_shown_by_default(
     hub: Hub, published: ModelSpec, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled
@@ -740,7 +749,7 @@ def test_bars_are_shown_unless_told_otherwise(
 # The command.
 
 
-def test_the_command_says_what_it_takes_and_fetches(
+def test_the_command_describes_the_download_and_fetches(
     hub: Hub,
     published: ModelSpec,
     capsys: pytest.CaptureFixture[str],
@@ -758,7 +767,7 @@ def test_the_command_says_what_it_takes_and_fetches(
     assert capsys.readouterr().out.splitlines()[-1] == str(find(published))
 
 
-def test_the_command_knows_sizes(hub: Hub, checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_takes_sizes(hub: Hub, checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for size in ("small", "medium"):
         hub.add(spec("gpt2", size).source, checkpoint, commit=spec("gpt2", size).revision)
     assert main(["fetch", "small", "medium"]) == 0
@@ -776,7 +785,7 @@ def test_the_command_knows_sizes(hub: Hub, checkpoint: Path, capsys: pytest.Capt
         (["nobody"], "but 'nobody' was given"),
     ],
 )
-def test_what_can_not_be_fetched_is_one_line(
+def test_an_error_of_the_command_is_one_line(
     hub: Hub, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     assert main(["fetch", *arguments]) == 1
@@ -787,7 +796,7 @@ def test_what_can_not_be_fetched_is_one_line(
     assert message in shown.err
 
 
-def test_a_stopped_command_is_one_line(
+def test_an_interrupted_command_prints_one_line(
     hub: Hub, published: ModelSpec, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def stop(*rest: object, **more: object) -> Path:
@@ -798,30 +807,28 @@ def test_a_stopped_command_is_one_line(
     assert capsys.readouterr().err == "pathlen fetch: stopped\n"
 
 
-def test_the_environment_of_the_library_is_that_of_the_command(
+def test_the_command_follows_the_environment_variables_of_the_library(
     hub: Hub, published: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.token = "hf_secret"  # noqa: S105
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "elsewhere"))
     code = "import sys; from pathlen.cli import main; sys.exit(main(sys.argv[1:]))"
-    one = child("-c", code, "fetch", REPOSITORY)
-    out, err = one.communicate(timeout=50)
-    assert (one.returncode, err) == (0, "")
+    process = child("-c", code, "fetch", REPOSITORY)
+    out, err = process.communicate(timeout=50)
+    assert (process.returncode, err) == (0, "")
     folder = tmp_path / "elsewhere" / "models--somebody--tiny" / "snapshots" / published.revision
     assert out.splitlines()[-1] == str(folder)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     hub.requests.clear()
-    other = child("-c", code, "fetch", "somebody/other")
-    out, err = other.communicate(timeout=50)
-    assert (other.returncode, out, hub.requests) == (1, "", [])
+    offline_process = child("-c", code, "fetch", "somebody/other")
+    out, err = offline_process.communicate(timeout=50)
+    assert (offline_process.returncode, out, hub.requests) == (1, "", [])
     assert err.startswith("pathlen fetch: asking about somebody/other is not possible while HF_HUB_OFFLINE")
     assert err.count("\n") == 1
 
 
-def test_tries_that_fail_are_told_where_they_are_asked_for(
-    hub: Hub, published: ModelSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_tries_are_reported_on_request(hub: Hub, published: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     code = "import sys, time; from pathlen.cli import main; time.sleep = print; sys.exit(main(['fetch', sys.argv[1]]))"
     hub.cut[WEIGHTS] = (0, 99)
     _, err = child("-c", code, REPOSITORY).communicate(timeout=50)
@@ -832,13 +839,13 @@ def test_tries_that_fail_are_told_where_they_are_asked_for(
     assert "Trying to resume download" in err
 
 
-def test_the_notebook_of_the_page_runs(
+def test_the_code_of_the_documentation_page_runs(
     hub: Hub, published: ModelSpec, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = (DOCS / "real-models.md").read_text("utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     monkeypatch.setitem(FAMILIES["gpt2"], "small", published)
-    exec(compile(code, "real-models.md", "exec"), {})  # noqa: S102  # it is our own page
+    exec(compile(code, "real-models.md", "exec"), {})  # noqa: S102  # a page of this project
     assert hub.transferred() == NEEDED
     assert re.match(r"-?0\.\d+ \[.*\] \(.* tokens in 14 passages\)", capsys.readouterr().out)
 
@@ -869,7 +876,7 @@ def project(
     hub: Hub, published: ModelSpec, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> pytest.Pytester:
     """Claims whose GPT-2 Small is the tiny checkpoint."""
-    monkeypatch.setitem(FAMILIES["gpt2"], "small", FAMILIES["gpt2"]["small"])  # put back what the project changes
+    monkeypatch.setitem(FAMILIES["gpt2"], "small", FAMILIES["gpt2"]["small"])  # undoes what the project changes
     (pytester.path / "conftest.py").write_text(
         CONFTEST.format(source=REPOSITORY, revision=published.revision), encoding="utf-8"
     )
@@ -883,13 +890,13 @@ RUN = ("claims", "--family", "gpt2", "--size", "small", "--text", "mine.txt", "-
 PLAIN = ("--import-mode=importlib", "-p", "no:cacheprovider")
 
 
-def test_a_run_downloads_nothing_by_itself(project: pytest.Pytester, hub: Hub) -> None:
+def test_a_run_downloads_nothing_by_default(project: pytest.Pytester, hub: Hub) -> None:
     result = project.runpytest(*RUN, *PLAIN)
     assert result.parseoutcomes()["not"] == 1  # "1 not tested"
     assert hub.requests == []
 
 
-def test_a_run_fetches_what_it_is_told_to(project: pytest.Pytester, hub: Hub) -> None:
+def test_a_run_downloads_on_request(project: pytest.Pytester, hub: Hub) -> None:
     result = project.runpytest(*RUN, *PLAIN, "--download")
     result.stdout.fnmatch_lines([f"pathlen: {REPOSITORY} at *", "pathlen: * MB to download of *", "*sums *vacuous*"])
     assert hub.transferred() == NEEDED
@@ -899,7 +906,7 @@ def test_a_run_fetches_what_it_is_told_to(project: pytest.Pytester, hub: Hub) ->
     assert hub.requests == []
 
 
-def test_what_is_only_collected_is_not_fetched(project: pytest.Pytester, hub: Hub) -> None:
+def test_collecting_downloads_nothing(project: pytest.Pytester, hub: Hub) -> None:
     project.runpytest(*RUN, *PLAIN, "--download", "--collect-only")
     assert hub.requests == []
 
@@ -918,9 +925,9 @@ def test_a_run_spread_over_processes_fetches_once(
     result = project.runpytest_subprocess(*RUN, *PLAIN, "--download", "-n", "2")
     result.stdout.fnmatch_lines([f"pathlen: {REPOSITORY} at *", "*sums *vacuous*"])
     assert hub.transferred() == NEEDED
-    assert len([one for one in hub.requests if one.path.startswith("/api/")]) == 1
+    assert len([request for request in hub.requests if request.path.startswith("/api/")]) == 1
 
 
-def test_the_server_lists_what_git_would() -> None:
+def test_the_test_server_lists_the_digest_that_git_computes() -> None:
     # printf 'hello\n' | git hash-object --stdin
     assert blob(b"hello\n") == "ce013625030ba8dba906f756967f9e9ca394464a"

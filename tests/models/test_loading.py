@@ -1,4 +1,4 @@
-"""Loading: the table, a directory, and every checkpoint that has to be refused."""
+"""Loading: the table of families, local checkpoints, and every checkpoint that is refused."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from safetensors.torch import load_file, save_file
 
 from pathlen import SIZES
 from pathlen.errors import ModelMismatch, ModelNotFound, ModelTooLarge
-from pathlen.models import checkpoint, mini
-from pathlen.models import loading as models
+from pathlen.models import checkpoint, loading, mini
 from pathlen.models.checkpoint import find, from_directory, from_name, suggestion
 from pathlen.models.families import FAMILIES, spec
 from pathlen.models.loading import load
 
-New = Callable[..., Path]
+NewCheckpoint = Callable[..., Path]
 
 
 def change_tensors(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
@@ -35,7 +34,7 @@ def test_every_family_has_the_four_depths(family: str) -> None:
 
 
 def test_the_table_of_gpt2_is_the_published_one() -> None:
-    assert [(one.n_head, one.d_model) for one in FAMILIES["gpt2"].values()] == [
+    assert [(spec.n_head, spec.d_model) for spec in FAMILIES["gpt2"].values()] == [
         (12, 768),
         (16, 1024),
         (20, 1280),
@@ -51,18 +50,30 @@ def test_an_unknown_family_or_size_lists_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_an_embedded_checkpoint_takes_the_common_path(size: str) -> None:
+def test_an_embedded_checkpoint_loads_like_any_other(size: str) -> None:
     model = load(spec("mini", size))
     assert model.network.dtype == torch.float32
     assert not model.network.training
-    assert not any(p.requires_grad for p in model.network.parameters())
+    assert not any(parameter.requires_grad for parameter in model.network.parameters())
     assert model.context == mini.CONTEXT
     assert len(model.weights_sha256) == len(model.tokenizer_sha256) == 64
 
 
-def test_a_directory_names_its_model(checkpoint: Path) -> None:
-    found = from_directory(checkpoint)
-    assert (found.family, found.size, found.n_layer, found.d_model) == ("tiny", "model", 2, 16)
+def test_only_embedded_checkpoints_are_shipped(checkpoint: Path, tmp_path: Path) -> None:
+    assert all(spec("mini", size).is_shipped for size in SIZES)
+    assert {spec("mini", size).origin for size in SIZES} == {"shipped with pathlen"}
+    others = [
+        *FAMILIES["gpt2"].values(),
+        from_directory(checkpoint),
+        replace(spec("mini", "small"), source="elsewhere"),
+    ]
+    assert not any(other.is_shipped for other in others)
+    assert [other.origin for other in others] == [other.source for other in others]
+
+
+def test_a_checkpoint_in_a_directory_is_named_after_it(checkpoint: Path) -> None:
+    tiny = from_directory(checkpoint)
+    assert (tiny.family, tiny.size, tiny.n_layer, tiny.d_model) == ("tiny", "model", 2, 16)
 
 
 def test_no_special_token_is_added(checkpoint: Path) -> None:
@@ -72,7 +83,7 @@ def test_no_special_token_is_added(checkpoint: Path) -> None:
     assert model.tokenizer.decode(ids) == "A word."
 
 
-def test_weights_that_are_not_here_come_with_the_command_that_gets_them(
+def test_missing_weights_are_reported_with_the_command_that_gets_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import constants
@@ -85,8 +96,8 @@ def test_weights_that_are_not_here_come_with_the_command_that_gets_them(
     assert caught.value.remedy == "pathlen fetch xl"
 
 
-def test_the_local_cache_of_the_hub_is_found(
-    new_checkpoint: New, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_checkpoint_in_the_local_cache_of_the_hub_is_found(
+    new_checkpoint: NewCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import constants
 
@@ -108,7 +119,7 @@ def test_a_directory_without_configuration_is_not_found(tmp_path: Path) -> None:
         from_directory(tmp_path)
 
 
-def test_a_damaged_configuration_is_refused(new_checkpoint: New) -> None:
+def test_a_damaged_configuration_is_refused(new_checkpoint: NewCheckpoint) -> None:
     folder = new_checkpoint()
     (folder / "config.json").write_text("{", encoding="utf-8")
     with pytest.raises(ModelMismatch, match="is not JSON"):
@@ -123,7 +134,7 @@ def test_a_damaged_configuration_is_refused(new_checkpoint: New) -> None:
         ("n_positions", -1, "must give context as a whole number above 0, but says -1"),
     ],
 )
-def test_an_odd_shape_is_refused(new_checkpoint: New, key: str, value: str, message: str) -> None:
+def test_an_invalid_shape_is_refused(new_checkpoint: NewCheckpoint, key: str, value: str, message: str) -> None:
     folder = new_checkpoint()
     config = json.loads((folder / "config.json").read_text("utf-8"))
     (folder / "config.json").write_text(json.dumps(config | {key: value}), encoding="utf-8")
@@ -131,14 +142,14 @@ def test_an_odd_shape_is_refused(new_checkpoint: New, key: str, value: str, mess
         from_directory(folder)
 
 
-def test_a_missing_tensor_is_named(new_checkpoint: New) -> None:
+def test_a_missing_tensor_is_named(new_checkpoint: NewCheckpoint) -> None:
     folder = new_checkpoint()
     change_tensors(folder, lambda tensors: tensors.__delitem__("transformer.h.1.mlp.c_fc.weight"))
     with pytest.raises(ModelMismatch, match=r"missing keys .*h\.1\.mlp\.c_fc\.weight"):
         load(from_directory(folder))
 
 
-def test_a_reshaped_tensor_is_refused(new_checkpoint: New) -> None:
+def test_a_reshaped_tensor_is_refused(new_checkpoint: NewCheckpoint) -> None:
     folder = new_checkpoint()
 
     def reshape(tensors: dict[str, torch.Tensor]) -> None:
@@ -149,7 +160,7 @@ def test_a_reshaped_tensor_is_refused(new_checkpoint: New) -> None:
         load(from_directory(folder))
 
 
-def test_a_tensor_too_many_is_refused(new_checkpoint: New) -> None:
+def test_an_unexpected_tensor_is_refused(new_checkpoint: NewCheckpoint) -> None:
     folder = new_checkpoint()
     change_tensors(folder, lambda tensors: tensors.update({"transformer.h.7.ln_1.weight": torch.ones(16)}))
     with pytest.raises(ModelMismatch, match=r"unexpected keys .*h\.7"):
@@ -157,14 +168,14 @@ def test_a_tensor_too_many_is_refused(new_checkpoint: New) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_not_finite_are_refused(new_checkpoint: New, value: float) -> None:
+def test_weights_that_are_not_finite_are_refused(new_checkpoint: NewCheckpoint, value: float) -> None:
     folder = new_checkpoint()
     change_tensors(folder, lambda tensors: tensors["transformer.wpe.weight"].__setitem__((3, 1), value))
     with pytest.raises(ModelMismatch, match=r"tensor transformer\.wpe\.weight .* not finite"):
         load(from_directory(folder))
 
 
-def test_a_truncated_file_is_refused(new_checkpoint: New) -> None:
+def test_a_truncated_file_is_refused(new_checkpoint: NewCheckpoint) -> None:
     folder = new_checkpoint()
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
@@ -172,29 +183,29 @@ def test_a_truncated_file_is_refused(new_checkpoint: New) -> None:
         load(from_directory(folder))
 
 
-def test_a_pickle_is_never_read(new_checkpoint: New) -> None:
+def test_a_pickle_is_never_read(new_checkpoint: NewCheckpoint) -> None:
     folder = new_checkpoint()
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(ModelMismatch, match=r"holds only pytorch_model\.bin: a pickle runs code"):
         load(from_directory(folder))
 
 
-def test_no_weights_at_all_are_not_found(new_checkpoint: New) -> None:
+def test_a_checkpoint_without_weights_is_not_found(new_checkpoint: NewCheckpoint) -> None:
     folder = new_checkpoint()
     (folder / "model.safetensors").unlink()
     with pytest.raises(ModelNotFound, match=r"no model\.safetensors"):
         load(from_directory(folder))
 
 
-def test_a_missing_tokenizer_is_not_found(new_checkpoint: New) -> None:
+def test_a_missing_tokenizer_is_not_found(new_checkpoint: NewCheckpoint) -> None:
     folder = new_checkpoint()
     (folder / "tokenizer.json").unlink()
     with pytest.raises(ModelNotFound, match=r"no tokenizer\.json"):
         load(from_directory(folder))
 
 
-def test_the_layout_without_prefix_and_with_masks_loads_the_same_network(new_checkpoint: New) -> None:
-    """The Hub's GPT-2 files have no ``transformer.`` before their names and store the causal masks."""
+def test_the_layout_without_prefix_and_with_masks_loads_the_same_network(new_checkpoint: NewCheckpoint) -> None:
+    """In the Hub's files of GPT-2, names have no prefix ``transformer.``, and causal masks are stored."""
     folder = new_checkpoint()
     before = load(from_directory(folder)).network.state_dict()
 
@@ -218,28 +229,30 @@ def weights_of(folder: Path, untrained: int | None = None) -> dict[str, torch.Te
 
 
 def test_an_untrained_network_has_the_shape_of_its_checkpoint_and_none_of_its_weights(checkpoint: Path) -> None:
-    trained, untrained = weights_of(checkpoint), weights_of(checkpoint, 1)  # the checkpoint itself was drawn with 0
-    assert {name: one.shape for name, one in trained.items()} == {name: one.shape for name, one in untrained.items()}
-    for name, one in trained.items():
-        if "ln_" not in name and "bias" not in name:  # norms and biases start at one and zero whatever the seed
-            assert torch.isclose(one, untrained[name]).float().mean() < 0.01, name
+    trained, untrained = weights_of(checkpoint), weights_of(checkpoint, 1)  # the checkpoint was drawn with seed 0
+    assert {name: tensor.shape for name, tensor in trained.items()} == {
+        name: tensor.shape for name, tensor in untrained.items()
+    }
+    for name, tensor in trained.items():
+        if "ln_" not in name and "bias" not in name:  # gains and biases start at one and zero for every seed
+            assert torch.isclose(tensor, untrained[name]).float().mean() < 0.01, name
     assert torch.equal(untrained["transformer.ln_f.weight"], torch.ones(16))
     assert not torch.equal(trained["transformer.ln_f.weight"], torch.ones(16))
 
 
-def test_an_untrained_network_is_drawn_as_its_configuration_says(new_checkpoint: New) -> None:
-    """Normal, as wide as ``initializer_range``: 65,536 draws pin their spread to a per cent."""
+def test_an_untrained_network_is_drawn_with_the_spread_in_its_configuration(new_checkpoint: NewCheckpoint) -> None:
+    """Normal with standard deviation ``initializer_range``, which 65,536 draws estimate to within 1 %."""
     for width in (0.02, 0.2):
         drawn = weights_of(new_checkpoint(f"wide{width}", initializer_range=width), 0)["transformer.wte.weight"]
         assert drawn.std().item() == pytest.approx(width, rel=0.02)
         assert drawn.mean().item() == pytest.approx(0, abs=0.02 * width)
 
 
-def test_an_untrained_network_is_its_seeds_bit_for_bit(checkpoint: Path) -> None:
-    one, same, other = (weights_of(checkpoint, seed) for seed in (3, 3, 4))
-    assert all(torch.equal(one[name], same[name]) for name in one)
-    assert not torch.equal(one["transformer.wte.weight"], other["transformer.wte.weight"])
-    assert not torch.equal(one["transformer.h.1.mlp.c_fc.weight"], other["transformer.h.1.mlp.c_fc.weight"])
+def test_an_untrained_network_depends_on_its_seed_alone_bit_for_bit(checkpoint: Path) -> None:
+    first, same, other = (weights_of(checkpoint, seed) for seed in (3, 3, 4))
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert not torch.equal(first["transformer.wte.weight"], other["transformer.wte.weight"])
+    assert not torch.equal(first["transformer.h.1.mlp.c_fc.weight"], other["transformer.h.1.mlp.c_fc.weight"])
 
 
 def test_drawing_an_untrained_network_leaves_the_random_state_alone(checkpoint: Path) -> None:
@@ -252,12 +265,12 @@ def test_drawing_an_untrained_network_leaves_the_random_state_alone(checkpoint: 
     assert torch.equal(weights_of(checkpoint, 5)["lm_head.weight"], first["lm_head.weight"])
 
 
-def test_the_weights_of_a_checkpoint_are_not_read_for_an_untrained_network(new_checkpoint: New) -> None:
+def test_the_weights_of_a_checkpoint_are_not_read_for_an_untrained_network(new_checkpoint: NewCheckpoint) -> None:
     folder = new_checkpoint()
     before = weights_of(folder, 1)
     (folder / "model.safetensors").unlink()
     model = load(from_directory(folder), untrained=1)
-    assert all(torch.equal(before[name], one) for name, one in model.network.state_dict().items())
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.network.state_dict().items())
     assert (model.weights_sha256, len(model.tokenizer_sha256)) == ("", 64)
     with pytest.raises(ModelNotFound, match=r"no model\.safetensors"):
         load(from_directory(folder))
@@ -267,7 +280,7 @@ def test_an_untrained_network_is_ready_to_be_measured(checkpoint: Path) -> None:
     trained, untrained = load(from_directory(checkpoint)), load(from_directory(checkpoint), untrained=0)
     assert untrained.network.dtype == torch.float32
     assert not untrained.network.training
-    assert not any(p.requires_grad for p in untrained.network.parameters())
+    assert not any(parameter.requires_grad for parameter in untrained.network.parameters())
     assert untrained.token_ids("A word.") == trained.token_ids("A word.")
     assert (untrained.spec, untrained.context) == (trained.spec, trained.context)
     network = untrained.network
@@ -275,7 +288,7 @@ def test_an_untrained_network_is_ready_to_be_measured(checkpoint: Path) -> None:
     assert head.weight is embedding.weight
 
 
-def test_an_untrained_network_is_refused_where_its_checkpoint_is_another_model(new_checkpoint: New) -> None:
+def test_an_untrained_network_is_refused_if_its_checkpoint_has_another_shape(new_checkpoint: NewCheckpoint) -> None:
     wanted = from_directory(new_checkpoint("one"))
     other = new_checkpoint("other", n_layer=3)
     with pytest.raises(ModelMismatch, match="must have n_layer = 2, but .* says 3"):
@@ -290,7 +303,7 @@ def test_an_untrained_network_is_refused_where_its_checkpoint_is_another_model(n
         ("cpu", "int8", "dtype must be one of float64, float32, bfloat16, float16, but 'int8' was given"),
     ],
 )
-def test_a_device_or_type_that_is_not_there_is_refused(
+def test_an_unavailable_device_or_unknown_type_is_refused(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch, device: str, dtype: str, message: str
 ) -> None:
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
@@ -299,31 +312,31 @@ def test_a_device_or_type_that_is_not_there_is_refused(
 
 
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
-def test_a_type_is_taken_by_request_only(checkpoint: Path, dtype: str) -> None:
+def test_the_type_is_float32_unless_another_is_requested(checkpoint: Path, dtype: str) -> None:
     assert load(from_directory(checkpoint)).network.dtype == torch.float32
     assert load(from_directory(checkpoint), dtype=dtype).network.dtype == getattr(torch, dtype)
     assert load(from_directory(checkpoint), dtype=dtype, untrained=1).network.dtype == getattr(torch, dtype)
 
 
-def test_what_does_not_fit_into_memory_is_refused_with_numbers(
+def test_a_model_that_does_not_fit_into_memory_is_refused_with_numbers(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "available", lambda: 900_000_000)
+    monkeypatch.setattr(loading, "available", lambda: 900_000_000)
     with pytest.raises(
         ModelTooLarge,
         match=r"tiny needs about 1\.0 GB of memory \(0 million parameters in float32 and 1 GB to work with\), but 0\.9 GB are free$",
     ):
         load(from_directory(checkpoint))
-    monkeypatch.setattr(models, "available", lambda: None)
+    monkeypatch.setattr(loading, "available", lambda: None)
     assert load(from_directory(checkpoint)).context == 64
 
 
 def hollow_xl(folder: Path) -> None:
-    """A checkpoint of GPT-2 XL's shape whose 6.2 GB are a hole in a file: there is nothing on the disk but their list."""
+    """Write a checkpoint of GPT-2 XL's shape whose 6.2 GB of weights are a hole in a sparse file."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    one = spec("gpt2", "xl")
-    config = GPT2Config(n_layer=one.n_layer, n_head=one.n_head, n_embd=one.d_model, architectures=["GPT2LMHeadModel"])
+    xl = spec("gpt2", "xl")
+    config = GPT2Config(n_layer=xl.n_layer, n_head=xl.n_head, n_embd=xl.d_model, architectures=["GPT2LMHeadModel"])
     config.save_pretrained(folder)
     with torch.device("meta"):
         network = GPT2LMHeadModel(config)
@@ -338,26 +351,26 @@ def hollow_xl(folder: Path) -> None:
         file.truncate(8 + len(text) + end)
 
 
-def test_xl_on_too_little_memory_is_not_tested_and_says_what_would_help(
-    pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokenized: New
+def test_xl_is_not_tested_if_memory_is_too_small_and_the_message_says_what_helps(
+    pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokenized: Callable[..., Path]
 ) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    one = spec("gpt2", "xl")
-    folder = tmp_path / "models--openai-community--gpt2-xl" / "snapshots" / one.revision
+    xl = spec("gpt2", "xl")
+    folder = tmp_path / "models--openai-community--gpt2-xl" / "snapshots" / xl.revision
     hollow_xl(folder)
     tokenized(folder, 50257)
     assert (folder / "model.safetensors").stat().st_blocks < 4096
     message = (
         "needs about 7.2 GB of memory (1,558 million parameters in float32 and 1 GB to work with), but 5.0 GB are free"
     )
-    monkeypatch.setattr(models, "available", lambda: 5_000_000_000)
-    monkeypatch.setattr(checkpoint, "_digest", lambda files: pytest.fail("6 GB were read before anything was refused"))
+    monkeypatch.setattr(loading, "available", lambda: 5_000_000_000)
+    monkeypatch.setattr(checkpoint, "digest_of_files", lambda files: pytest.fail("6 GB were read before the refusal"))
     with pytest.raises(ModelTooLarge) as caught:
-        load(one)
+        load(xl)
     assert str(caught.value) == f"GPT-2 XL {message}; --dtype bfloat16 needs 4.1 GB, and is less exact"
-    monkeypatch.setattr(checkpoint, "_digest", lambda files: "0" * 64)
+    monkeypatch.setattr(checkpoint, "digest_of_files", lambda files: "0" * 64)
     (pytester.path / "claims").mkdir()
     (pytester.path / "claims" / "test_any.py").write_text(
         "from pathlen import SHIFTED, SIZES, above, claim, share\n\n\n@claim(sizes=SIZES, expect=above(0.5), controls=[SHIFTED])\n"
@@ -374,7 +387,7 @@ def test_xl_on_too_little_memory_is_not_tested_and_says_what_would_help(
 
 @pytest.mark.parametrize(("tokens", "known"), [(4097, "4,097"), (2047, "2,047")])
 def test_a_tokenizer_of_another_vocabulary_is_refused(
-    new_checkpoint: New, tokenized: New, tokens: int, known: str
+    new_checkpoint: NewCheckpoint, tokenized: Callable[..., Path], tokens: int, known: str
 ) -> None:
     folder = new_checkpoint()
     content = json.loads((folder / "tokenizer.json").read_text("utf-8"))
@@ -393,7 +406,7 @@ def test_a_tokenizer_of_another_vocabulary_is_refused(
         load(from_directory(folder))
 
 
-def test_a_token_that_was_added_behind_the_vocabulary_is_refused_where_it_occurs(new_checkpoint: New) -> None:
+def test_an_added_token_beyond_the_vocabulary_is_refused_when_it_occurs(new_checkpoint: NewCheckpoint) -> None:
     folder = new_checkpoint()
     model = load(from_directory(folder))
     model.tokenizer.add_tokens(["zyzzyva"])
@@ -404,8 +417,8 @@ def test_a_token_that_was_added_behind_the_vocabulary_is_refused_where_it_occurs
         model.token_ids("A zyzzyva.")
 
 
-def linked(folder: Path, home: Path) -> None:
-    """Put a checkpoint's files where the Hub's client has them, and links to them where it was."""
+def replace_by_links(folder: Path, home: Path) -> None:
+    """Move a checkpoint's files to where the Hub's client stores them, and leave links to them."""
     blobs = home / "blobs"
     blobs.mkdir()
     for path in list(folder.iterdir()):
@@ -415,7 +428,7 @@ def linked(folder: Path, home: Path) -> None:
 
 @pytest.mark.parametrize("lost", ["model.safetensors", "config.json", "tokenizer.json"])
 def test_a_broken_link_in_the_cache_is_named(
-    new_checkpoint: New, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+    new_checkpoint: NewCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
     from huggingface_hub import constants
 
@@ -423,7 +436,7 @@ def test_a_broken_link_in_the_cache_is_named(
     wanted = spec("gpt2", "small")
     home = tmp_path / "models--openai-community--gpt2"
     folder = new_checkpoint(f"{home.name}/snapshots/{wanted.revision}")
-    linked(folder, home)
+    replace_by_links(folder, home)
     assert find(wanted) == folder
     (home / "blobs" / lost).unlink()
     with pytest.raises(ModelNotFound) as caught:
@@ -444,7 +457,7 @@ def test_a_broken_link_in_the_cache_is_named(
         ("nobody/nothing", ""),
     ],
 )
-def test_a_name_that_is_like_a_known_one_is_taken_for_a_slip(
+def test_a_name_similar_to_a_known_one_gets_a_suggestion(
     name: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import constants
@@ -458,7 +471,7 @@ def test_a_name_that_is_like_a_known_one_is_taken_for_a_slip(
     assert f"{kind}{suggestion(name)}" in str(caught.value)
 
 
-def test_heads_have_to_divide_the_width(new_checkpoint: New) -> None:
+def test_heads_must_divide_the_width(new_checkpoint: NewCheckpoint) -> None:
     folder = new_checkpoint()
     config = json.loads((folder / "config.json").read_text("utf-8"))
     (folder / "config.json").write_text(json.dumps(config | {"n_head": 3}), encoding="utf-8")
@@ -466,8 +479,8 @@ def test_heads_have_to_divide_the_width(new_checkpoint: New) -> None:
         load(from_directory(folder))
 
 
-def test_a_repository_on_this_machine_is_named_like_on_the_hub(
-    new_checkpoint: New, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_repository_in_the_cache_is_named_as_on_the_hub(
+    new_checkpoint: NewCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import constants
 
@@ -476,10 +489,10 @@ def test_a_repository_on_this_machine_is_named_like_on_the_hub(
     new_checkpoint(f"{home}/snapshots/{'a' * 40}")
     (tmp_path / home / "refs").mkdir()
     (tmp_path / home / "refs" / "main").write_text("a" * 40, encoding="utf-8")
-    found = from_name("someone/net")
-    assert (found.family, found.source, found.revision) == ("net", "someone/net", "a" * 40)
-    assert load(found).context == 64
-    assert from_name(f"someone/net@{'a' * 40}") == found
+    net = from_name("someone/net")
+    assert (net.family, net.source, net.revision) == ("net", "someone/net", "a" * 40)
+    assert load(net).context == 64
+    assert from_name(f"someone/net@{'a' * 40}") == net
     with pytest.raises(
         ModelNotFound, match="'someone/other' is neither a directory nor a model on this machine"
     ) as caught:

@@ -1,4 +1,4 @@
-"""The embedded family: what ships, and that training does what it says, on a toy corpus."""
+"""The embedded family: the checkpoints that ship, and training on a toy corpus."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # What ships.
 
 
-def test_the_family_has_the_four_sizes_and_stays_within_its_limit() -> None:
+def test_the_four_sizes_take_at_most_20_mib() -> None:
     assert tuple(mini.SHAPES) == SIZES
     total = sum((mini.checkpoint(size) / "model.safetensors").stat().st_size for size in SIZES)
     assert total <= 20 * 2**20
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_weights_ship_as_float16_with_the_common_tokenizer(size: str) -> None:
+def test_weights_ship_as_float16_with_a_shared_tokenizer(size: str) -> None:
     from safetensors import safe_open
 
     with safe_open(mini.checkpoint(size) / "model.safetensors", framework="pt") as tensors:
@@ -53,7 +53,7 @@ def test_weights_ship_as_float16_with_the_common_tokenizer(size: str) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_held_out_loss_is_clearly_below_a_bigram_models_and_stands_in_the_card(size: str) -> None:
+def test_held_out_loss_is_clearly_below_the_bigram_models_and_in_the_model_card(size: str) -> None:
     summary = json.loads((mini.checkpoint(size) / "training.json").read_text("utf-8"))
     assert summary["held_out_loss"] < summary["bigram_loss"] - export.CLEARLY
     assert f"**{summary['held_out_loss']:.3f}**" in (mini.HOME / "MODEL_CARD.md").read_text("utf-8")
@@ -61,8 +61,8 @@ def test_held_out_loss_is_clearly_below_a_bigram_models_and_stands_in_the_card(s
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_trained_network_predicts_prose_better_than_chance_by_far(size: str) -> None:
-    """Its passages are of another kind than its books; a uniform guess would score ``log 4096 = 8.32``."""
+def test_a_trained_network_predicts_prose_far_better_than_chance(size: str) -> None:
+    """Passages differ in style from the books; a uniform guess has a loss of ``log 4096 = 8.32``."""
     from pathlen.models.families import spec
     from pathlen.models.loading import load
     from pathlen.passages.shipped import shipped
@@ -72,15 +72,15 @@ def test_a_trained_network_predicts_prose_better_than_chance_by_far(size: str) -
     assert -measured.next_log_probability.mean() < 6.8
 
 
-# The corpus and the yardstick.
+# The corpus and the baseline.
 
 
 def test_the_tail_of_every_book_is_held_out(books: Path) -> None:
-    found = corpus.read_books(books)
-    whole = (books / "one.txt").read_text("utf-8")
-    assert found.names == ("one.txt", "two.txt")
-    assert found.training[0] + "\n" + found.held_out[0] == whole
-    assert len(found.held_out[0].splitlines()) == 10
+    split = corpus.read_books(books)
+    text = (books / "one.txt").read_text("utf-8")
+    assert split.names == ("one.txt", "two.txt")
+    assert split.training[0] + "\n" + split.held_out[0] == text
+    assert len(split.held_out[0].splitlines()) == 10
 
 
 @pytest.mark.parametrize(("content", "message"), [(None, "holds none"), ("a\nb", "at least 20 paragraphs")])
@@ -91,7 +91,7 @@ def test_a_folder_without_books_is_refused(tmp_path: Path, content: str | None, 
         corpus.read_books(tmp_path)
 
 
-def test_any_text_survives_the_tokenizer(books: Path) -> None:
+def test_any_text_survives_a_round_trip_through_the_tokenizer(books: Path) -> None:
     tokenizer = corpus.byte_level_bpe(corpus.read_books(books).training, 300)
     text = "Ünïcode \u2603 and \U0001f600, tabs\tand\nlines"
     assert tokenizer.decode(tokenizer.encode(text).ids) == text
@@ -106,9 +106,9 @@ def test_bigram_probabilities_sum_to_one() -> None:
 
 
 def test_bigram_loss_by_hand() -> None:
-    """Three kinds of pairs: 01 twice, 10 twice, 00 once; D = 1 / (1 + 2 * 2) = 0.2."""
+    """Three distinct pairs: 01 twice, 10 twice, 00 once; D = 1 / (1 + 2 * 2) = 0.2."""
     training = np.array([0, 1, 0, 1, 0, 0])
-    unigram = (2 + 1) / (3 + 2)  # two kinds of pairs end in 0, of three; add one, two ids
+    unigram = (2 + 1) / (3 + 2)  # two of three distinct pairs end in 0; plus one, for two ids
     expected = (1 - 0.2) / 3 + 0.2 * 2 / 3 * unigram
     assert corpus.bigram_loss(training, np.array([[0, 0]]), 2) == pytest.approx(-np.log(expected))
 
@@ -126,26 +126,27 @@ def test_an_interrupted_run_ends_in_the_same_weights(tmp_path: Path, monkeypatch
     stream = np.random.default_rng(2).integers(0, 50, 4000)
     held_out = corpus.windows(stream, mini.CONTEXT)
     plan = train.Plan(size="small", seed=3, steps=4, held_out_every=2)
-    whole = train.train(plan, stream, held_out, tmp_path / "whole").state_dict()
+    uninterrupted = train.train(plan, stream, held_out, tmp_path / "uninterrupted").state_dict()
 
     batches = train.batches
 
-    def stops(*arguments: object) -> object:
+    def interrupted(*arguments: object) -> object:
         for step, batch in enumerate(batches(*arguments)):  # type: ignore[arg-type]
             if step == 3:
                 raise KeyboardInterrupt
             yield batch
 
     with monkeypatch.context() as patched:
-        patched.setattr(train, "batches", stops)
+        patched.setattr(train, "batches", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train.train(plan, stream, held_out, tmp_path / "parts")
     resumed = train.train(plan, stream, held_out, tmp_path / "parts").state_dict()
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    assert (tmp_path / "parts" / "loss.csv").read_text() == (tmp_path / "whole" / "loss.csv").read_text()
+    assert all(torch.equal(uninterrupted[name], resumed[name]) for name in uninterrupted)
+    curves = [(tmp_path / run / "loss.csv").read_text() for run in ("parts", "uninterrupted")]
+    assert curves[0] == curves[1]
 
 
-def test_a_checkpoint_of_another_plan_is_not_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_does_not_resume_from_another_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(mini.SHAPES, "small", mini.Shape(n_layer=1, n_head=1, d_model=8))
     stream = np.random.default_rng(2).integers(0, 50, 4000)
     held_out = corpus.windows(stream, mini.CONTEXT)
@@ -164,7 +165,7 @@ def test_every_window_is_read_once_before_any_is_read_again_and_offsets_alternat
     starts = np.concatenate([rows[:, 0] for rows, _ in seen[:4]])
     assert len(set(starts)) == 16
     continued = list(train.batches(stream, plan, start=3))
-    assert all(np.array_equal(a, b) for (a, _), (b, _) in zip(seen[3:], continued, strict=True))
+    assert all(np.array_equal(rows, same) for (rows, _), (same, _) in zip(seen[3:], continued, strict=True))
 
 
 def test_the_command_trains_and_the_result_loads_and_exports(
@@ -176,7 +177,7 @@ def test_the_command_trains_and_the_result_loads_and_exports(
     for size in SIZES:
         monkeypatch.setitem(mini.SHAPES, size, mini.Shape(n_layer=1, n_head=1, d_model=8))
     monkeypatch.setattr(train, "CONTEXT", 64)
-    monkeypatch.setattr(train, "VOCABULARY", 512)  # so small a corpus has no 4,096 tokens in it
+    monkeypatch.setattr(train, "VOCABULARY", 512)  # the corpus is too small for 4,096 tokens
     work, home = tmp_path / "work", tmp_path / "home"
     home.mkdir()
     train.main(["--books", str(books), "--work", str(work), "--steps", "2"])

@@ -1,4 +1,4 @@
-"""Texts: the shipped ones, a reader's own, and what is refused."""
+"""Texts: shipped ones, the user's files, and files that are refused."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def test_without_names_all_shipped_passages_are_chosen() -> None:
     assert tuple(passage.name for passage in chosen([])) == NAMES
 
 
-def test_a_file_is_named_after_itself_and_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+def test_a_passage_is_named_after_its_file_and_has_no_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "mine.txt"
     path.write_bytes("\ufeffGrüße an alle.\n".encode())
     assert from_file(path) == Passage(name="mine", text="Grüße an alle.", origin="file mine.txt")
-    assert [one.name for one in chosen(["tides", str(path)])] == ["tides", "mine"]
+    assert [passage.name for passage in chosen(["tides", str(path)])] == ["tides", "mine"]
     assert from_file(path).licence == from_file(path).attribution == ""
 
 
@@ -49,7 +49,7 @@ def test_a_file_is_named_after_itself_and_a_byte_order_mark_is_no_text(tmp_path:
         ("utf-16 text".encode("utf-16"), "is binary"),
     ],
 )
-def test_what_is_not_text_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_file_without_text_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "bad.txt"
     path.write_bytes(content)
     with pytest.raises(InvalidText, match=message):
@@ -61,7 +61,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         chosen([str(tmp_path / "missing.txt")])
 
 
-def test_a_directory_is_no_file(tmp_path: Path) -> None:
+def test_a_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidText, match="must be a file, but .* is a directory"):
         from_file(tmp_path)
 
@@ -71,7 +71,7 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         chosen(["nietsche"])
 
 
-def test_a_copy_is_no_second_text_whatever_its_line_ends(tmp_path: Path) -> None:
+def test_a_copy_with_other_line_ends_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"One line.\r\nAnother.")
     (tmp_path / "b.txt").write_bytes(b"One line.\nAnother.\n")
     assert from_file(tmp_path / "a.txt").text == "One line.\nAnother."

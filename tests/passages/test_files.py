@@ -1,4 +1,4 @@
-"""Texts are read one by one, and a file that is none is named before anything is measured."""
+"""Texts are read one by one, and wrong names are refused before any text is read."""
 
 from __future__ import annotations
 
@@ -21,20 +21,25 @@ def book(tmp_path: Path) -> str:
     return str(path)
 
 
-def found(name: str, split: str) -> list[tuple[str, str]]:
-    return [(one.name.removeprefix(name), one.text) for one in texts_of([name], split=split)]
+def names_and_texts(name: str, split: str) -> list[tuple[str, str]]:
+    """Return the texts of a file with their names, without the file's name."""
+    return [(passage.name.removeprefix(name), passage.text) for passage in texts_of([name], split=split)]
 
 
 def test_a_file_is_a_text(book: str) -> None:
-    assert found(book, "file") == [("", "First line.\nSecond line. \n\n\n\tThird.\n   \nLast line")]
+    assert names_and_texts(book, "file") == [("", "First line.\nSecond line. \n\n\n\tThird.\n   \nLast line")]
 
 
-def test_paragraphs_stand_between_blank_lines(book: str) -> None:
-    assert found(book, "paragraphs") == [(":2", "First line.\nSecond line."), (":6", "Third."), (":8", "Last line")]
+def test_paragraphs_are_separated_by_blank_lines(book: str) -> None:
+    assert names_and_texts(book, "paragraphs") == [
+        (":2", "First line.\nSecond line."),
+        (":6", "Third."),
+        (":8", "Last line"),
+    ]
 
 
 def test_every_line_that_is_not_blank_is_a_text(book: str) -> None:
-    assert found(book, "lines") == [
+    assert names_and_texts(book, "lines") == [
         (":2", "First line."),
         (":3", "Second line."),
         (":6", "Third."),
@@ -50,13 +55,13 @@ def test_shipped_passages_can_be_named(tmp_path: Path) -> None:
     assert size_of(["tides"]) == len(shipped("tides").text.encode())
 
 
-def test_size_is_that_of_all_files(book: str, tmp_path: Path) -> None:
+def test_the_size_of_several_files_is_their_sum(book: str, tmp_path: Path) -> None:
     other = tmp_path / "other.txt"
     other.write_bytes(b"12345")
     assert size_of([book, str(other)]) == len(BOOK.encode()) + 5
 
 
-def test_a_long_file_is_never_in_memory_whole(tmp_path: Path) -> None:
+def test_a_long_file_is_never_read_into_memory_at_once(tmp_path: Path) -> None:
     path = tmp_path / "long.txt"
     with path.open("w", encoding="utf-8") as file:
         for number in range(200_000):
@@ -69,7 +74,7 @@ def test_a_long_file_is_never_in_memory_whole(tmp_path: Path) -> None:
     assert peak < 1e6 < path.stat().st_size / 5
 
 
-def test_bad_names_are_found_before_a_text_is_read(book: str, tmp_path: Path) -> None:
+def test_wrong_names_are_refused_before_a_text_is_read(book: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="split must be one of file, paragraphs, lines, but 'words' was given"):
         texts_of([book], split="words")
     with pytest.raises(InvalidText, match="name at least one file of texts; none was given"):
@@ -84,7 +89,7 @@ def test_bad_names_are_found_before_a_text_is_read(book: str, tmp_path: Path) ->
         texts_of(["nitzsche"])
 
 
-def test_what_is_not_text_is_said_with_its_line(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_refused_with_the_line(tmp_path: Path) -> None:
     path = tmp_path / "bad.txt"
     path.write_bytes(b"good line\n\nbad \xff line\n")
     with pytest.raises(InvalidText, match=r"text must be UTF-8, but .*bad.txt' is not \(somewhere after line 0\)"):
@@ -94,7 +99,7 @@ def test_what_is_not_text_is_said_with_its_line(tmp_path: Path) -> None:
         list(texts_of([str(path)], split="paragraphs"))
 
 
-def test_a_file_that_goes_away_is_an_error(tmp_path: Path) -> None:
+def test_a_file_that_disappears_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "gone.txt"
     path.write_text("a line", encoding="utf-8")
     texts = texts_of([str(path)], split="lines")

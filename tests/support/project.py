@@ -1,4 +1,4 @@
-"""Where things lie in this project."""
+"""Folders of this project."""
 
 from pathlib import Path
 

@@ -1,14 +1,14 @@
 """The embedded family: four small GPT-2 networks that ship with the package.
 
-They have GPT-2's own architecture and its four depths (12, 24, 36 and 48 blocks) but are narrow, and were
-trained from scratch by this project on public-domain English books, so that every claim can be run on trained
-networks on a machine that has never seen a network connection. They are a demonstration of the instrument:
-**nothing measured on them says anything about GPT-2.** ``MODEL_CARD.md`` beside this file says what they are.
+They have GPT-2's architecture and its four depths (12, 24, 36 and 48 blocks) but are narrow, and were trained from
+scratch by this project on public-domain English books, so that every claim can be run on trained networks without a
+network connection. They demonstrate the instrument: **nothing measured on them says anything about GPT-2.**
+``MODEL_CARD.md`` beside this file describes them.
 
-Each folder beside this file is an ordinary checkpoint (``config.json``, ``model.safetensors``,
-``tokenizer.json``) and is loaded exactly as a checkpoint of anybody else's is; see `pathlen.models.loading`.
+Each folder beside this file is an ordinary checkpoint (``config.json``, ``model.safetensors``, ``tokenizer.json``) and
+is loaded like any other; see `pathlen.models.loading`.
 
-The weights come from two commands, which need a folder of books and about three hours of one core::
+The weights come from two commands, which need a folder of books and about three hours on one core::
 
     python -m pathlen.models.mini.train  --books BOOKS --work WORK
     python -m pathlen.models.mini.export --work WORK

@@ -1,11 +1,11 @@
-"""From a folder of books to token arrays, and the bigram model that a network has to beat.
+"""From a folder of books to token arrays, and the bigram baseline that a network has to beat.
 
-A book is a UTF-8 text file with one paragraph a line. The last twentieth of every book is held out: a
-contiguous tail, not a random sample of lines, so that no held-out sentence has its neighbours in training.
-The tokenizer is trained on the training part alone.
+A book is a UTF-8 text file with one paragraph per line. The last twentieth of every book is held out: a contiguous
+tail, not a random sample of lines, so that no held-out sentence has its neighbours in training. The tokenizer is
+trained on the training part alone.
 
-The yardstick is an interpolated Kneser-Ney bigram model, a strong one of its kind, counted on exactly the
-tokens the networks may see and scored on exactly the held-out tokens they are scored on.
+The baseline is an interpolated Kneser-Ney bigram model, a strong one of its kind, counted on exactly the tokens that
+the networks are trained on and scored on exactly the held-out tokens that they are scored on.
 
 References
 ----------
@@ -41,11 +41,11 @@ class Books:
     Attributes
     ----------
     names : tuple of str
-        File names, sorted; the two tuples below run parallel to it.
+        File names, sorted; the two tuples below are in the same order.
     training, held_out : tuple of str
         The first 95 % and the last 5 % of each book's paragraphs.
     sha256 : str
-        Digest of the books' bytes in the order of ``names``.
+        Digest of the books' bytes, in the order of ``names``.
 
     """
 
@@ -56,12 +56,12 @@ class Books:
 
 
 def read_books(folder: Path) -> Books:
-    """Return the books of a folder (``*.txt``), each cut into its head and its held-out tail.
+    """Return the books of a folder (``*.txt``), each split into its training part and its held-out tail.
 
     Raises
     ------
     ValueError
-        If the folder holds no ``.txt`` file, or one with fewer than twenty paragraphs.
+        If the folder has no ``.txt`` file, or one of fewer than twenty paragraphs.
 
     """
     files = sorted(folder.glob("*.txt"))
@@ -89,7 +89,7 @@ def read_books(folder: Path) -> Books:
 
 
 def byte_level_bpe(texts: tuple[str, ...], vocabulary: int = VOCABULARY) -> Tokenizer:
-    """Return a byte-level BPE tokenizer like GPT-2's, trained on ``texts``; no byte is ever unknown."""
+    """Return a byte-level BPE tokenizer like GPT-2's, trained on ``texts``; it has a token for every byte."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -107,17 +107,17 @@ def byte_level_bpe(texts: tuple[str, ...], vocabulary: int = VOCABULARY) -> Toke
 
 
 def token_stream(tokenizer: Any, texts: tuple[str, ...]) -> Tokens:
-    """Return the ids of all texts in one row, shape ``(tokens,)``, each text closed by the end-of-text id."""
+    """Return the ids of all texts joined, of shape ``(tokens,)``; the end-of-text id follows each text."""
     end = tokenizer.token_to_id(END_OF_TEXT)
-    rows = [np.append(np.asarray(tokenizer.encode(text).ids, dtype=np.int64), end) for text in texts]
-    return np.concatenate(rows)
+    streams = [np.append(np.asarray(tokenizer.encode(text).ids, dtype=np.int64), end) for text in texts]
+    return np.concatenate(streams)
 
 
 def windows(stream: Tokens, length: int) -> Tokens:
-    """Return a stream cut into rows of ``length + 1`` tokens that share their edge; a short rest is dropped.
+    """Return a stream as rows of ``length + 1`` tokens; a remainder too short for a row is dropped.
 
-    Row ``i`` holds tokens ``i * length`` to ``(i + 1) * length``: the last token of a row is only ever a
-    target there and is the first input of the next row, so every token but the first is predicted once.
+    Row ``i`` holds tokens ``i * length`` to ``(i + 1) * length``, so neighbouring rows share one token: the target at
+    the end of a row is the first input of the next. Every token but the first is predicted exactly once.
 
     Examples
     --------
@@ -130,38 +130,38 @@ def windows(stream: Tokens, length: int) -> Tokens:
     if rows < 1:
         raise ValueError(f"a stream must hold more than {length} tokens, but {len(stream)} were given")
     starts = np.arange(rows)[:, None] * length
-    cut: Tokens = stream[starts + np.arange(length + 1)]
-    return cut
+    overlapping: Tokens = stream[starts + np.arange(length + 1)]
+    return overlapping
 
 
 def bigram_loss(training: Tokens, held_out: Tokens, vocabulary: int = VOCABULARY) -> float:
-    """Return the mean negative log-likelihood, in nats a token, of a Kneser-Ney bigram model.
+    """Return the mean negative log-likelihood of a Kneser-Ney bigram model, in nats per token.
 
     ``p(w | v) = max(c(v w) - D, 0) / c(v) + D N(v .) / c(v) * p0(w)`` with
-    ``p0(w) = (N(. w) + 1) / (N(. .) + V)``; add-one there keeps a token never seen in training possible.
+    ``p0(w) = (N(. w) + 1) / (N(. .) + V)``; adding one gives tokens that never occur in training a probability.
 
     Parameters
     ----------
     training : ndarray of int, shape (tokens,)
-        The stream that is counted.
+        The stream whose pairs are counted.
     held_out : ndarray of int, shape (rows, length + 1)
-        The rows of `windows`; every token but the first of a row is predicted from the one before it.
+        As `windows` returns them; every token but the first of a row is predicted from the one before it.
     vocabulary : int
         Number of token ids ``V``.
 
     """
     pairs, counts = np.unique(training[:-1] * vocabulary + training[1:], return_counts=True)
     once, twice = np.count_nonzero(counts == 1), np.count_nonzero(counts == 2)
-    discount = once / (once + 2 * twice) if once else 0.5  # without singletons the formula says nothing
+    discount = once / (once + 2 * twice) if once else 0.5  # the formula is undefined without pairs seen once
     before, after = np.divmod(pairs, vocabulary)
     seen_before = np.bincount(before, weights=counts, minlength=vocabulary)
     followers = np.bincount(before, minlength=vocabulary)
     unigram = (np.bincount(after, minlength=vocabulary) + 1) / (len(pairs) + vocabulary)
 
     left, right = held_out[:, :-1].ravel(), held_out[:, 1:].ravel()
-    wanted = left * vocabulary + right
-    place = np.minimum(np.searchsorted(pairs, wanted), len(pairs) - 1)
-    count = np.where(pairs[place] == wanted, counts[place], 0)
+    scored = left * vocabulary + right
+    index = np.minimum(np.searchsorted(pairs, scored), len(pairs) - 1)
+    count = np.where(pairs[index] == scored, counts[index], 0)
     total = seen_before[left]
     known = total > 0
     total = np.where(known, total, 1)

@@ -19,8 +19,8 @@ from pathlen.models.mini import CONTEXT, HOME, SHAPES
 from pathlen.models.mini.corpus import HELD_OUT_SHARE, VOCABULARY
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
-LARGEST = 20 * 2**20
-CLEARLY = 0.1  # nats a token below the bigram model; 10 % less perplexity
+LARGEST = 20 * 2**20  # bytes of all weights together
+CLEARLY = 0.1  # nats per token below the bigram model, which is 10 % less perplexity
 
 
 def export(work: Path, home: Path = HOME) -> None:
@@ -60,13 +60,14 @@ def _summary(folder: Path, size: str) -> dict[str, Any]:
 
 
 def card(summaries: dict[str, dict[str, Any]], total: int) -> str:
-    """Return the model card as Markdown; every number comes from the summaries of training."""
+    """Return the model card as Markdown, from the training summaries and the size of all weights in bytes."""
     first = next(iter(summaries.values()))
     rows = "\n".join(
-        f"| {size} | {shape.n_layer} | {shape.d_model} | {shape.n_head} | {one['parameters']:,} "
-        f"| {one['tokens_seen']:,} | **{one['held_out_loss']:.3f}** | {one['minutes']:.0f} | {one['seed']} |"
+        f"| {size} | {shape.n_layer} | {shape.d_model} | {shape.n_head} | {summary['parameters']:,} "
+        f"| {summary['tokens_seen']:,} | **{summary['held_out_loss']:.3f}** | {summary['minutes']:.0f} "
+        f"| {summary['seed']} |"
         for size, shape in SHAPES.items()
-        for one in [summaries[size]]
+        for summary in [summaries[size]]
     )
     books = "\n".join(f"- {name.removesuffix('.txt').replace('-', ' ')}" for name in first["books"])
     return f"""# The mini family

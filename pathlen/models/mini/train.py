@@ -49,28 +49,29 @@ if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
 
 GPT2_WIDTH, GPT2_INITIAL_SPREAD = 768, 0.02
-WARM_UP, FINAL_RATE = 0.05, 0.05  # shares: of the steps, of the peak rate
-SHORT_SHARE = 0.75  # of the tokens are read in windows of half the context
-MUON_RATE, ADAM_RATE = 0.02, 0.01  # at their peak
-STEPS = {"small": 8000, "medium": 5000, "large": 3000, "xl": 3000}  # the deeper, the dearer
+WARM_UP = 0.05  # as a share of the steps
+FINAL_RATE = 0.05  # as a share of the peak learning rate
+SHORT_SHARE = 0.75  # of the steps read windows of half the context
+MUON_RATE, ADAM_RATE = 0.02, 0.01  # peak learning rates
+STEPS = {"small": 8000, "medium": 5000, "large": 3000, "xl": 3000}  # fewer for deeper networks, whose steps cost more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What one training run does; written beside its result.
+    """The settings of one training run; written beside its result.
 
     Attributes
     ----------
     size : str
         A key of `pathlen.models.mini.SHAPES`.
     seed : int
-        Decides the initial weights and the order of the windows.
+        For the initial weights and the order of the windows.
     steps : int
         Number of optimiser steps.
     tokens_per_step : int
         Tokens predicted in one step; a multiple of the context.
     held_out_every : int
-        Steps between two measurements of the held-out loss, and two checkpoints.
+        Steps between two measurements of the held-out loss, and between two checkpoints.
 
     """
 
@@ -106,7 +107,7 @@ def initial_network(size: str, seed: int) -> GPT2LMHeadModel:
 
 
 def rate(step: int, plan: Plan) -> float:
-    """Return a step's learning rate as a share of its peak: a linear rise, then half a cosine down to 5 %.
+    """Return a step's learning rate as a share of its peak: linear warm-up, then a half cosine down to 5 %.
 
     Examples
     --------
@@ -115,18 +116,18 @@ def rate(step: int, plan: Plan) -> float:
     [0.02, 1.0, 0.525, 0.05]
 
     """
-    rise = WARM_UP * plan.steps
-    if step < rise:
-        return (step + 1) / rise
-    way = (step - rise) / (plan.steps - rise)
-    return FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * way))
+    warm_up = WARM_UP * plan.steps
+    if step < warm_up:
+        return (step + 1) / warm_up
+    progress = (step - warm_up) / (plan.steps - warm_up)
+    return FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def batches(stream: Tokens, plan: Plan, start: int = 0) -> Iterator[tuple[Tokens, int]]:
-    """Yield the windows and the first position of each step, from step ``start`` on.
+    """Yield for each step, from step ``start`` on, its windows and the position of their first token.
 
-    Windows are ``(rows, length + 1)``. Every window of a length is read once before any is read again, in an
-    order that the seed decides.
+    Windows have the shape ``(rows, length + 1)``. Every window of a length is read once before any is read again, in an
+    order that depends on the seed.
     """
     short = round(plan.steps * SHORT_SHARE)
     for length, first, last in ((CONTEXT // 2, 0, short), (CONTEXT, short, plan.steps)):
@@ -138,20 +139,20 @@ def batches(stream: Tokens, plan: Plan, start: int = 0) -> Iterator[tuple[Tokens
         needed = (last - first) * per_step
         order = np.concatenate([draw.permutation(len(rows)) for _ in range(-(-needed // len(rows)))])
         for step in range(max(first, start), last):
-            place = (step - first) * per_step
+            index = (step - first) * per_step
             offset = (CONTEXT - length) * (step % 2)
-            yield rows[order[place : place + per_step]], offset
+            yield rows[order[index : index + per_step]], offset
 
 
 def mean_loss(model: GPT2LMHeadModel, rows: Tokens) -> float:
-    """Return the mean negative log-likelihood of rows of ``(rows, length + 1)`` tokens, in nats a token."""
+    """Return the mean negative log-likelihood of windows, ``(rows, length + 1)`` token ids, in nats per token."""
     import torch
 
     model.eval()
     total = 0.0
     with torch.inference_mode():
-        for row in np.array_split(rows, max(1, len(rows) // 4)):
-            total += _loss(model, row, 0).item() * row[:, 1:].size
+        for part in np.array_split(rows, max(1, len(rows) // 4)):
+            total += _loss(model, part, 0).item() * part[:, 1:].size
     model.train()
     return total / rows[:, 1:].size
 
@@ -166,8 +167,18 @@ def _loss(model: GPT2LMHeadModel, rows: Tokens, offset: int) -> torch.Tensor:
     return cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
 
 
+Curve = list[tuple[int, int, float, float]]  # step, tokens, training loss, held-out loss
+
+
 def train(plan: Plan, stream: Tokens, held_out: Tokens, folder: Path) -> GPT2LMHeadModel:
-    """Run a plan, or the rest of it, and return the trained network; see the module's docstring."""
+    """Run a plan, or the rest of an interrupted one, and return the trained network; see the module's docstring.
+
+    Raises
+    ------
+    SystemExit
+        If the folder has a checkpoint of another plan.
+
+    """
     import torch
     from tqdm import tqdm
 
@@ -175,15 +186,7 @@ def train(plan: Plan, stream: Tokens, held_out: Tokens, folder: Path) -> GPT2LMH
     model = initial_network(plan.size, plan.seed)
     optimizers = _optimizers(model)
     state = folder / "state.pt"
-    start, seconds, curve = 0, 0.0, list[tuple[int, int, float, float]]()
-    if state.exists():
-        saved = torch.load(state, weights_only=True)
-        if saved["plan"] != asdict(plan):
-            raise SystemExit(f"{state} belongs to another plan ({saved['plan']}); remove it to start afresh")
-        model.load_state_dict(saved["model"])
-        for (optimizer, _), past in zip(optimizers, saved["optimizers"], strict=True):
-            optimizer.load_state_dict(past)
-        start, seconds, curve = saved["step"], saved["seconds"], [tuple(row) for row in saved["curve"]]
+    start, seconds, curve = _resume(plan, model, optimizers, state) if state.exists() else (0, 0.0, Curve())
 
     began, recent = time.monotonic() - seconds, list[float]()
     bar = tqdm(total=plan.steps, initial=start, desc=plan.size, unit="step", mininterval=2.0)
@@ -212,30 +215,47 @@ def train(plan: Plan, stream: Tokens, held_out: Tokens, folder: Path) -> GPT2LMH
                 "seconds": time.monotonic() - began,
                 "curve": curve,
             }
-            torch.save(snapshot, state.with_suffix(".part"))
-            os.replace(state.with_suffix(".part"), state)
+            partial = state.with_suffix(".part")
+            torch.save(snapshot, partial)
+            os.replace(partial, state)
     bar.close()
     trained: GPT2LMHeadModel = model.eval()
     return trained
 
 
+def _resume(
+    plan: Plan, model: GPT2LMHeadModel, optimizers: list[tuple[torch.optim.Optimizer, float]], state: Path
+) -> tuple[int, float, Curve]:
+    """Load a saved state into the model and its optimizers; return its step, seconds spent and loss curve."""
+    import torch
+
+    saved = torch.load(state, weights_only=True)
+    if saved["plan"] != asdict(plan):
+        raise SystemExit(f"{state} belongs to another plan ({saved['plan']}); remove it to start afresh")
+    model.load_state_dict(saved["model"])
+    for (optimizer, _), state_dict in zip(optimizers, saved["optimizers"], strict=True):
+        optimizer.load_state_dict(state_dict)
+    return saved["step"], saved["seconds"], [tuple(row) for row in saved["curve"]]
+
+
 def _optimizers(model: GPT2LMHeadModel) -> list[tuple[torch.optim.Optimizer, float]]:
     import torch
 
-    inside = [p for name, p in model.named_parameters() if ".h." in name and p.ndim == 2]
-    others = [p for name, p in model.named_parameters() if ".h." not in name or p.ndim < 2]
-    muon = torch.optim.Muon(inside, lr=MUON_RATE, weight_decay=0.05, momentum=0.95)
+    named = list(model.named_parameters())
+    matrices = [parameter for name, parameter in named if ".h." in name and parameter.ndim == 2]
+    others = [parameter for name, parameter in named if ".h." not in name or parameter.ndim < 2]
+    muon = torch.optim.Muon(matrices, lr=MUON_RATE, weight_decay=0.05, momentum=0.95)
     adam = torch.optim.AdamW(others, lr=ADAM_RATE, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     return [(muon, MUON_RATE), (adam, ADAM_RATE)]
 
 
-def _write_curve(path: Path, curve: Sequence[tuple[int, int, float, float]]) -> None:
+def _write_curve(path: Path, curve: Curve) -> None:
     lines = [f"{step},{tokens},{training:.4f},{held_out:.4f}" for step, tokens, training, held_out in curve]
     write_text(path, "\n".join(["step,tokens,training_loss,held_out_loss", *lines, ""]))
 
 
 def save(model: GPT2LMHeadModel, tokenizer: Any, folder: Path) -> None:
-    """Write a checkpoint as every other is written: fp16 safetensors, ``config.json``, ``tokenizer.json``."""
+    """Write an ordinary checkpoint: float16 safetensors, ``config.json``, ``tokenizer.json``."""
     from transformers import PreTrainedTokenizerFast
 
     from pathlen.models.mini.corpus import END_OF_TEXT
@@ -254,7 +274,7 @@ def save(model: GPT2LMHeadModel, tokenizer: Any, folder: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line."""
+    """Run the command line: train the sizes one after the other."""
     parser = argparse.ArgumentParser(prog="python -m pathlen.models.mini.train", description=__doc__)
     parser.add_argument("--books", type=Path, required=True, help="folder of UTF-8 .txt files")
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints and results")
