@@ -131,26 +131,26 @@ class Lock:
         locked = self.declarations.get(declaration.key)
         return "the claim is not in the lock" if locked is None else locked.difference(declaration)
 
-    def gone(self, here: Mapping[ClaimKey, Declaration], files: set[str]) -> list[str]:
+    def gone(self, current: Mapping[ClaimKey, Declaration], files: set[str]) -> list[str]:
         """Return in words the claims that are locked in some files but no longer declared there."""
         return [
             f"{locked.id} ({locked.reading}) is locked, but {locked.file} declares it no more"
             for key, locked in self.declarations.items()
-            if locked.file in files and key not in here
+            if locked.file in files and key not in current
         ]
 
     def missing_files(self, folder: Path) -> set[str]:
         """Return the files with locked claims that no longer exist in a folder."""
         return {locked.file for locked in self.declarations.values() if not (folder / locked.file).is_file()}
 
-    def deviations(self, here: Mapping[ClaimKey, Declaration]) -> list[str]:
+    def deviations(self, current: Mapping[ClaimKey, Declaration]) -> list[str]:
         """Return in words everything that differs between a folder's claims and the lock."""
         changed = [
             f"{declaration.id} ({declaration.reading}): {text}"
-            for declaration in here.values()
+            for declaration in current.values()
             if (text := self.deviation(declaration))
         ]
-        return changed + self.gone(here, {locked.file for locked in self.declarations.values()})
+        return changed + self.gone(current, {locked.file for locked in self.declarations.values()})
 
 
 def lock_of(folder: Path) -> Lock:

@@ -11,8 +11,8 @@ from pathlen.stats.transforms import SCALES
 
 __all__ = ["crossed_edges", "detectable", "needed", "rounded_up"]
 
-CLIFFS_DELTA = "Cliff's delta within passages"  # the one statistic on the Fisher z scale that is no correlation
-# What a value is called in a sentence, by the scale on which its interval is made.
+CLIFFS_DELTA = "Cliff's delta within passages"  # the one statistic on the Fisher z scale that is not a correlation
+# What a value is called in a sentence, by the scale of its interval.
 NAMES = {"fisher z": "an r", "identity": "a value", "log": "a ratio", "logit": "a share"}
 
 
