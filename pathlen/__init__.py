@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlen.claims.controls import UNTRAINED as UNTRAINED
     from pathlen.claims.controls import Control as Control
     from pathlen.claims.finding import Finding as Finding
-    from pathlen.claims.multiverse import LAST_STEP_AND_NEXT_TOKEN as LAST_STEP_AND_NEXT_TOKEN
+    from pathlen.claims.last_step_multiverse import LAST_STEP_AND_NEXT_TOKEN as LAST_STEP_AND_NEXT_TOKEN
     from pathlen.claims.multiverse import Choice as Choice
     from pathlen.claims.multiverse import Multiverse as Multiverse
     from pathlen.claims.multiverse import Option as Option
@@ -97,8 +97,8 @@ _HOME = {
         "Control",
     ),
     "claims.finding": ("Finding",),
+    "claims.last_step_multiverse": ("LAST_STEP_AND_NEXT_TOKEN",),
     "claims.multiverse": (
-        "LAST_STEP_AND_NEXT_TOKEN",
         "Choice",
         "Multiverse",
         "Option",

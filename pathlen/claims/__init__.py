@@ -1,1 +1,1 @@
-"""What a claim is, how it is judged, and what guards it: controls, choices, a lock."""
+"""Claims: how they are declared and judged, and what guards them: controls, a multiverse, a lock."""

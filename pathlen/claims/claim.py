@@ -1,4 +1,4 @@
-"""Claims as data, and the step from a claim and a statistic to a finding.
+"""Claims as data, and the decorator that declares them.
 
 A claim is a function whose docstring is the sentence, whose decorator says where the sentence should hold and in
 which region the number must lie, and whose body returns the statistic::
@@ -8,10 +8,12 @@ which region the number must lie, and whose body returns the statistic::
         \"\"\"In Small, the shorter the last step, the larger the next token's logit.\"\"\"
         return pearson(measured.last_step, measured.next_logit, passage=measured.passage)
 
-The id is the function's name: ``test_small_negative`` is the claim ``small-negative``. A function whose name ends
-in ``_as_published`` is the published reading of the same claim; both stand side by side in every report. The
-body never sees the region, and the region stands before anything is measured. Controls say where the claim must *not*
-come out supported (`pathlen.claims.controls`); without one, support could mean nothing, so a claim has to name some.
+The id is the function's name: ``test_small_negative`` is the claim ``small-negative``. A function whose name ends in
+``_as_published`` is the published reading of the same claim, and every report shows both side by side. The region is
+fixed before anything is measured, and the body never sees it. Controls say where the claim must *not* come out supported
+(`pathlen.claims.controls`). Without one, support could mean nothing, so every claim has to name at least one.
+
+`pathlen.claims.finding` turns a claim and the statistic of its body into a finding.
 """
 
 from __future__ import annotations
@@ -30,60 +32,62 @@ from pathlen.models.families import SIZES
 from pathlen.stats.clusters import By
 from pathlen.stats.statistic import Statistic
 
-__all__ = ["NEGLIGIBLE", "TOGETHER", "Claim", "Reading", "claim", "declared", "refuse_duplicates"]
+__all__ = ["TOGETHER", "Claim", "Reading", "claim", "declared", "refuse_duplicates"]
 
 AS_PUBLISHED = "_as_published"
 TOGETHER = "together"  # the size of a finding about all sizes at once
-NEGLIGIBLE = "negligible"
+ARGUMENTS_OF_SMALL = frozenset(
+    {"measured_small", "as_published_small"}
+)  # columns of Small, to compare another size with
 Reading = Literal["corrected", "as published"]
-CONTROLS = ", ".join(control.name for control in Control)
+CONTROL_NAMES = ", ".join(control.name for control in Control)
 Function = TypeVar("Function", bound=Callable[..., Statistic])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A sentence that can be checked, declared before anything is measured.
+    """A checkable sentence, declared before anything is measured.
 
     Attributes
     ----------
     id : str
-        Unique, together with ``reading``.
+        Unique together with ``reading``.
     reading : str
-        ``"corrected"``, or ``"as published"`` for the published procedure with its slips.
+        ``"corrected"``, or ``"as published"`` for the published procedure, mistakes included.
     sentence : str
         The claim in plain words.
     section : str
-        Where the document says it.
+        Section of the document that makes the claim.
     sizes : tuple of str
-        The sizes it speaks about; on any other it is not claimed.
+        Model sizes the claim is about. It says nothing about other sizes.
     expect : Region
-        Where the number must lie for the sentence to be true.
+        Where the number must lie for the sentence to hold.
     logic : str
-        ``"each"`` size for itself; ``"all"`` of them together; or ``"differs"``: the number is the largest difference
-        between any two of them, on the same tokens.
+        ``"each"``: every size is judged separately. ``"all"``: the claim must hold on every size. ``"differs"``: the
+        number is the largest difference between any two sizes on the same tokens.
     controls : tuple of Control
-        Where the claim must not come out supported; see `pathlen.claims.controls`.
+        Settings in which the claim must not come out supported; see `pathlen.claims.controls`.
     unit : str or None
-        What is resampled: ``"passages"``, ``"blocks"`` or ``"tokens"``. Unless said, passages, and fewer than five texts are
-        read as a series.
+        Resampling unit: ``"passages"``, ``"blocks"`` or ``"tokens"``. By default passages; fewer than five texts are treated
+        as a time series.
     universes : Multiverse or None
-        The choices behind the number, and its value for each way to make them.
+        The analysis choices behind the number, and how to compute it for every combination of them.
     needs : tuple of str
-        What the body asks for.
+        Arguments of the body.
     true_by_construction : str
-        Why the number could not have come out otherwise; empty if it could. Support is then vacuous.
+        Why no data could refute the claim; support is then vacuous. Empty if data could refute it.
     not_shown : str
-        What a supported verdict would still not show.
+        What a supported verdict would still leave open.
     exploratory : bool
-        Whether the document only suggests it.
+        Whether the document only suggests the claim.
     negligible : Region or None
-        Numbers that would be too small to matter. Support whose 90 % interval lies in it is flagged: with enough tokens
-        a number can be both below zero and about zero.
+        Values too small to matter. Support is flagged if its 90 % interval lies in this region: with enough tokens a
+        number can be both below zero and practically zero.
 
     Raises
     ------
     InvalidClaim
-        If the sentence, the sizes, the region or the controls are missing, or a size is unknown.
+        If the sentence, region, sizes or controls are missing or invalid.
 
     """
 
@@ -104,12 +108,21 @@ class Claim:
     needs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self._check_sentence_and_region()
+        self._check_sizes()
+        self._check_unit()
+        self._check_controls()
+        self._check_negligible()
+
+    def _check_sentence_and_region(self) -> None:
         if not self.sentence:
             raise InvalidClaim(f"claim {self.id!r} needs a sentence: write it as the function's docstring")
         if not isinstance(self.expect, Region):
             raise InvalidClaim(
                 f"claim {self.id!r} needs a region: say {where_it_must_lie(self.expect)}, but {self.expect!r} was given"
             )
+
+    def _check_sizes(self) -> None:
         if not self.sizes:
             raise InvalidClaim(f"claim {self.id!r} needs at least one size out of {', '.join(SIZES)}")
         for size in self.sizes:
@@ -123,19 +136,27 @@ class Claim:
             raise InvalidClaim(
                 f"claim {self.id!r}: 'differs' compares sizes, but only {', '.join(self.sizes)} was given"
             )
+
+    def _check_unit(self) -> None:
         if self.unit not in (None, "passages", "blocks", "tokens"):
             raise InvalidClaim(
                 f"claim {self.id!r}: unit must be 'passages', 'blocks' or 'tokens', but {self.unit!r} was given"
             )
+
+    def _check_controls(self) -> None:
         for control in self.controls:
             if not isinstance(control, Control):
-                raise InvalidClaim(f"claim {self.id!r}: controls must be out of {CONTROLS}, but {control!r} was given")
+                raise InvalidClaim(
+                    f"claim {self.id!r}: controls must be out of {CONTROL_NAMES}, but {control!r} was given"
+                )
         if not self.controls and not self.true_by_construction:
             raise InvalidClaim(
                 f"claim {self.id!r} names no control, so nothing would tell support from what any network would give: say "
-                f"where it must not be supported, controls=[...] out of {CONTROLS}; or, if no network could refute it, "
+                f"where it must not be supported, controls=[...] out of {CONTROL_NAMES}; or, if no network could refute it, "
                 'true_by_construction="why"'
             )
+
+    def _check_negligible(self) -> None:
         if self.negligible is not None and (self.expect.is_equivalence or not self.negligible.is_equivalence):
             raise InvalidClaim(
                 f"claim {self.id!r}: negligible says which numbers too small to matter a direction may still hold for, so it "
@@ -143,15 +164,15 @@ class Claim:
             )
 
     def speaks_about(self, size: str) -> bool:
-        """Whether the claim is made about a size; one made about every size is made about any other model too."""
+        """Whether the claim is about a size. A claim about every size is also about any other model."""
         if size == TOGETHER or self.logic == "differs":
             return size == TOGETHER and self.logic == "differs"
         return size in self.sizes or set(self.sizes) == set(SIZES)
 
     @property
     def compares_sizes(self) -> bool:
-        """Whether the claim is about size: more than one network goes into what is said."""
-        return self.logic != "each" or any(name.endswith("_small") for name in self.needs)
+        """Whether the claim compares sizes, i.e. its number or verdict depends on more than one network."""
+        return self.logic != "each" or not ARGUMENTS_OF_SMALL.isdisjoint(self.needs)
 
 
 def claim(
@@ -170,12 +191,12 @@ def claim(
     unit: By | None = None,
     universes: Multiverse | None = None,
 ) -> Callable[[Function], Function]:
-    """Declare a function to be a claim; see the module's docstring and `Claim` for the arguments.
+    """Declare a function as a claim. The module's docstring shows how; `Claim` describes the arguments.
 
     Raises
     ------
     InvalidClaim
-        As soon as the function is defined, if the claim could not be checked.
+        If the claim could not be checked. Raised as soon as the function is defined.
 
     """
     if bare is not None:
@@ -191,15 +212,14 @@ def claim(
             raise InvalidClaim(
                 f"claim {name!r}: sizes must be a list of sizes, but {sizes!r} was given: write [{sizes!r}]"
             )
-        published = name.endswith(AS_PUBLISHED)
         sentence = " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
         declaration = Claim(
             id=name.removesuffix(AS_PUBLISHED).replace("_", "-"),
-            reading="as published" if published else "corrected",
+            reading="as published" if name.endswith(AS_PUBLISHED) else "corrected",
             sentence=sentence,
             section=section,
             sizes=tuple(sizes),
-            expect=expect,  # type: ignore[arg-type]  # Claim itself says what is missing
+            expect=expect,  # type: ignore[arg-type]  # Claim checks it
             logic=logic,
             true_by_construction=true_by_construction,
             not_shown=not_shown,
@@ -208,7 +228,7 @@ def claim(
             controls=tuple(controls),
             unit=unit,
             universes=universes,
-            needs=tuple(name for name in inspect.signature(function).parameters if name != "self"),
+            needs=tuple(argument for argument in inspect.signature(function).parameters if argument != "self"),
         )
         function.__pathlen_claim__ = declaration  # type: ignore[attr-defined]
         return function
@@ -217,17 +237,21 @@ def claim(
 
 
 def declared(function: object) -> Claim | None:
-    """Return the claim that a function was declared to be, or None."""
-    found = getattr(function, "__pathlen_claim__", None)
-    return found if isinstance(found, Claim) else None
+    """Return the claim that a function declares, or None."""
+    declaration = getattr(function, "__pathlen_claim__", None)
+    return declaration if isinstance(declaration, Claim) else None
 
 
 def refuse_duplicates(claims: Sequence[tuple[Claim, str]]) -> None:
-    """Raise `InvalidClaim` if two functions, named by the second entries, declare the same claim and reading."""
-    homes: dict[tuple[str, str], str] = {}
-    for one, home in claims:
-        first = homes.setdefault((one.id, one.reading), home)
-        if first != home:
+    """Raise `InvalidClaim` if two functions declare the same claim and reading.
+
+    The second entry of each pair says where the claim is declared.
+    """
+    first_locations: dict[tuple[str, str], str] = {}
+    for declaration, location in claims:
+        first = first_locations.setdefault((declaration.id, declaration.reading), location)
+        if first != location:
             raise InvalidClaim(
-                f"claim {one.id!r} ({one.reading}) is declared twice, in {first} and in {home}: rename one of the functions"
+                f"claim {declaration.id!r} ({declaration.reading}) is declared twice, in {first} and in {location}: "
+                "rename one of the functions"
             )

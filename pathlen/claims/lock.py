@@ -1,32 +1,30 @@
-"""The lock: what every claim declared, written down before it was measured, so that a later change shows.
+"""The lock: every claim's declaration, written down before measuring so that later changes show.
 
 ``pathlen lock claims/`` writes ``claims/claims.lock``; a run whose claims differ from it is flagged *deviated*, with the
-difference. A declaration is all that decides a verdict apart from the numbers: the sentence, the sizes, the region, the
-logic, the unit, the controls, the choices, and a digest of the body with the constants and helpers of its file that it
-uses. Comments, formatting and the order of claims may change.
+difference. A declaration is everything but the data that decides a verdict: the sentence, sizes, region, logic, unit,
+controls, choices, and a digest of the body with the constants and helpers it uses (`pathlen.claims.lock_code`). Comments,
+formatting and the order of claims may change.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import inspect
 import json
 import linecache
 import math
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import msgspec
 
 from pathlen._util.files import write_text
 from pathlen.claims.claim import Claim, declared, refuse_duplicates
-from pathlen.claims.paper import PAPER, nearest_paper
+from pathlen.claims.lock_code import digest_of_body
+from pathlen.claims.paper import PAPER, nearest_file, nearest_paper
 from pathlen.claims.verdict import Region
 from pathlen.errors import InvalidClaim, InvalidLock
 from pathlen.stats.statistic import Statistic
@@ -51,7 +49,7 @@ ClaimKey = tuple[str, str]
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything about a claim that was settled before it was measured."""
+    """Everything about a claim that was fixed before measuring."""
 
     id: str
     reading: str
@@ -73,33 +71,33 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     @property
     def key(self) -> ClaimKey:
-        """What names the claim."""
+        """The claim's id and reading, which identify it."""
         return self.id, self.reading
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the declaration, without the file it stands in."""
+        """SHA-256 of the declaration, whichever file it is in."""
         fields = {name: value for name, value in msgspec.to_builtins(self).items() if name != "file"}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode("utf-8")).hexdigest()
 
     def difference(self, other: Declaration) -> str:
-        """Return in words what another declaration of the same claim says otherwise; empty if nothing."""
+        """Return in words how another declaration of the same claim differs; empty if it doesn't."""
         parts = []
         for name in self.__struct_fields__:
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if name == "file" or mine == theirs:
+            before, after = getattr(self, name), getattr(other, name)
+            if name == "file" or before == after:
                 continue
             if name == "body":
                 parts.append("the body computes something else")
             else:
-                parts.append(f"{name.replace('_', ' ')} was {_said(mine)}, is {_said(theirs)}")
+                parts.append(f"{name.replace('_', ' ')} was {_in_words(before)}, is {_in_words(after)}")
         return "; ".join(parts)
 
 
-def _said(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return f"{value!s}" or "none"
+def _in_words(field: object) -> str:
+    if isinstance(field, list):
+        return ", ".join(map(str, field)) or "none"
+    return f"{field!s}" or "none"
 
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,78 +122,82 @@ class Lock:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all declarations, in whatever order they stand."""
-        digests = sorted(one.digest for one in self.declarations.values())
+        """SHA-256 of all declarations, whatever their order."""
+        digests = sorted(declaration.digest for declaration in self.declarations.values())
         return hashlib.sha256("".join(digests).encode("utf-8")).hexdigest()
 
     def deviation(self, declaration: Declaration) -> str:
-        """Return in words how a claim differs from what was locked; empty if it doesn't."""
+        """Return in words how a claim differs from its locked declaration; empty if it doesn't."""
         locked = self.declarations.get(declaration.key)
         return "the claim is not in the lock" if locked is None else locked.difference(declaration)
 
-    def gone(self, here: Mapping[ClaimKey, Declaration], files: set[str]) -> list[str]:
-        """Return the claims locked in some files that are declared no more, in words."""
+    def gone(self, current: Mapping[ClaimKey, Declaration], files: set[str]) -> list[str]:
+        """Return in words the claims that are locked in some files but no longer declared there."""
         return [
-            f"{one.id} ({one.reading}) is locked, but {one.file} declares it no more"
-            for key, one in self.declarations.items()
-            if one.file in files and key not in here
+            f"{locked.id} ({locked.reading}) is locked, but {locked.file} declares it no more"
+            for key, locked in self.declarations.items()
+            if locked.file in files and key not in current
         ]
 
     def missing_files(self, folder: Path) -> set[str]:
-        """Return the files in which claims are locked that are not in a folder any more."""
-        return {one.file for one in self.declarations.values() if not (folder / one.file).is_file()}
+        """Return the files with locked claims that no longer exist in a folder."""
+        return {locked.file for locked in self.declarations.values() if not (folder / locked.file).is_file()}
 
-    def deviations(self, here: Mapping[ClaimKey, Declaration]) -> list[str]:
-        """Return everything that differs between a folder's claims and the lock, in words."""
-        changed = [f"{one.id} ({one.reading}): {text}" for one in here.values() if (text := self.deviation(one))]
-        return changed + self.gone(here, {one.file for one in self.declarations.values()})
+    def deviations(self, current: Mapping[ClaimKey, Declaration]) -> list[str]:
+        """Return in words everything that differs between a folder's claims and the lock."""
+        changed = [
+            f"{declaration.id} ({declaration.reading}): {text}"
+            for declaration in current.values()
+            if (text := self.deviation(declaration))
+        ]
+        return changed + self.gone(current, {locked.file for locked in self.declarations.values()})
 
 
 def lock_of(folder: Path) -> Lock:
-    """Return the lock that a folder's claims would have now.
+    """Return the lock of a folder's current claims.
 
     Raises
     ------
     InvalidClaim
-        If a file can't be imported, a claim is wrong or declared twice, or there is none.
+        If a file can't be imported, a claim is invalid or declared twice, or there are no claims.
 
     """
     modules = _modules(folder)
     refuse_duplicates([(claim, f"{module.__file__}") for module in modules for claim, _ in claims_in(module)])
-    found: dict[ClaimKey, Declaration] = {}
+    by_key: dict[ClaimKey, Declaration] = {}
     for module in modules:
-        found |= declarations(module, folder)
-    return Lock(found)
+        by_key |= declarations(module, folder)
+    return Lock(by_key)
 
 
 def checks_of(folder: Path) -> list[tuple[Claim, Callable[..., Statistic]]]:
-    """Return every claim of a folder with its body; errors as in `lock_of`."""
-    return [found for module in _modules(folder) for found in claims_in(module)]
+    """Return every claim of a folder with its body. Raises the errors of `lock_of`, except for duplicates."""
+    return [check for module in _modules(folder) for check in claims_in(module)]
 
 
 def _modules(folder: Path) -> list[ModuleType]:
     paths = sorted({*folder.rglob("test_*.py"), *folder.rglob("*_test.py")})
-    # A folder below with a paper of its own is about another document, and has a lock of its own.
-    found = [imported(path) for path in paths if nearest_paper(path.parent, folder) in (None, folder / PAPER)]
-    if not any(claims_in(module) for module in found):
+    # A subfolder with a paper of its own is about another document and has a lock of its own.
+    modules = [imported(path) for path in paths if nearest_paper(path.parent, folder) in (None, folder / PAPER)]
+    if not any(claims_in(module) for module in modules):
         raise InvalidClaim(f"no claim is declared in {str(folder)!r}: a lock needs test_*.py files with @claim in them")
-    return found
+    return modules
 
 
 def claims_in(module: ModuleType) -> list[tuple[Claim, Callable[..., Statistic]]]:
-    """Return the claims of a module with their bodies, those in its test classes too."""
+    """Return the claims of a module, including those in its test classes, with their bodies."""
     functions: list[object] = list(vars(module).values())
-    for group in list(functions):
-        if inspect.isclass(group) and group.__module__ == module.__name__ and group.__name__.startswith("Test"):
-            functions += [getattr(group(), name) for name in vars(group) if name.startswith("test")]
+    for member in list(functions):
+        if inspect.isclass(member) and member.__module__ == module.__name__ and member.__name__.startswith("Test"):
+            functions += [getattr(member(), name) for name in vars(member) if name.startswith("test")]
     return [(claim, function) for function in functions if callable(function) and (claim := declared(function))]
 
 
 def declarations(module: ModuleType, folder: Path) -> dict[ClaimKey, Declaration]:
-    """Return what the claims of a module declare; its file is named from a folder on."""
+    """Return the declarations of a module's claims. Their file is given relative to the folder."""
     file = Path(str(module.__file__)).resolve().relative_to(folder.resolve()).as_posix()
-    made = [_declaration(claim, function, file) for claim, function in claims_in(module)]
-    return {one.key: one for one in made}
+    declared_here = [_declaration(claim, function, file) for claim, function in claims_in(module)]
+    return {declaration.key: declaration for declaration in declared_here}
 
 
 def _declaration(claim: Claim, function: Callable[..., object], file: str) -> Declaration:
@@ -212,89 +214,27 @@ def _declaration(claim: Claim, function: Callable[..., object], file: str) -> De
         unit=claim.unit or "",
         controls=[control.value for control in claim.controls],
         choices=[
-            f"{one.name}: {', '.join(f'{option.name} ({option.kind})' for option in one.options)}" for one in choices
+            f"{choice.name}: {', '.join(f'{option.name} ({option.kind})' for option in choice.options)}"
+            for choice in choices
         ],
         negligible="" if claim.negligible is None else _exactly(claim.negligible),
         exploratory=claim.exploratory,
         true_by_construction=claim.true_by_construction,
         not_shown=claim.not_shown,
         needs=list(claim.needs),
-        body=hashlib.sha256("\n".join(_sources(function)).encode("utf-8")).hexdigest()[:16],
+        body=digest_of_body(function),
     )
 
 
 def _exactly(region: Region) -> str:
-    """Return a region in words, to the last digit."""
+    """Return a region in words, with its ends in full precision."""
     if region.is_equivalence:
         return f"between {region.low!r} and {region.high!r}"
     return f"below {region.high!r}" if region.low == -math.inf else f"above {region.low!r}"
 
 
-def _sources(function: Callable[..., Any]) -> Iterator[str]:
-    """Yield what a claim computes: the shape of its body, and of all that it uses of its file, however indirectly."""
-    own = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
-    assert isinstance(own, ast.FunctionDef)  # noqa: S101  # a claim is a plain function
-    own.decorator_list = []  # the declaration itself
-    defined = _definitions(ast.parse(Path(inspect.getfile(function)).read_bytes()))
-    known = function.__globals__
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        yield f"{name} = {_constant(cell.cell_contents)}"
-    waiting: list[ast.stmt] = [own]
-    if inspect.ismethod(function):  # what its class sets is its own, too
-        group = ast.parse(textwrap.dedent(inspect.getsource(type(function.__self__)))).body[0]
-        assert isinstance(group, ast.ClassDef)  # noqa: S101
-        waiting += [one for one in group.body if not (isinstance(one, ast.FunctionDef) and one.name.startswith("test"))]
-    seen: set[str] = set()
-    while waiting:
-        statement = waiting.pop()
-        for node in ast.walk(statement):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:]
-        yield _shape(statement)
-        used = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)} - seen
-        seen |= used
-        for name in sorted(used):
-            waiting += defined.get(name, [])
-            if name not in defined and (text := _constant(known.get(name))):
-                yield f"{name} = {text}"
-
-
-def _definitions(tree: ast.Module) -> dict[str, list[ast.stmt]]:
-    """Return the statements of a module that give each of its names a meaning; imports are not among them."""
-    found: dict[str, list[ast.stmt]] = {}
-    for statement in tree.body:
-        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
-            names = {statement.name}
-        elif isinstance(statement, ast.Import | ast.ImportFrom):
-            names = set()
-        else:
-            names = {
-                node.id
-                for node in ast.walk(statement)
-                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-            }
-        for name in names:
-            found.setdefault(name, []).append(statement)
-    return found
-
-
-def _shape(node: object) -> str:
-    """Return the structure of a piece of code, the same for every version of Python that reads it."""
-    if isinstance(node, ast.AST):
-        fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
-        return f"{type(node).__name__}({', '.join(f'{name}={_shape(value)}' for name, value in fields)})"
-    if isinstance(node, list):
-        return f"[{', '.join(map(_shape, node))}]"
-    return repr(node)
-
-
-def _constant(value: object) -> str:
-    """Return in words a constant from another file; empty for what is no plain value."""
-    return repr(value) if isinstance(value, bool | int | float | str | tuple | Region) else ""
-
-
 def imported(path: Path) -> ModuleType:
-    """Import a file of claims on its own, as its tests would find it.
+    """Import a file of claims by itself, the way pytest would.
 
     Raises
     ------
@@ -306,14 +246,14 @@ def imported(path: Path) -> ModuleType:
     module = ModuleType(name)
     module.__file__ = str(path)
     linecache.checkcache(str(path))
-    sys.modules[name] = module  # where a dataclass looks for its annotations
+    sys.modules[name] = module  # dataclasses look up their annotations there
     with _first_on_path(path.parent):
         try:
-            # Compiled anew: bytecode that was kept is told from its source by whole seconds only.
+            # Compiled from source, because cached bytecode is only checked against its source to the second.
             exec(compile(path.read_bytes(), str(path), "exec"), vars(module))  # noqa: S102  # as pytest does
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # pytest skips a module by an exception that is no Exception
+        except BaseException as error:  # what pytest raises to skip a module is not an Exception
             del sys.modules[name]
             raise InvalidClaim(f"{path} can't be imported: {type(error).__name__}: {error}") from error
     return module
@@ -330,28 +270,23 @@ def _first_on_path(folder: Path) -> Iterator[None]:
 
 def nearest(folder: Path, top: Path) -> Path | None:
     """Return the lock of a folder or of the nearest folder above it, up to ``top``; None if there is none."""
-    for place in (folder, *folder.parents):
-        if (place / LOCK).is_file():
-            return place / LOCK
-        if place == top:
-            break
-    return None
+    return nearest_file(LOCK, folder, top)
 
 
 def read_lock(path: Path) -> Lock:
-    """Return the lock that a file holds.
+    """Return the lock stored in a file.
 
     Raises
     ------
     InvalidLock
-        If the file is missing, damaged, of another version, or was edited by hand.
+        If the file is missing, damaged, of another version, or edited by hand.
 
     """
     try:
         text = path.read_bytes()
-        found = msgspec.json.decode(text, type=_Header).lock_version
-        if found != VERSION:
-            raise InvalidLock(f"lock_version must be {VERSION}, but {path} has {found}")
+        version = msgspec.json.decode(text, type=_Header).lock_version
+        if version != VERSION:
+            raise InvalidLock(f"lock_version must be {VERSION}, but {path} has {version}")
         file = msgspec.json.decode(text, type=_File)
     except OSError as error:
         raise InvalidLock(f"lock {str(path)!r} can't be read: {error.strerror}") from error
@@ -366,7 +301,7 @@ def read_lock(path: Path) -> Lock:
 
 
 def write_lock(lock: Lock, path: Path) -> None:
-    """Write a lock to a file, completely or not at all; the same declarations give the same bytes."""
-    entries = [_Entry(one.digest, one) for _, one in sorted(lock.declarations.items())]
+    """Write a lock to a file, completely or not at all. The same declarations give the same bytes."""
+    entries = [_Entry(declaration.digest, declaration) for _, declaration in sorted(lock.declarations.items())]
     text = msgspec.json.format(msgspec.json.encode(_File(VERSION, entries)), indent=1).decode("utf-8")
     write_text(path, text + "\n")

@@ -1,4 +1,4 @@
-"""What a folder of claims is about: the document's title, authors, DOI and digest, in a file ``paper.toml`` beside the claims.
+"""The document that a folder of claims is about, described by a file ``paper.toml`` beside the claims.
 
 ::
 
@@ -6,11 +6,11 @@
     title = "How far token vectors travel"
     authors = ["First Author", "Second Author"]
     doi = "10.1234/example"
-    sha256 = "46310d74..."    # of the document that was read
-    file = "paper.pdf"        # and where it lies, beside this file; compared with the digest where it is there
+    sha256 = "46310d74..."    # digest of the document that was read
+    file = "paper.pdf"        # its name, beside this file; if it exists, its digest is compared
 
-Only the title has to be there. The nearest file counts, from the folder of the claims up to the project's. It goes into the
-record, so that a report says which document it is about, and which version of it.
+Only the title is required. The nearest ``paper.toml`` applies, searching from the folder of the claims up to the project's. It
+goes into the record, so that a report names the document and its version.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlen._util.digests import digest_of_file
 from pathlen._util.files import write_text
 from pathlen.errors import InvalidPaper
 
-__all__ = ["PAPER", "Paper", "nearest_paper", "read_paper", "write_paper"]
+__all__ = ["PAPER", "Paper", "nearest_file", "nearest_paper", "read_paper", "write_paper"]
 
 PAPER = "paper.toml"
 DOI = re.compile(r"10\.\d{4,9}/\S+")
@@ -39,16 +39,16 @@ class Paper:
     ----------
     title : str
     authors : tuple of str
-        In the document's order; empty where none is named.
+        In the document's order; empty if none are given.
     doi : str
-        Without an address in front: ``"10.1234/example"``. Empty if it has none.
+        Without the resolver's address: ``"10.1234/example"``. Empty if there is none.
     sha256 : str
-        Of the document's file, so that a reader knows which version was read; empty if there is no file.
+        Digest of the document's file, which tells the version that was read. Empty if there is no file.
 
     Raises
     ------
     InvalidPaper
-        If the title is empty, or the DOI or the digest is none.
+        If the title is empty, or the DOI or the digest is malformed.
 
     """
 
@@ -68,10 +68,15 @@ class Paper:
 
 def nearest_paper(folder: Path, top: Path) -> Path | None:
     """Return the ``paper.toml`` of a folder or of the nearest folder above it, up to ``top``; None if there is none."""
-    for place in (folder, *folder.parents):
-        if (place / PAPER).is_file():
-            return place / PAPER
-        if place == top:
+    return nearest_file(PAPER, folder, top)
+
+
+def nearest_file(name: str, folder: Path, top: Path) -> Path | None:
+    """Return the file of this name in a folder or in the nearest folder above it, up to ``top``; None if there is none."""
+    for parent in (folder, *folder.parents):
+        if (parent / name).is_file():
+            return parent / name
+        if parent == top:
             break
     return None
 
@@ -82,46 +87,54 @@ def read_paper(path: Path) -> Paper:
     Raises
     ------
     InvalidPaper
-        If the file can't be read, is no TOML, lacks the table or a title, holds an unknown entry or one of another type, or
-        names a document whose digest is another.
+        If the file can't be read or is not TOML; if the table or its title is missing; if an entry is unknown or of the wrong
+        type; or if the document's digest differs from the file's.
 
     """
     try:
-        whole = tomllib.loads(path.read_text("utf-8"))
+        content = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise InvalidPaper(f"paper {str(path)!r} can't be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidPaper(f"{path} is not TOML: {error}") from error
-    given = whole.get("paper")
-    if not isinstance(given, dict):
+    table = content.get("paper")
+    if not isinstance(table, dict):
         raise InvalidPaper(f"{path} needs a table [paper] with at least a title")
-    known = {field.name for field in fields(Paper)} | {"file"}
-    for name in given:
-        if name not in known:
-            raise InvalidPaper(f"{path} may say {', '.join(sorted(known))}, but says {name!r}")
-    authors = given.get("authors", [])
-    if not isinstance(authors, list) or not all(isinstance(one, str) for one in authors):
-        raise InvalidPaper(f'{path}: authors must be a list of names, as ["First Author"], but {authors!r} was given')
-    texts = {name: given.get(name, "") for name in ("title", "doi", "sha256", "file")}
-    for name, value in texts.items():
-        if not isinstance(value, str):
-            raise InvalidPaper(f"{path}: {name} must be a text in quotes, but {value!r} was given")
+    authors, texts = _entries(table, path)
     document = path.parent / texts.pop("file")
     try:
-        found = Paper(authors=tuple(authors), **texts)
+        paper = Paper(authors=authors, **texts)
     except InvalidPaper as error:
         raise InvalidPaper(f"{path}: {error}") from error
-    if document.is_file() and found.sha256 and digest_of_file(document) != found.sha256:
+    if document.is_file() and paper.sha256 and digest_of_file(document) != paper.sha256:
         raise InvalidPaper(
-            f"{path} was written about another version of {document.name}: sha256 is {found.sha256[:16]}... there, but "
+            f"{path} was written about another version of {document.name}: sha256 is {paper.sha256[:16]}... there, but "
             f"{digest_of_file(document)[:16]}... is the file's; say what changed in the claims, then write the new one"
         )
-    return found
+    return paper
+
+
+def _entries(table: dict[str, object], path: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the authors of a table and its other entries; `InvalidPaper` if one is unknown or of the wrong type."""
+    known = {field.name for field in fields(Paper)} | {"file"}
+    for name in table:
+        if name not in known:
+            raise InvalidPaper(f"{path} may say {', '.join(sorted(known))}, but says {name!r}")
+    authors = table.get("authors", [])
+    if not isinstance(authors, list) or not all(isinstance(author, str) for author in authors):
+        raise InvalidPaper(f'{path}: authors must be a list of names, as ["First Author"], but {authors!r} was given')
+    texts = {}
+    for name in ("title", "doi", "sha256", "file"):
+        text = table.get(name, "")
+        if not isinstance(text, str):
+            raise InvalidPaper(f"{path}: {name} must be a text in quotes, but {text!r} was given")
+        texts[name] = text
+    return tuple(authors), texts
 
 
 def write_paper(paper: Paper, path: Path, *, file: str = "") -> None:
     """Write a paper to a file, completely or not at all, with a comment beside every entry."""
-    authors = ", ".join(_quoted(one) for one in paper.authors)
+    authors = ", ".join(_quoted(author) for author in paper.authors)
     write_text(
         path,
         "# The document whose claims are checked here; it goes into every record and report.\n[paper]\n"
@@ -134,9 +147,9 @@ def write_paper(paper: Paper, path: Path, *, file: str = "") -> None:
 
 
 def _quoted(text: str) -> str:
-    """Return a text as TOML's basic string."""
+    """Return a text as a TOML basic string."""
     escaped = "".join(
-        f"\\u{ord(one):04x}" if ord(one) < 32 or ord(one) == 127 else one
-        for one in text.replace("\\", "\\\\").replace('"', '\\"')
+        f"\\u{ord(character):04x}" if ord(character) < 32 or ord(character) == 127 else character
+        for character in text.replace("\\", "\\\\").replace('"', '\\"')
     )
     return f'"{escaped}"'

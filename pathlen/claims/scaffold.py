@@ -1,6 +1,6 @@
-"""A folder to write the claims of one's own document in, which runs at once.
+"""A starter folder for the claims of a new document, runnable as soon as it is written.
 
-The example claim is a real one, about the embedded family: it takes its place until the first own claim is written.
+Its example claim is a real one about the embedded family. It is meant to be replaced by the document's first claim.
 """
 
 from __future__ import annotations
@@ -70,24 +70,24 @@ def scaffold(folder: Path, *, title: str = "", document: Path | None = None) -> 
     Parameters
     ----------
     folder : Path
-        Must not exist, or be empty: nothing is written over.
+        Must not exist or must be empty: no file is overwritten.
     title : str, optional
-        Of the document; made of the folder's name unless given.
+        Title of the document. Derived from the folder's name by default.
     document : Path, optional
         The document itself. Its digest goes into ``paper.toml``; the file stays where it is.
 
     Raises
     ------
     InvalidPaper
-        If the folder is there and holds anything, or the document is no file.
+        If the folder is not empty, or the document is not a file.
 
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidPaper(f"a new folder must not be there yet, or be empty, but {str(folder)!r} is not: name another")
     if document is not None and not document.is_file():
         raise InvalidPaper(f"--document must be a file, but {str(document)!r} is none")
-    name = folder.resolve().name
-    words = re.sub(r"[-_]+", " ", name).strip() or name
+    folder_name = folder.resolve().name
+    words = re.sub(r"[-_]+", " ", folder_name).strip() or folder_name
     paper = Paper(
         title=title or words[:1].upper() + words[1:],
         sha256=digest_of_file(document) if document else "",
@@ -99,9 +99,9 @@ def scaffold(folder: Path, *, title: str = "", document: Path | None = None) -> 
         ".gitignore": IGNORED,
         "README.md": _readme(paper),
     }
-    for place, text in texts.items():
-        write_text(folder / place, text)
-    return [folder / PAPER, *(folder / place for place in texts)]
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return [folder / PAPER, *(folder / name for name in texts)]
 
 
 def _readme(paper: Paper) -> str:

@@ -1,7 +1,7 @@
-"""As published against corrected: how much of the difference each correction makes.
+"""How much each correction contributes to the difference between a published number and the corrected one.
 
-Corrections interact, so what one of them changes depends on which were made before it. Each is given its average change
-over all orders in which they could be made (Shapley's value): the shares then add up exactly, and no order is favoured.
+Corrections interact, so the change that one makes depends on which others were made before it. Each is credited with its
+average change over all orders (its Shapley value): the shares add up exactly, and no order is favoured.
 
 References
 ----------
@@ -20,14 +20,19 @@ __all__ = ["Attribution", "attribution"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribution:
-    """The way from the published number to the corrected one.
+    """The difference between a published number and the corrected one, split by correction.
 
     Attributes
     ----------
     published, corrected : float
-        The number with no correction made, and with all of them.
+        The number without corrections, and with all of them.
     changes : tuple of (str, float)
-        Each correction with the change it makes; ``published`` plus all changes is ``corrected``.
+        Each correction and its share of the change; ``published`` plus all changes is ``corrected``.
+
+    Raises
+    ------
+    ValueError
+        If the changes don't add up.
 
     """
 
@@ -42,34 +47,36 @@ class Attribution:
 
 
 def attribution(corrections: Sequence[str], value: Callable[[frozenset[str]], float]) -> Attribution:
-    """Return each correction's share of the difference it makes, averaged over all orders.
+    """Return the change that each correction makes, averaged over all orders of the corrections.
 
     Parameters
     ----------
     corrections : sequence of str
-        Their names; ``2^n`` numbers are computed for ``n`` of them.
+        Their names. For ``n`` corrections, ``2^n`` numbers are computed.
     value : callable
-        From the corrections that are made to the number.
+        Maps a set of applied corrections to the number.
 
     Examples
     --------
-    >>> found = attribution(["a", "b"], lambda made: 1.0 + 2.0 * ("a" in made) + 4.0 * (made == {"a", "b"}))
-    >>> found.published, found.corrected, found.changes
+    >>> split = attribution(["a", "b"], lambda applied: 1.0 + 2.0 * ("a" in applied) + 4.0 * (applied == {"a", "b"}))
+    >>> split.published, split.corrected, split.changes
     (1.0, 7.0, (('a', 4.0), ('b', 2.0)))
 
     """
     known: dict[frozenset[str], float] = {}
 
-    def of(made: frozenset[str]) -> float:
-        if made not in known:
-            known[made] = value(made)
-        return known[made]
+    def cached(applied: frozenset[str]) -> float:
+        if applied not in known:
+            known[applied] = value(applied)
+        return known[applied]
 
     orders = list(permutations(corrections))
     changes = dict.fromkeys(corrections, 0.0)
     for order in orders:
-        made: frozenset[str] = frozenset()
-        for one in order:
-            changes[one] += (of(made | {one}) - of(made)) / len(orders)
-            made |= {one}
-    return Attribution(published=of(frozenset()), corrected=of(frozenset(corrections)), changes=tuple(changes.items()))
+        applied: frozenset[str] = frozenset()
+        for correction in order:
+            changes[correction] += (cached(applied | {correction}) - cached(applied)) / len(orders)
+            applied |= {correction}
+    return Attribution(
+        published=cached(frozenset()), corrected=cached(frozenset(corrections)), changes=tuple(changes.items())
+    )

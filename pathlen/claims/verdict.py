@@ -1,12 +1,12 @@
 """The one rule that turns an interval into a verdict.
 
-A claim names a `Region` of the number line in which it would be true; an estimate brings an interval. Inside the
-region the claim is supported, inside the complement it is refuted, across an edge nothing is decided. There is
-no other way to a verdict: no p-value, no "the interval contains zero".
+A claim names a `Region` of the number line in which it would be true; an estimate brings an interval. If the interval lies
+inside the region, the claim is supported; if it lies outside, the claim is refuted; if it crosses an edge, the result is
+inconclusive. There is no other way to a verdict: no p-value, no "the interval contains zero".
 
-`below` and `above` speak about direction and are judged by the two-sided 95 % interval. `within` speaks about
-equivalence ("about zero") and is judged by the 90 % interval, which is the two one-sided tests procedure at 5 %:
-an equivalence margin has to be *shown*, so a short text decides nothing instead of agreeing.
+`below` and `above` state a direction and are judged by the two-sided 95 % interval. `within` states equivalence ("about
+zero") and is judged by the 90 % interval, which is the two one-sided tests procedure at 5 %: equivalence has to be *shown*,
+so a short text is inconclusive instead of supporting it.
 
 References
 ----------
@@ -29,7 +29,7 @@ Logic = Literal["each", "all", "differs"]
 
 
 class Verdict(Enum):
-    """What a check came to; see the module's docstring for the rule behind the first three."""
+    """The outcome of a check; the module's docstring has the rule behind the first three."""
 
     SUPPORTED = "supported"
     REFUTED = "refuted"
@@ -47,12 +47,12 @@ class Region:
     Parameters
     ----------
     low, high : float
-        The ends; ``-inf`` and ``inf`` leave a side open. An end itself does not belong to the region.
+        The ends, which do not belong to the region; ``-inf`` and ``inf`` leave a side open.
 
     Raises
     ------
     ValueError
-        If an end is NaN, ``low >= high``, or both sides are open (no number could then refute the claim).
+        If an end is NaN, ``low >= high``, or both sides are open, so that no number could refute the claim.
 
     """
 
@@ -82,7 +82,7 @@ class Region:
         Raises
         ------
         ValueError
-            If an end is not finite or ``low > high``: an interval that can't be used is no verdict.
+            If an end is not finite or ``low > high``: an unusable interval gives no verdict.
 
         Examples
         --------
@@ -126,9 +126,9 @@ def within(low: float, high: float) -> Region:
 def combined(verdicts: Collection[Verdict]) -> Verdict:
     """Return the verdict on a claim that must hold in *all* its cells (the intersection-union rule).
 
-    Supported only if every cell is, refuted as soon as one is; no correction for multiplicity is needed, because
-    a false "supported" needs every cell to be wrong at once. A cell that was not tested, or whose check broke,
-    leaves the whole undecided unless another cell refutes it.
+    Supported if every cell is, refuted if any cell is. No correction for multiplicity is needed, because a false
+    "supported" needs every cell to be wrong at once. A cell that was not tested, or whose check failed, leaves the claim
+    undecided unless another cell refutes it.
 
     References
     ----------
@@ -140,10 +140,10 @@ def combined(verdicts: Collection[Verdict]) -> Verdict:
     <Verdict.INCONCLUSIVE: 'inconclusive'>
 
     """
-    found = set(verdicts)
-    if not found:
+    distinct = set(verdicts)
+    if not distinct:
         return Verdict.NOT_TESTED
-    if len(found) == 1:
-        return found.pop()
+    if len(distinct) == 1:
+        return distinct.pop()
     order = (Verdict.REFUTED, Verdict.ERROR, Verdict.INVALID, Verdict.NOT_TESTED, Verdict.INCONCLUSIVE)
-    return next((verdict for verdict in order if verdict in found), Verdict.VACUOUS)
+    return next((verdict for verdict in order if verdict in distinct), Verdict.VACUOUS)

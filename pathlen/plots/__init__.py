@@ -1,1 +1,1 @@
-"""Drawing: SVG by hand, and the figures that the report and notebooks share."""
+"""Drawing: hand-written SVG, and the figures shared by reports and notebooks."""

@@ -27,12 +27,12 @@ from pathlen.stats.estimate import PROBABILITIES
 
 __all__ = ["ForestRow", "forest", "histogram", "ridge", "scatter"]
 
-LINE, STRIP, RIDGE = 30, 13, 15
+LINE, STRIP, RIDGE = 30, 13, 15  # heights, in units: of a row, of the dots of one of its controls, of its ridge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForestRow:
-    """A line of a forest.
+    """A row of a forest plot.
 
     Attributes
     ----------
@@ -40,15 +40,15 @@ class ForestRow:
     value, low, high : float
         The number and the ends of its interval.
     region : tuple of float
-        Where the claim holds; its ends may be infinite.
+        Where the claim holds. Ends may be infinite.
     verdict : str
-        Styles the line.
+        Decides the style of the row.
     quantiles : tuple of float
-        Of the replicates, at `pathlen.stats.estimate.PROBABILITIES`, drawn as a ridge; empty where there are none.
+        Of the replicates, at `pathlen.stats.estimate.PROBABILITIES`, drawn as a ridge. Empty if there are none.
     controls : tuple of (str, tuple of float)
-        Below the line, the values that each control gave, where the claim should not hold.
+        Each control and its values, drawn as dots below the row.
     published : float or None
-        The number as published, drawn as a ring.
+        The published number, drawn as a ring.
 
     """
 
@@ -64,19 +64,19 @@ class ForestRow:
 
     @property
     def strips(self) -> list[tuple[str, tuple[float, ...]]]:
-        """The controls that gave a number."""
+        """The controls that gave any values."""
         return [control for control in self.controls if control[1]]
 
     @property
     def extremes(self) -> list[float]:
-        """Every number that has to have room."""
-        found = [self.value, self.low, self.high, *(value for _, values in self.controls for value in values)]
-        found += [end for end in self.region if math.isfinite(end)]
-        return found if self.published is None else [*found, self.published]
+        """Every number that the axis has to cover."""
+        numbers = [self.value, self.low, self.high, *(value for _, values in self.controls for value in values)]
+        numbers += [end for end in self.region if math.isfinite(end)]
+        return numbers if self.published is None else [*numbers, self.published]
 
 
 def forest(lines: Sequence[ForestRow], *, title: str, name: str, ends: Sequence[float] = ()) -> Markup:
-    """Return intervals above one axis, each with the region of its claim shaded and its replicates as a ridge.
+    """Return a forest plot: intervals above a shared axis, with each claim's region shaded and its replicates as a ridge.
 
     Parameters
     ----------
@@ -85,59 +85,61 @@ def forest(lines: Sequence[ForestRow], *, title: str, name: str, ends: Sequence[
     title : str
         The figure's accessible name.
     name : str
-        Of the axis.
+        Name of the axis.
     ends : sequence of float
-        Further numbers that the axis has room for, so that two figures can share theirs.
+        Additional numbers for the axis to cover, so that two figures can share their range.
 
     """
-    left = label_width([label for one in lines for label in (one.label, *(name for name, _ in one.strips))])
-    across = Axis(*padded([*ends, *(end for one in lines for end in one.extremes)], 0.07), left, WIDTH - 10)
-    heights = [LINE + STRIP * len(one.strips) for one in lines]
+    left = label_width([label for row in lines for label in (row.label, *(control for control, _ in row.strips))])
+    across = Axis(*padded([*ends, *(number for row in lines for number in row.extremes)], 0.07), left, WIDTH - 10)
+    heights = [LINE + STRIP * len(row.strips) for row in lines]
     floor = 4 + sum(heights)
     tops = [4.0, *(4.0 + height for height in accumulate(heights))]
     parts, labels = [opening(floor + foot(name), title)], []
-    for region, same in groupby(zip(lines, tops, tops[1:], strict=False), key=lambda one: one[0].region):
-        _, starts, stops = zip(*same, strict=True)
+    for region, neighbours in groupby(
+        zip(lines, tops, tops[1:], strict=False), key=lambda row_and_ends: row_and_ends[0].region
+    ):
+        _, starts, stops = zip(*neighbours, strict=True)
         parts += region_band(across, region, starts[0], stops[-1])
-    for one, top in zip(lines, tops, strict=False):
-        parts += _line(one, across, top)
-        labels.append(text(left - 8, top + 25, one.label))
-        for place, (control, _) in enumerate(one.strips):
-            labels.append(text(left - 8, top + LINE + STRIP * place + 8, control, kind="name"))
+    for row, top in zip(lines, tops, strict=False):
+        parts += _row(row, across, top)
+        labels.append(text(left - 8, top + 25, row.label))
+        for index, (control, _) in enumerate(row.strips):
+            labels.append(text(left - 8, top + LINE + STRIP * index + 8, control, kind="name"))
     return closing([*parts, '<g text-anchor="end">', *labels, "</g>", *floor_axis(across, floor, name)])
 
 
-def _line(one: ForestRow, across: Axis, top: float) -> list[str]:
-    middle, kind = top + 21, one.verdict.replace(" ", "-")
+def _row(row: ForestRow, across: Axis, top: float) -> list[str]:
+    middle, kind = top + 21, row.verdict.replace(" ", "-")
     parts = []
-    if outline := ridge(one.quantiles, across, middle - 5):
+    if outline := ridge(row.quantiles, across, middle - 5):
         parts.append(f'<path class="ridge {kind}" d="{outline}"/>')
-    parts.append(f'<path class="interval {kind}" d="M{across(one.low):g} {middle:g}H{across(one.high):g}"/>')
-    if one.published is not None:
-        parts.append(f'<circle class="ring" cx="{across(one.published):g}" cy="{middle:g}" r="4"/>')
-    parts.append(f'<circle class="value {kind}" cx="{across(one.value):g}" cy="{middle:g}" r="4"/>')
-    for place, (_, values) in enumerate(one.strips):
-        here = top + LINE + STRIP * place + 5
-        parts.append(dots([(across(value), here) for value in values], "control"))
+    parts.append(f'<path class="interval {kind}" d="M{across(row.low):g} {middle:g}H{across(row.high):g}"/>')
+    if row.published is not None:
+        parts.append(f'<circle class="ring" cx="{across(row.published):g}" cy="{middle:g}" r="4"/>')
+    parts.append(f'<circle class="value {kind}" cx="{across(row.value):g}" cy="{middle:g}" r="4"/>')
+    for index, (_, values) in enumerate(row.strips):
+        height = top + LINE + STRIP * index + 5
+        parts.append(dots([(across(value), height) for value in values], "control"))
     return parts
 
 
 def ridge(quantiles: Sequence[float], across: Axis, floor: float) -> str:
-    """Return the outline of a distribution from its quantiles: density over value, standing on a floor.
+    """Return the outline of a distribution, reconstructed from its quantiles, as a path above a floor.
 
-    Between two quantiles the density is the probability between them over their distance; it is drawn at their middle, and the
-    densest part is `RIDGE` units high. Quantiles nearer than a hundredth of the whole count as one, else two that nearly
-    coincide would be a spike beside which all else is flat. Empty where there is no spread to draw.
+    The density between two quantiles is the probability between them divided by their distance. It is drawn at their midpoint,
+    scaled so that the peak is `RIDGE` units high. Quantiles closer than 1 % of the range are merged, because two that nearly
+    coincide would make a spike that flattens everything else. Empty if there is no spread to draw.
     """
     if len(quantiles) != len(PROBABILITIES) or across(quantiles[-1]) - across(quantiles[0]) < 3:
         return ""
     pairs, start = [], 0
-    for place in range(1, len(quantiles)):
-        width = quantiles[place] - quantiles[start]
+    for end in range(1, len(quantiles)):
+        width = quantiles[end] - quantiles[start]
         if width >= (quantiles[-1] - quantiles[0]) / 100:
-            middle = (quantiles[place] + quantiles[start]) / 2
-            pairs.append((middle, (PROBABILITIES[place] - PROBABILITIES[start]) / width))
-            start = place
+            middle = (quantiles[end] + quantiles[start]) / 2
+            pairs.append((middle, (PROBABILITIES[end] - PROBABILITIES[start]) / width))
+            start = end
     densest = max(density for _, density in pairs)
     shape = "".join(f"L{across(x):g} {round(floor - RIDGE * density / densest, 1):g}" for x, density in pairs)
     return f"M{across(quantiles[0]):g} {floor:g}{shape}L{across(quantiles[-1]):g} {floor:g}Z"
@@ -146,9 +148,9 @@ def ridge(quantiles: Sequence[float], across: Axis, floor: float) -> str:
 def scatter(
     points: Sequence[tuple[float, float]], odd: Sequence[tuple[float, float]] = (), *, title: str, x: str, y: str
 ) -> Markup:
-    """Return a scatter of points, with odd ones among them drawn as rings.
+    """Return a scatter plot, with the odd points drawn as rings.
 
-    ``title`` is the figure's accessible name, ``x`` and ``y`` are the names of its axes.
+    ``title`` is the figure's accessible name; ``x`` and ``y`` are the names of its axes.
     """
     height = 220
     across = Axis(*padded(point[0] for point in (*points, *odd)), 46, WIDTH - 8)
@@ -164,9 +166,15 @@ def scatter(
 
 
 def histogram(values: Sequence[float], edges: Sequence[float], *, mark: float, title: str, x: str, y: str) -> Markup:
-    """Return how many values lie between each two edges, as bars, with a line at one number.
+    """Return a histogram with a vertical line at ``mark``.
 
-    A value on an inner edge counts above it; one outside of all edges raises `ValueError`.
+    A value on an inner edge belongs to the bin above it.
+
+    Raises
+    ------
+    ValueError
+        If a value lies outside all bins.
+
     """
     if any(not edges[0] <= value <= edges[-1] for value in values):
         raise ValueError(
@@ -184,6 +192,6 @@ def histogram(values: Sequence[float], edges: Sequence[float], *, mark: float, t
         for low, high, count in zip(edges, edges[1:], counts, strict=False)
         if count
     ]
-    place = across(mark)
-    line = f'<line class="published" x1="{place:g}" x2="{place:g}" y1="6" y2="{up.start:g}"/>'
+    position = across(mark)
+    line = f'<line class="published" x1="{position:g}" x2="{position:g}" y1="6" y2="{up.start:g}"/>'
     return closing([opening(height, title), *frame(across, up, x, y), *bars, line])

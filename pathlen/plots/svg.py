@@ -1,7 +1,7 @@
-"""The pieces that every figure is made of: a scale, round ticks, axes, the band of a region, dots, and the opening tag.
+"""Building blocks of figures: axes with round ticks, region bands, text, dots, and the SVG element around them.
 
-Figures carry no colour of their own; classes are styled by the page, so one figure serves light, dark and print. Each is
-`WIDTH` units wide and drawn at that size, so that its letters stay as large as the page's on a phone.
+Figures contain no colours. The page styles their classes, so one figure works in light mode, dark mode and print. Each is
+`WIDTH` units wide and drawn at that size, so that its text is as large as the page's even on a phone.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ __all__ = [
 ]
 
 WIDTH = 350
-LETTER = 6.9  # units that a letter of a figure's type takes in a wide font, on average
+LETTER = 6.9  # average width of a letter in a figure, in units, for a wide font
 
 
 def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
-    """Return round numbers between two ends: steps of 1, 2 or 5 times a power of ten.
+    """Return round numbers between two ends, in steps of 1, 2 or 5 times a power of ten.
 
     Examples
     --------
@@ -46,17 +46,17 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     """
     if not low < high:
         raise ValueError(f"ticks need low < high, but [{low}, {high}] was given")
-    raw = (high - low) / wanted
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
+    smallest_step = (high - low) / wanted
+    power = 10.0 ** math.floor(math.log10(smallest_step))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= smallest_step * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     decimals = max(0, -math.floor(math.log10(step)))
-    return [round(place * step, decimals) + 0.0 for place in range(first, last + 1)]
+    return [round(multiple * step, decimals) + 0.0 for multiple in range(first, last + 1)]
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A straight map from ``low`` and ``high`` to ``start`` and ``end`` of a drawing, to a tenth of a unit."""
+    """A linear map from the values ``low`` and ``high`` to the coordinates ``start`` and ``end``, to a tenth of a unit."""
 
     low: float
     high: float
@@ -64,43 +64,43 @@ class Axis:
     end: float
 
     def __call__(self, value: float) -> float:
-        """Return where a value is drawn."""
+        """Return the coordinate of a value."""
         return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1)
 
 
 def padded(values: Iterable[float], share: float = 0.05) -> tuple[float, float]:
-    """Return the ends of some values with room on both sides."""
-    known = list(values)
-    low, high = min(known), max(known)
+    """Return the range of some values, widened by a share of its width on both sides."""
+    numbers = list(values)
+    low, high = min(numbers), max(numbers)
     pad = (high - low) * share or abs(low) * share or 1.0
     return low - pad, high + pad
 
 
 def label_width(labels: Iterable[str], *, least: int = 40, most: int = 170) -> int:
-    """Return how much room labels need on the left of a figure."""
+    """Return the width that labels need on the left of a figure, within bounds."""
     return round(min(most, max([least, *(LETTER * len(label) + 12 for label in labels)])))
 
 
 def opening(height: float, title: str, *, kind: str = "", width: float = WIDTH) -> str:
-    """Return the opening tag of a figure and its accessible name."""
+    """Return the opening tag of a figure, with its accessible name."""
     name, kinds = escape(visible(title)), f' class="{kind}"' if kind else ""
     return f'<svg{kinds} viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img" aria-label="{name}">'
 
 
 def closing(parts: Iterable[str]) -> Markup:
-    """Return a figure from its parts, each of which has escaped its words."""
-    return Markup("".join(parts) + "</svg>")  # noqa: S704  # every word in it is escaped where it is written
+    """Return a complete figure made of parts whose text is already escaped."""
+    return Markup("".join(parts) + "</svg>")  # noqa: S704  # the parts escape their text
 
 
 def text(x: float, y: float, words: str, *, anchor: str = "", kind: str = "") -> str:
-    """Return words at a place."""
-    where = f' text-anchor="{anchor}"' if anchor else ""
+    """Return a text element at a position."""
+    anchors = f' text-anchor="{anchor}"' if anchor else ""
     kinds = f' class="{kind}"' if kind else ""
-    return f'<text{kinds} x="{x:g}" y="{y:g}"{where}>{escape(visible(words))}</text>'
+    return f'<text{kinds} x="{x:g}" y="{y:g}"{anchors}>{escape(visible(words))}</text>'
 
 
 def region_band(across: Axis, region: tuple[float, float], top: float, floor: float) -> list[str]:
-    """Return the region of a claim as a band down to a floor, with its edges; nothing where it lies outside."""
+    """Return the region of a claim as a band from ``top`` to ``floor``, with its edges, as far as the axis shows it."""
     start, stop = (across(min(max(end, across.low), across.high)) for end in region)
     band = (
         f'<rect class="region" x="{start:g}" y="{top:g}" width="{round(stop - start, 1):g}" height="{floor - top:g}"/>'
@@ -113,21 +113,21 @@ def region_band(across: Axis, region: tuple[float, float], top: float, floor: fl
 
 
 def floor_axis(across: Axis, floor: float, name: str = "") -> list[str]:
-    """Return an axis at the foot of a figure, with round ticks, and its name below them."""
+    """Return a horizontal axis at the bottom of a figure, with round ticks and its name below them."""
     marks = ticks(across.low, across.high)
     path = f"M{across.start:g} {floor:g}H{across.end:g}" + "".join(f"M{across(tick):g} {floor:g}v4" for tick in marks)
     parts = [f'<path class="axis" d="{path}"/>']
     parts.append('<g text-anchor="middle">')
     parts += [text(across(tick), floor + 16, f"{tick:g}") for tick in marks]
-    for place, line in enumerate(_lines(name)):
+    for index, line in enumerate(_lines(name)):
         half = LETTER * len(line) / 2
         middle = max(half, min(WIDTH - half, (across.start + across.end) / 2))
-        parts.append(text(round(middle, 1), floor + 32 + 14 * place, line, kind="name"))
+        parts.append(text(round(middle, 1), floor + 32 + 14 * index, line, kind="name"))
     return [*parts, "</g>"]
 
 
 def foot(name: str = "") -> float:
-    """Return how much room an axis and its name take below their floor."""
+    """Return the height that an axis and its name need below the floor."""
     return 24 + 14 * len(_lines(name))
 
 
@@ -136,7 +136,7 @@ def _lines(name: str) -> list[str]:
 
 
 def frame(across: Axis, up: Axis, x: str, y: str) -> list[str]:
-    """Return both axes of a figure with a grid, and their names."""
+    """Return the two axes of a figure, with a grid and their names."""
     left, right, floor, top = across.start, across.end, up.start, up.end
     path = "".join(f"M{across(tick):g} {top:g}V{floor:g}" for tick in ticks(across.low, across.high))
     path += "".join(f"M{left:g} {up(tick):g}H{right:g}" for tick in ticks(up.low, up.high))
@@ -153,20 +153,20 @@ def frame(across: Axis, up: Axis, x: str, y: str) -> list[str]:
 
 
 def dots(places: Sequence[tuple[float, float]], kind: str) -> str:
-    """Return many dots as one path, a round cap each: a tenth of what circles take."""
-    path, at = [], (0.0, 0.0)
+    """Return many dots as one path of round line caps, which takes a tenth of the bytes of circles."""
+    path, previous = [], (0.0, 0.0)
     for x, y in places:
-        path.append(f"m{_step(x - at[0])}{_signed(y - at[1])}h0")
-        at = (x, y)
+        path.append(f"m{_tenths(x - previous[0])}{_separated(y - previous[1])}h0")
+        previous = (x, y)
     return f'<path class="dots {kind}" d="{"".join(path)}"/>'
 
 
-def _step(value: float) -> str:
-    """Return a number to a tenth, without what a path can do without."""
+def _tenths(value: float) -> str:
+    """Return a number to a tenth, as short as a path allows."""
     return f"{round(value, 1) + 0.0:g}"
 
 
-def _signed(value: float) -> str:
-    """Return a number that follows another one: its minus sign parts them, or a blank."""
-    written = _step(value)
-    return written if written.startswith("-") else f" {written}"
+def _separated(value: float) -> str:
+    """Return a number that can follow another one in a path: after a blank, unless a minus sign separates them."""
+    digits = _tenths(value)
+    return digits if digits.startswith("-") else f" {digits}"

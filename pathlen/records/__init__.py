@@ -1,1 +1,1 @@
-"""Records of runs: their schema, their files, and how several become one."""
+"""Records of runs: their schema, their files, and how several are merged."""

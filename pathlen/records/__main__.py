@@ -1,4 +1,4 @@
-"""Write the schema of a record beside this file: ``python -m pathlen.records``."""
+"""Write the JSON Schema of a record beside this file: ``python -m pathlen.records``."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""Records as files: JSON that any later version can read again.
+"""Record files: JSON that later versions of the package can still read.
 
-A file is written beside its place and moved there when it is complete, so a killed run leaves the previous record as it was.
-Reading checks the schema version first and every field's type after it.
+A file is written under a temporary name and renamed when it is complete, so a killed run leaves the previous record intact.
+Reading checks the schema version first, then the type of every field.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pathlen.records.schema import SCHEMA_VERSION, Run, Severity
 
 __all__ = ["KNOWN_VERSIONS", "SCHEMA", "SEVERITY", "decoded", "encoded", "read", "schema", "severity_beside", "write"]
 
-KNOWN_VERSIONS = (3, 4)  # version 3 has no tokens, no digest of the lock and no git revision
-SCHEMA = "records.schema.json"  # beside this module; made by `python -m pathlen.records`
+KNOWN_VERSIONS = (3, 4)  # version 3 has no excerpts, no digest of the lock and no git revision
+SCHEMA = "records.schema.json"  # beside this module; written by `python -m pathlen.records`
 SEVERITY = "severity.json"
 
 
@@ -31,14 +31,14 @@ class _Header:
 
 
 def encoded(run: Run) -> str:
-    """Return a run as JSON text, lists of numbers on one line each; the same run gives the same bytes."""
+    """Return a run as JSON text with each list of numbers on one line. The same run gives the same bytes."""
     text = msgspec.json.format(msgspec.json.encode(run), indent=1).decode("utf-8")
-    # A line break can't stand inside of a JSON string, so only lists are joined.
-    return re.sub(r"\[\n[^\[\]{}\"]*\]", lambda found: " ".join(found[0].split()), text) + "\n"
+    # JSON strings contain no raw line breaks, so this joins the lines of lists only.
+    return re.sub(r"\[\n[^\[\]{}\"]*\]", lambda match: " ".join(match[0].split()), text) + "\n"
 
 
 def schema() -> dict[str, object]:
-    """Return the JSON Schema of a record, as `SCHEMA` ships it."""
+    """Return the JSON Schema of a record, the content of the shipped file `SCHEMA`."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"A record of pathlen, schema version {SCHEMA_VERSION}",
@@ -47,19 +47,19 @@ def schema() -> dict[str, object]:
 
 
 def decoded(text: str | bytes, source: str = "the record") -> Run:
-    """Return the run that a JSON text holds.
+    """Return the run stored in a JSON text.
 
     Raises
     ------
     InvalidRecord
-        If it is not JSON, of an unknown schema version, or a field is missing or of the wrong type.
+        If the text is not JSON, its schema version is unknown, or a field is missing or has the wrong type.
 
     """
     try:
-        found = msgspec.json.decode(text, type=_Header).schema_version
-        if found not in KNOWN_VERSIONS:
+        version = msgspec.json.decode(text, type=_Header).schema_version
+        if version not in KNOWN_VERSIONS:
             raise InvalidRecord(
-                f"schema_version must be {' or '.join(map(str, KNOWN_VERSIONS))}, but {source} has {found}: "
+                f"schema_version must be {' or '.join(map(str, KNOWN_VERSIONS))}, but {source} has {version}: "
                 "it was written by another version of pathlen"
             )
         return msgspec.json.decode(text, type=Run)
@@ -70,7 +70,14 @@ def decoded(text: str | bytes, source: str = "the record") -> Run:
 
 
 def read(path: Path) -> Run:
-    """Return the run of a file, compressed by gzip or not; errors as in `decoded`, and `InvalidRecord` if the file can't be read."""
+    """Return the run stored in a file, which may be compressed by gzip.
+
+    Raises
+    ------
+    InvalidRecord
+        If the file can't be read or decompressed, or as in `decoded`.
+
+    """
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -84,7 +91,7 @@ def read(path: Path) -> Run:
 
 
 def severity_beside(lock: Path, digest: str) -> Severity | None:
-    """Return the table that stands beside a lock; None if there is none, or it was made with other declarations.
+    """Return the table of false alarms beside a lock; None if there is none or it was made with other declarations.
 
     Raises
     ------
@@ -96,10 +103,10 @@ def severity_beside(lock: Path, digest: str) -> Severity | None:
     if not path.is_file():
         return None
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=Severity)
+        severity = msgspec.json.decode(path.read_bytes(), type=Severity)
     except msgspec.MsgspecError as error:
         raise InvalidRecord(f"{path} is not a table of severity: {error}") from error
-    return found if found.lock == digest else None
+    return severity if severity.lock == digest else None
 
 
 def write(run: Run, path: Path) -> None:

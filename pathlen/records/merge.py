@@ -1,31 +1,31 @@
-"""One record out of several that were made apart: sizes that ran on different days or machines, or whole families.
+"""Merging records: one record from several sizes that ran on different days or machines, or from several families.
 
-What was measured under other conditions is not put side by side: records are merged only if they are of the same texts,
-seed, controls and lock, made by one version of this package, and where they speak of the same model or claim they must say the
-same. Sizes of several families are told apart by their names: ``gpt2 / small`` beside ``mini / small``.
+Only comparable records are merged: they must agree on texts, seed, controls, lock and package version, and where two of them
+contain the same model or claim, on that too. Sizes of several families are told apart by their names: ``gpt2 / small`` beside
+``mini / small``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 from pathlen._util.provenance import Revision
 from pathlen.claims.verdict import Verdict
 from pathlen.errors import InvalidRecord
 from pathlen.models.families import SIZES
-from pathlen.records.schema import FindingRecord, Run
+from pathlen.records.schema import ClaimRecord, FindingRecord, ModelRecord, Run
 
-__all__ = ["ALONE", "AND", "OF", "merged", "undecided"]
+__all__ = ["ALONE", "AND", "OF", "SAME", "merged", "undecided"]
 
 OF = " / "  # between a family and its size
 AND = " + "  # between families
 ALONE = "model"  # the size of a checkpoint that is a family of its own
-
-T = TypeVar("T")
+UNTESTED = Verdict.NOT_TESTED.value
 
 CONTENT = "content of the lock"
+# What merged records must agree on: its name in a message, and its value.
 SAME: dict[str, Callable[[Run], object]] = {
     "texts": lambda run: ", ".join(f"{text.name} {text.sha256[:12]}" for text in run.texts),
     "seed": lambda run: run.seed,
@@ -36,109 +36,174 @@ SAME: dict[str, Callable[[Run], object]] = {
     "deviations from the lock": lambda run: "; ".join(run.deviations),
     "version of pathlen": lambda run: run.environment.get("pathlen"),
 }
+UNKNOWN_IN_OLD_RECORDS = frozenset({CONTENT})
+
+T = TypeVar("T", ModelRecord, ClaimRecord, FindingRecord)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part(Generic[T]):
+    """A part of a record: the words that identify it, its content, and the name of the record in messages."""
+
+    key: tuple[str, ...]
+    content: T
+    source: str
 
 
 def merged(runs: Sequence[Run], names: Sequence[str]) -> Run:
-    """Return one record of several; a single one is returned as it is.
+    """Return one record made of several. A single record is returned unchanged.
 
     Parameters
     ----------
     runs : sequence of Run
         At least one.
     names : sequence of str
-        What to call each in an error: the file it was read from.
+        Their names in messages: the files they were read from.
 
     Raises
     ------
     InvalidRecord
-        If they differ in what has to be the same; the message says in what, and which.
+        If they differ where they have to agree. The message names the difference and the records.
 
     """
-    first, *others = runs
-    for run, name in zip(others, names[1:], strict=True):
-        for what, of in SAME.items():
-            if of(run) != of(first) and not (what == CONTENT and None in (of(run), of(first))):  # not in old records
-                raise InvalidRecord(
-                    f"records of one {what} can be merged, but {names[0]} has {of(first)} and {name} has {of(run)}"
-                )
-    if not others:
-        return first
-    families = dict.fromkeys(family for run in runs for family in run.family.split(AND))
+    _refuse_other_conditions(runs, names)
+    if len(runs) == 1:
+        return runs[0]
+    families = list(dict.fromkeys(family for run in runs for family in run.family.split(AND)))
     if len(families) > 1:
         runs = [_labelled(run) for run in runs]
-    named = list(zip(runs, names, strict=True))
-    models = _union(
-        [((one.size,), one, name) for run, name in named for one in run.models],
-        lambda one: (one.weights_sha256, one.tokenizer_sha256, one.dtype),
-        "other weights, tokenizer or type",
-    )
-    claims = _union(
-        [((one.id, one.reading), one, name) for run, name in named for one in run.claims],
-        lambda one: replace(one, node="", sizes=() if len(families) > 1 else one.sizes),
-        "another declaration",
-    )
-    sizes_of: dict[tuple[str, str], list[str]] = {}
-    for run in runs:
-        for one in run.claims:
-            sizes_of.setdefault((one.id, one.reading), []).extend(one.sizes)
-    claims = [replace(one, sizes=tuple(dict.fromkeys(sizes_of[one.id, one.reading]))) for one in claims]
-    tested = sorted(
-        (((one.claim, one.reading, one.size), one, name) for run, name in named for one in run.findings),
-        key=lambda found: found[1].verdict == Verdict.NOT_TESTED.value,
-    )
-    findings = _union(tested, lambda one: one.verdict, "another verdict", unless=Verdict.NOT_TESTED.value)
-    sizes = list(dict.fromkeys(size for run in runs for size in run.sizes))
-    families_in_order = list(families)
-    sizes.sort(key=lambda size: _place(size, families_in_order))
+    sizes = sorted(dict.fromkeys(size for run in runs for size in run.sizes), key=lambda size: _rank(size, families))
     return replace(
-        first,
+        runs[0],
         schema_version=max(run.schema_version for run in runs),
         family=AND.join(families),
         sizes=tuple(sizes),
         selection=AND.join(dict.fromkeys(_selection(run) for run in runs)),
         started=min(run.started for run in runs),
         seconds=sum(run.seconds for run in runs),
-        models=tuple(sorted(models, key=lambda one: sizes.index(one.size) if one.size in sizes else len(sizes))),
-        claims=tuple(claims),
-        findings=tuple(findings),
-        environment={
-            key: "; ".join(dict.fromkeys(run.environment[key] for run in runs if key in run.environment))
-            for key in first.environment
-        },
+        models=_models(runs, names, sizes),
+        claims=_claims(runs, names, sizes_may_differ=len(families) > 1),
+        findings=_findings(runs, names),
+        environment=_environment(runs),
         lock_sha256=next((run.lock_sha256 for run in runs if run.lock_sha256), None),
         declared=next((run.declared for run in runs if run.declared is not None), None),
         revision=_revision(runs),
     )
 
 
+def _refuse_other_conditions(runs: Sequence[Run], names: Sequence[str]) -> None:
+    """Raise `InvalidRecord` if a record was made under other conditions than the first."""
+    for run, name in zip(runs[1:], names[1:], strict=True):
+        for condition, condition_of in SAME.items():
+            expected, actual = condition_of(runs[0]), condition_of(run)
+            if condition in UNKNOWN_IN_OLD_RECORDS and None in (expected, actual):
+                continue
+            if actual != expected:
+                raise InvalidRecord(
+                    f"records of one {condition} can be merged, but {names[0]} has {expected} and {name} has {actual}"
+                )
+
+
+def _models(runs: Sequence[Run], names: Sequence[str], sizes: Sequence[str]) -> tuple[ModelRecord, ...]:
+    """Return every model once, in the order of the sizes; a size that no run asked for comes last."""
+    models = _union(
+        [_Part((model.size,), model, name) for run, name in zip(runs, names, strict=True) for model in run.models],
+        lambda model: (model.weights_sha256, model.tokenizer_sha256, model.dtype),
+        "other weights, tokenizer or type",
+    )
+    return tuple(sorted(models, key=lambda model: sizes.index(model.size) if model.size in sizes else len(sizes)))
+
+
+def _claims(runs: Sequence[Run], names: Sequence[str], *, sizes_may_differ: bool) -> tuple[ClaimRecord, ...]:
+    """Return every claim once, about the sizes of all its declarations."""
+    claims = _union(
+        [
+            _Part((claim.id, claim.reading), claim, name)
+            for run, name in zip(runs, names, strict=True)
+            for claim in run.claims
+        ],
+        lambda claim: replace(claim, node="", sizes=() if sizes_may_differ else claim.sizes),
+        "another declaration",
+    )
+    sizes: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        for claim in run.claims:
+            sizes.setdefault((claim.id, claim.reading), []).extend(claim.sizes)
+    return tuple(replace(claim, sizes=tuple(dict.fromkeys(sizes[claim.id, claim.reading]))) for claim in claims)
+
+
+def _findings(runs: Sequence[Run], names: Sequence[str]) -> tuple[FindingRecord, ...]:
+    """Return every finding once. One that was not tested gives way to the same finding where it was tested."""
+    parts = [
+        _Part((finding.claim, finding.reading, finding.size), finding, name)
+        for run, name in zip(runs, names, strict=True)
+        for finding in run.findings
+    ]
+    parts.sort(key=lambda part: part.content.verdict == UNTESTED)
+    return tuple(_union(parts, lambda finding: finding.verdict, "another verdict", compatible=UNTESTED))
+
+
+def _union(
+    parts: Sequence[_Part[T]],
+    must_agree: Callable[[T], object],
+    difference: str,
+    *,
+    compatible: object = None,
+) -> list[T]:
+    """Return the first part of each key, in order.
+
+    Raises
+    ------
+    InvalidRecord
+        If two parts with one key differ in ``must_agree``, unless the later one has the ``compatible`` value.
+
+    """
+    firsts: dict[tuple[str, ...], _Part[T]] = {}
+    for part in parts:
+        first = firsts.setdefault(part.key, part)
+        if must_agree(part.content) not in (must_agree(first.content), compatible):
+            raise InvalidRecord(
+                f"records must agree to be merged, but {part.source} has {difference} of {' '.join(part.key)} "
+                f"than {first.source}"
+            )
+    return [first.content for first in firsts.values()]
+
+
+def _environment(runs: Sequence[Run]) -> dict[str, str]:
+    """Return the distinct versions of everything that the first record's environment names."""
+    return {
+        name: "; ".join(dict.fromkeys(run.environment[name] for run in runs if name in run.environment))
+        for name in runs[0].environment
+    }
+
+
 def _revision(runs: Sequence[Run]) -> Revision | None:
-    """Return the commit that all runs share, with changes if one of them had some; None where they share none."""
-    found = [run.revision for run in runs]
-    known = [one for one in found if one is not None]
-    if len(known) < len(found) or len({one.commit for one in known}) > 1:
+    """Return the commit of all runs, dirty if it was in any of them; None unless they share one."""
+    revisions = [run.revision for run in runs if run.revision is not None]
+    if len(revisions) < len(runs) or len({revision.commit for revision in revisions}) > 1:
         return None
-    return Revision(commit=known[0].commit, is_dirty=any(one.is_dirty for one in known))
+    return Revision(commit=revisions[0].commit, is_dirty=any(revision.is_dirty for revision in revisions))
 
 
 def _selection(run: Run) -> str:
-    """Return the options that choose all models of a run's family, whichever of its sizes it ran on."""
-    is_own = run.sizes in ((ALONE,), (run.family,))
-    return run.selection if is_own or AND in run.family else f"--family {run.family}"
+    """Return the options that select all models of a run's family, whichever of its sizes it ran on."""
+    is_single_checkpoint = run.sizes in ((ALONE,), (run.family,))
+    return run.selection if is_single_checkpoint or AND in run.family else f"--family {run.family}"
 
 
-def _place(size: str, families: list[str]) -> tuple[int, int, str]:
-    """Return where a size stands: by its family, then by the order of sizes, then by name."""
-    family, _, own = size.rpartition(OF)
-    family = family or own
+def _rank(size: str, families: Sequence[str]) -> tuple[int, int, str]:
+    """Return the sort key of a size: by family, then by the order of sizes, then by name."""
+    family, _, name = size.rpartition(OF)
+    family = family or name
     return (
         families.index(family) if family in families else 0,
-        SIZES.index(own) if own in SIZES else len(SIZES),
-        own,
+        SIZES.index(name) if name in SIZES else len(SIZES),
+        name,
     )
 
 
 def _labelled(run: Run) -> Run:
-    """Return a run whose sizes are named with its family, unless they are already."""
+    """Return a run whose sizes are named with its family, unless they already are."""
 
     def label(size: str) -> str:
         if OF in size or size in run.family.split(AND):
@@ -148,38 +213,20 @@ def _labelled(run: Run) -> Run:
     return replace(
         run,
         sizes=tuple(map(label, run.sizes)),
-        models=tuple(replace(one, size=label(one.size)) for one in run.models),
-        claims=tuple(replace(one, sizes=tuple(map(label, one.sizes))) for one in run.claims),
-        findings=tuple(replace(one, size=label(one.size)) for one in run.findings),
+        models=tuple(replace(model, size=label(model.size)) for model in run.models),
+        claims=tuple(replace(claim, sizes=tuple(map(label, claim.sizes))) for claim in run.claims),
+        findings=tuple(replace(finding, size=label(finding.size)) for finding in run.findings),
     )
 
 
 def undecided(run: Run) -> list[FindingRecord]:
-    """Return the findings between sizes that were not tested, though the size that they are about was measured."""
-    claims = {(one.id, one.reading): one for one in run.claims if one.compares_sizes}
-    measured = {one.size for one in run.models}
+    """Return the findings that compare sizes and were not tested although the size they are about was measured."""
+    claims = {(claim.id, claim.reading): claim for claim in run.claims if claim.compares_sizes}
+    measured = {model.size for model in run.models}
     return [
-        one
-        for one in run.findings
-        if one.verdict == Verdict.NOT_TESTED.value
-        and (claim := claims.get((one.claim, one.reading)))
-        and (one.size in measured or claim.logic == "differs")
+        finding
+        for finding in run.findings
+        if finding.verdict == UNTESTED
+        and (claim := claims.get((finding.claim, finding.reading)))
+        and (finding.size in measured or claim.logic == "differs")
     ]
-
-
-def _union(
-    parts: Sequence[tuple[tuple[str, ...], T, str]],
-    same: Callable[[T], object],
-    what: str,
-    *,
-    unless: object = None,
-) -> list[T]:
-    """Return each part once, in order; `InvalidRecord` if two of one name differ in what has to be the same."""
-    found: dict[tuple[str, ...], tuple[T, str]] = {}
-    for key, one, name in parts:
-        known, where = found.setdefault(key, (one, name))
-        if same(one) != same(known) and same(one) != unless:
-            raise InvalidRecord(
-                f"records must agree to be merged, but {name} has {what} of {' '.join(key)} than {where}"
-            )
-    return [one for one, _ in found.values()]

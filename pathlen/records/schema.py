@@ -1,7 +1,7 @@
-"""What a run found and where it came from, as data.
+"""The schema of a record: what a run found, and the provenance of its findings.
 
-A `Run` holds everything a report shows: the claims as they were declared, the findings with their estimates, and the
-provenance of models, texts, settings and software. Values are stored in full; only a page rounds them.
+A `Run` holds everything a report shows: the claims as declared, the findings with their estimates, and the provenance of
+models, texts, settings and software. Values are stored in full precision; only reports round them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlen.claims.multiverse import Curve
 from pathlen.claims.paper import Paper
 from pathlen.claims.shapley import Attribution
 from pathlen.claims.verdict import Region, Verdict
+from pathlen.records.excerpts import LARGEST_POINT, Excerpt
 from pathlen.stats.estimate import Estimate
 
 __all__ = [
@@ -33,25 +34,27 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 4
-BLIND = 0.97  # of the surprise of guessing blindly: text is never so even that a trained network comes near it
-LARGEST_POINT = 1e30  # far beyond any residual stream, and still drawable
+# A trained network's surprise is below this share of a uniform guess's, because text is never close to uniform.
+BLIND = 0.97
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimRecord:
-    """A claim as it was declared; ``low`` or ``high`` is null where the region is open.
+    """A claim as declared. ``low`` or ``high`` is null where the region is open.
 
     Attributes
     ----------
     compares_sizes : bool
-        Whether more than one network goes into what is said.
+        Whether the number or verdict depends on more than one network.
     universes : str
-        What the choices behind the number are about; empty where none are declared.
+        Name of the multiverse behind the number; empty if none is declared.
     deviation : str
-        How the declaration differs from the lock; empty where it doesn't, or where there is none.
+        How the declaration differs from the lock; empty if it doesn't or there is no lock.
+    node : str
+        Pytest node id of the claim.
 
-    The others are those of `pathlen.claims.claim.Claim`.
+    The other attributes are those of `pathlen.claims.claim.Claim`.
 
     """
 
@@ -75,21 +78,21 @@ class ClaimRecord:
     node: str
 
     def __post_init__(self) -> None:
-        _ = self.region, self.margin  # refuses ends that are no region
+        _ = self.region, self.margin  # raises ValueError if the ends form no region
 
     @property
     def region(self) -> Region:
-        """The region the claim is decided by."""
+        """The region in which the claim is true."""
         return Region(-math.inf if self.low is None else self.low, math.inf if self.high is None else self.high)
 
     @property
     def margin(self) -> Region | None:
-        """The numbers that would be too small to matter, where the claim says so."""
+        """The region of values too small to matter; None if the claim declares none."""
         return None if self.negligible is None else Region(*self.negligible)
 
     @classmethod
     def of(cls, claim: Claim, node: str, deviation: str = "") -> ClaimRecord:
-        """Return the record of a claim that is defined at ``node``, a pytest node id."""
+        """Return the record of a claim that is defined at the pytest node id ``node``."""
         low, high = (end if math.isfinite(end) else None for end in (claim.expect.low, claim.expect.high))
         return cls(
             id=claim.id,
@@ -115,7 +118,7 @@ class ClaimRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingRecord:
-    """A finding, its claim named by id and reading."""
+    """A finding. Its claim is given by id and reading."""
 
     claim: str
     reading: str
@@ -130,7 +133,7 @@ class FindingRecord:
     universes: Curve | None
 
     def __post_init__(self) -> None:
-        Verdict(self.verdict)  # a hand-edited word is a ValueError, and so no record
+        Verdict(self.verdict)  # raises ValueError for an unknown verdict in an edited record
         if self.p_value is not None and not 0 <= self.p_value <= 1:
             raise ValueError(f"p_value must lie from 0 to 1, but {self.p_value} was given")
 
@@ -153,13 +156,13 @@ class FindingRecord:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What a reader must know beside the verdict."""
+        """Warnings that belong beside the verdict."""
         return flags(self.negligible, self.universes, self.controls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextRecord:
-    """A text: its name, where it comes from, its licence and authors where known, and the digest of its UTF-8 bytes."""
+    """A text: its name, origin, licence and authors if known, and the SHA-256 of its UTF-8 bytes."""
 
     name: str
     origin: str
@@ -169,101 +172,31 @@ class TextRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Excerpt:
-    r"""The beginning of a text as one model reads it: its tokens, and what was measured of each.
-
-    The first ``left_out`` tokens were read and not measured, and the last one was read only to know what comes next, so
-    with ``m`` tokens measured there are ``left_out + m + 1`` pieces.
-
-    Attributes
-    ----------
-    text : str
-        Name of the text.
-    left_out : int
-        Tokens before the first that was measured.
-    pieces : tuple of str
-        The tokens as UTF-8 text. A piece that is no valid UTF-8 alone has ``\xNN`` for each such byte, and a backslash
-        is written twice, so that every piece can be turned back into its bytes.
-    steps : tuple of tuple of float, shape (steps, m)
-        ``||h_L - h_(L-1)||`` to three significant digits: for drawing, no verdict rests on it.
-    final_norm_step, next_logit, next_log_probability : tuple of float, shape (m,)
-        As in `pathlen.columns.measurement.Measurement`, to four significant digits.
-
-    """
-
-    text: str
-    left_out: int
-    pieces: tuple[str, ...]
-    steps: tuple[tuple[float, ...], ...]
-    final_norm_step: tuple[float, ...]
-    next_logit: tuple[float, ...]
-    next_log_probability: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        columns = (*self.steps, self.final_norm_step, self.next_logit, self.next_log_probability)
-        if (
-            not self.steps
-            or self.left_out < 0
-            or self.measured < 1
-            or any(len(one) != self.measured for one in columns)
-        ):
-            raise ValueError(
-                f"an excerpt of {len(self.pieces)} pieces, {self.left_out} of them left out, has {self.measured} tokens "
-                f"measured and as many numbers in every column, but columns of {sorted({len(one) for one in columns})} "
-                "were given"
-            )
-        if max(max(map(abs, one)) for one in columns) > LARGEST_POINT or min(map(min, self.steps)) < 0:
-            raise ValueError(
-                f"the steps of an excerpt must lie from 0 to {LARGEST_POINT:g}, and so must its logits in size"
-            )
-
-    @property
-    def measured(self) -> int:
-        """How many tokens were measured."""
-        return len(self.pieces) - self.left_out - 1
-
-    def first(self, tokens: int) -> Excerpt:
-        """Return the excerpt with its first ``tokens`` measured tokens alone."""
-        if not tokens > 0:
-            raise ValueError(f"an excerpt needs at least one token, but {tokens} was given")
-        return Excerpt(
-            text=self.text,
-            left_out=self.left_out,
-            pieces=self.pieces[: self.left_out + tokens + 1],
-            steps=tuple(one[:tokens] for one in self.steps),
-            final_norm_step=self.final_norm_step[:tokens],
-            next_logit=self.next_logit[:tokens],
-            next_log_probability=self.next_log_probability[:tokens],
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRecord:
     """A model that was measured.
 
     Attributes
     ----------
     tokens, rows, windows : int
-        Tokens read, rows measured, and windows needed, over all texts.
+        Tokens read, rows measured, and windows used, over all texts.
     seconds : float
-        Loading and measuring, or finding what was kept.
+        Time to load and measure, or to read cached measurements.
     is_kept : bool
-        Whether an earlier run had measured it, and nothing was run again.
+        Whether the measurements came from the cache of an earlier run.
     step_autocorrelation, logit_autocorrelation : float or None
-        Lag-one autocorrelation within passages of the last step and of the next-token logit: how strongly
-        neighbouring tokens depend on each other. None if a column is constant.
+        Lag-one autocorrelation within passages of the last step and of the next-token logit: how strongly neighbouring
+        tokens depend on each other. None if a column is constant.
     points, published_points, spurious_points : tuple of (float, float)
-        Last step and next-token logit of rows drawn by the run's seed, for a scatter; the second as published, the
-        third each text's last row there, whose logit is a zero that belongs to no token.
+        Last step and next-token logit of randomly drawn rows, for a scatter plot: by our procedure; by the published one; and
+        the published procedure's last row of each text, whose logit is a zero that belongs to no token.
     config_sha256 : str
-        Like the other digests, of the file that was read; empty in a record from before it was noted.
+        Like the other digests, of the file that was read. Empty in old records.
     vocabulary : int or None
-        Tokens the model can choose from; None in old records.
+        Number of tokens in the vocabulary. None in old records.
     surprise : float or None
-        Mean of ``-log p`` of the tokens that came next, in nats: ``log(vocabulary)`` is what guessing blindly costs. None
-        in old records.
+        Mean ``-log p`` of the actual next tokens, in nats; a uniform guess costs ``log(vocabulary)``. None in old records.
     excerpts : tuple of Excerpt
-        The beginnings of the texts, token by token; empty in old records.
+        The beginnings of the texts, token by token. Empty in old records.
 
     """
 
@@ -296,7 +229,7 @@ class ModelRecord:
 
     @property
     def knows_nothing(self) -> bool:
-        """Whether the model guesses the next token no better than blindly, as a network that was never trained does."""
+        """Whether the model predicts hardly better than a uniform guess, as an untrained network does."""
         if self.vocabulary is None or self.surprise is None:
             return False
         return self.surprise > BLIND * math.log(self.vocabulary)
@@ -304,10 +237,10 @@ class ModelRecord:
     def __post_init__(self) -> None:
         if self.vocabulary is not None and self.vocabulary < 2:
             raise ValueError(f"a vocabulary has at least two tokens, but {self.vocabulary} was given")
-        for one in self.excerpts:
-            if len(one.steps) != self.n_layer:
+        for excerpt in self.excerpts:
+            if len(excerpt.steps) != self.n_layer:
                 raise ValueError(
-                    f"an excerpt has a row of steps for each of {self.n_layer} blocks, but {len(one.steps)} were given"
+                    f"an excerpt has a row of steps for each of {self.n_layer} blocks, but {len(excerpt.steps)} were given"
                 )
         if not self.points or not self.published_points:
             raise ValueError(f"the model record of {self.title} needs points to draw, but holds none")
@@ -318,10 +251,10 @@ class ModelRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeverityLine:
-    """How often one claim on one size came to each verdict, over random families.
+    """How often a claim on one size got each verdict, over random families.
 
-    ``counts`` says whether support is a false alarm: the document states the claim, and untrained networks are where it
-    declares that it must fail.
+    ``counts`` says whether support is a false alarm: the document states the claim, and the claim declares that it must fail
+    on untrained networks.
     """
 
     claim: str
@@ -338,16 +271,16 @@ class SeverityLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Severity:
-    """What claims come to on networks that were never trained; see `pathlen.runner.false_alarms`.
+    """Verdicts of the claims on untrained networks; see `pathlen.runner.false_alarms`.
 
     Attributes
     ----------
     lock : str
-        Digest of the declarations it was made with.
+        Digest of the declarations it was computed with.
     families : int
-        Random families, each with a network of every size.
+        Number of random families, each with a network of every size.
     like : str
-        The family whose shapes and tokenizer they have.
+        The family whose shapes and tokenizer they share.
     lines : tuple of SeverityLine
         One per claim and size.
 
@@ -360,33 +293,33 @@ class Severity:
 
     @property
     def checks(self) -> int:
-        """How many checks could have been a false alarm."""
-        return sum(sum(one.verdicts.values()) for one in self.lines if one.counts)
+        """Number of checks that could have been a false alarm."""
+        return sum(sum(line.verdicts.values()) for line in self.lines if line.counts)
 
     def came_to(self, verdict: Verdict) -> int:
-        """Return how many of them came to a verdict."""
-        return sum(one.verdicts.get(verdict.value, 0) for one in self.lines if one.counts)
+        """Return how many of these checks got a verdict."""
+        return sum(line.verdicts.get(verdict.value, 0) for line in self.lines if line.counts)
 
     @property
     def alarms(self) -> int:
-        """How many of them were supported, and not called vacuous."""
+        """Number of these checks that came out supported and not vacuous."""
         return self.came_to(Verdict.SUPPORTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run: what was asked, what was found, and on what.
+    """A run: its settings, its findings, and their provenance.
 
     Attributes
     ----------
     schema_version : int
-        `SCHEMA_VERSION` of the version that wrote it.
+        `SCHEMA_VERSION` of the package that wrote it.
     family : str
-        ``gpt2``, ``mini``, or the name of a local checkpoint; several joined by `` + `` in a merged record.
+        ``gpt2``, ``mini``, or the name of a local checkpoint. In a merged record, several joined by `` + ``.
     sizes : tuple of str
-        The sizes that were asked for, in order.
+        The requested sizes, in order.
     selection : str
-        The options that choose these models: ``"--family mini"``; in a merged record of each family, joined by `` + ``.
+        The options that select these models: ``"--family mini"``. In a merged record, those of each family joined by `` + ``.
     started : str
         Date and time, UTC, ISO 8601.
     seconds : float
@@ -394,23 +327,23 @@ class Run:
     seed : int
         Of every resample.
     left_out : int
-        Tokens left out at the start of every text.
+        Number of tokens left out at the start of every text.
     controls : str
-        How many runs of each control were asked for: ``"none"``, ``"quick"`` or ``"full"``.
+        Requested number of control runs: ``"none"``, ``"quick"`` or ``"full"``.
     lock : str or None
-        Where the lock stands that the claims were compared with; None if there is none.
+        Path of the lock that the claims were compared with; None if there is none.
     deviations : tuple of str
-        Every difference from it, in words.
+        Every difference from the lock, in words.
     severity : Severity or None
-        What these claims come to on random networks, where that was measured with the same lock.
+        Verdicts of these claims on random networks, if they were computed with the same lock.
     paper : Paper or None
-        The document whose claims were checked, where a ``paper.toml`` beside them says so.
+        The document whose claims were checked, if a ``paper.toml`` describes it.
     lock_sha256 : str or None
-        Digest of the declarations in the lock; None without one, and in old records.
+        Digest of the declarations in the lock. None without a lock and in old records.
     declared : int or None
-        How many declarations the lock holds; None without one, and in old records.
+        Number of declarations in the lock. None without a lock and in old records.
     revision : Revision or None
-        Of the folder that holds the claims; None outside of git, and in old records.
+        Git revision of the folder with the claims. None outside git and in old records.
 
     """
 
@@ -437,27 +370,34 @@ class Run:
     revision: Revision | None = None
 
     def __post_init__(self) -> None:
-        claims = {(one.id, one.reading): one for one in self.claims}
+        claims = {(claim.id, claim.reading): claim for claim in self.claims}
         for finding in self.findings:
-            name = f"{finding.claim} ({finding.reading}, {finding.size})"
             claim = claims.get((finding.claim, finding.reading))
             if claim is None:
-                raise ValueError(f"finding {name} is of no claim in this record")
-            if finding.estimate is None:
-                continue
-            # Whoever reads a record may rely on its verdicts following from its numbers.
-            deciding = finding.estimate.at(claim.region.level)
-            verdict = claim.region.judge(deciding.low, deciding.high)
-            negligible = verdict is Verdict.SUPPORTED and is_negligible(claim.margin, finding.estimate)
-            if finding.negligible != negligible:
-                raise ValueError(
-                    f"finding {name} has negligible {finding.negligible}, but its interval says {negligible}"
-                )
-            verdict = vacuous_if(verdict, claim.true_by_construction, finding.controls)
-            if finding.verdict != verdict.value:
-                raise ValueError(f"finding {name} says {finding.verdict}, but its interval says {verdict.value}")
+                raise ValueError(f"finding {_name_of(finding)} is of no claim in this record")
+            _refuse_contradictions(finding, claim)
 
     @property
     def verdicts(self) -> dict[tuple[str, str, str], str]:
         """The verdict of every (claim, reading, size)."""
-        return {(one.claim, one.reading, one.size): one.verdict for one in self.findings}
+        return {(finding.claim, finding.reading, finding.size): finding.verdict for finding in self.findings}
+
+
+def _name_of(finding: FindingRecord) -> str:
+    return f"{finding.claim} ({finding.reading}, {finding.size})"
+
+
+def _refuse_contradictions(finding: FindingRecord, claim: ClaimRecord) -> None:
+    """Raise `ValueError` unless a finding's verdict follows from its numbers, which readers of a record may rely on."""
+    if finding.estimate is None:
+        return
+    interval = finding.estimate.at(claim.region.level)
+    verdict = claim.region.judge(interval.low, interval.high)
+    negligible = verdict is Verdict.SUPPORTED and is_negligible(claim.margin, finding.estimate)
+    if finding.negligible != negligible:
+        raise ValueError(
+            f"finding {_name_of(finding)} has negligible {finding.negligible}, but its interval says {negligible}"
+        )
+    verdict = vacuous_if(verdict, claim.true_by_construction, finding.controls)
+    if finding.verdict != verdict.value:
+        raise ValueError(f"finding {_name_of(finding)} says {finding.verdict}, but its interval says {verdict.value}")

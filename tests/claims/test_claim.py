@@ -1,4 +1,4 @@
-"""Declaring claims and turning statistics into findings."""
+"""Declaring claims, and turning their statistics into findings."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def columns(rho: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def planted(rho: float) -> Callable[[], Statistic]:
-    """A body whose true correlation is known."""
+    """Return a body whose true correlation is ``rho``."""
     x, y = columns(rho)
     return lambda: pearson(x, y, passage=PASSAGE)
 
 
 def make(**changes: object) -> Claim:
-    given = {
+    defaults = {
         "id": "planted",
         "reading": "corrected",
         "sentence": "A sentence.",
@@ -39,7 +39,7 @@ def make(**changes: object) -> Claim:
         "expect": below(0.0),
         "controls": (UNTRAINED,),
     }
-    return Claim(**(given | changes))  # type: ignore[arg-type]
+    return Claim(**(defaults | changes))  # type: ignore[arg-type]
 
 
 def test_a_function_becomes_a_claim() -> None:
@@ -52,8 +52,7 @@ def test_a_function_becomes_a_claim() -> None:
         """
         return planted(-0.5)()
 
-    found = declared(test_small_negative)
-    assert found == make(
+    assert declared(test_small_negative) == make(
         id="small-negative",
         sentence="In Small, the shorter the step, the larger the logit.",
         section="3.2",
@@ -70,12 +69,12 @@ def test_a_suffix_names_the_published_reading() -> None:
         """Steady."""
         return planted(0.0)()
 
-    found = declared(test_linear_as_published)
-    assert found is not None
-    assert (found.id, found.reading) == ("linear", "as published")
+    declaration = declared(test_linear_as_published)
+    assert declaration is not None
+    assert (declaration.id, declaration.reading) == ("linear", "as published")
 
 
-def test_an_ordinary_function_is_no_claim() -> None:
+def test_an_ordinary_function_is_not_a_claim() -> None:
     assert declared(planted) is None
 
 
@@ -97,18 +96,20 @@ def test_an_ordinary_function_is_no_claim() -> None:
         ),
     ],
 )
-def test_a_claim_that_could_not_be_checked_is_refused(changes: dict[str, object], message: str) -> None:
+def test_a_claim_that_cannot_be_checked_is_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidClaim, match=message):
         make(**changes)
 
 
-def test_two_claims_with_one_id_are_refused_and_two_readings_are_not() -> None:
-    one, published = make(), make(reading="as published")
-    refuse_duplicates([(one, "a.py::test_x"), (published, "a.py::test_x_as_published"), (one, "a.py::test_x")])
+def test_duplicate_claims_are_refused_but_two_readings_are_not() -> None:
+    corrected, published = make(), make(reading="as published")
+    refuse_duplicates(
+        [(corrected, "a.py::test_x"), (published, "a.py::test_x_as_published"), (corrected, "a.py::test_x")]
+    )
     with pytest.raises(
         InvalidClaim, match=r"'planted' \(corrected\) is declared twice, in a.py::test_x and in b.py::test_x"
     ):
-        refuse_duplicates([(one, "a.py::test_x"), (one, "b.py::test_x")])
+        refuse_duplicates([(corrected, "a.py::test_x"), (corrected, "b.py::test_x")])
 
 
 @pytest.mark.parametrize(
@@ -122,27 +123,25 @@ def test_two_claims_with_one_id_are_refused_and_two_readings_are_not() -> None:
         (0.0, below(0.0), Verdict.INCONCLUSIVE),
     ],
 )
-def test_a_planted_effect_gets_its_verdict_and_the_opposite_its_own(
-    rho: float, region: object, verdict: Verdict
-) -> None:
+def test_a_planted_effect_gets_the_right_verdict(rho: float, region: object, verdict: Verdict) -> None:
     finding = evaluate(make(expect=region), "small", planted(rho), seed=0)
     assert finding.verdict is verdict
     assert finding.estimate is not None
     assert finding.estimate.level == (0.90 if region == within(-0.1, 0.1) or region == within(-0.2, 0.2) else 0.95)
 
 
-def test_what_is_true_by_construction_is_vacuous_and_says_why() -> None:
-    one = make(expect=above(0.5), true_by_construction="sums grow")
-    finding = evaluate(one, "small", lambda: every(PASSAGE >= 0), seed=0)
+def test_a_claim_true_by_construction_is_vacuous_and_says_why() -> None:
+    construction = make(expect=above(0.5), true_by_construction="sums grow")
+    finding = evaluate(construction, "small", lambda: every(PASSAGE >= 0), seed=0)
     assert (finding.verdict, finding.reason) == (Verdict.VACUOUS, "sums grow")
 
 
-def test_construction_does_not_save_a_claim_that_turns_out_false() -> None:
-    one = make(expect=above(0.5), true_by_construction="sums grow")
-    assert evaluate(one, "small", lambda: every(PASSAGE > 99), seed=0).verdict is Verdict.REFUTED
+def test_a_claim_true_by_construction_can_still_be_refuted() -> None:
+    construction = make(expect=above(0.5), true_by_construction="sums grow")
+    assert evaluate(construction, "small", lambda: every(PASSAGE > 99), seed=0).verdict is Verdict.REFUTED
 
 
-def test_inconclusive_says_where_the_edge_is_crossed_and_what_would_settle_it() -> None:
+def test_an_inconclusive_finding_names_the_crossed_edge_and_what_would_settle_it() -> None:
     finding = evaluate(make(), "small", planted(-0.01), seed=0)
     assert finding.verdict is Verdict.INCONCLUSIVE
     assert finding.reason.startswith("the interval crosses 0; 720 tokens like these find an r of -0.")
@@ -150,7 +149,7 @@ def test_inconclusive_says_where_the_edge_is_crossed_and_what_would_settle_it() 
 
 
 @pytest.mark.parametrize("error", [UndefinedEstimate("constant"), ModelMismatch("logits differ")])
-def test_no_estimate_is_invalid_and_never_a_verdict_on_the_claim(error: Exception) -> None:
+def test_a_missing_estimate_is_invalid_and_never_a_verdict_on_the_claim(error: Exception) -> None:
     def body() -> Statistic:
         raise error
 
@@ -164,7 +163,7 @@ def test_a_constant_column_is_invalid() -> None:
     assert "nothing but a trend" in finding.reason
 
 
-def test_a_bug_in_a_body_is_the_callers_to_report() -> None:
+def test_a_bug_in_a_body_is_raised_to_the_caller() -> None:
     with pytest.raises(ZeroDivisionError):
         evaluate(make(), "small", lambda: 1 / 0, seed=0)  # type: ignore[arg-type, return-value]
 
@@ -174,12 +173,12 @@ def test_a_body_must_return_a_statistic() -> None:
         evaluate(make(), "small", lambda: 0.3, seed=0)  # type: ignore[arg-type, return-value]
 
 
-def test_a_claim_about_every_size_is_made_about_any_other_model_too() -> None:
+def test_a_claim_about_every_size_is_also_about_any_other_model() -> None:
     assert make().speaks_about("model")
     assert not make(sizes=("small",)).speaks_about("model")
 
 
-def test_a_finding_reads_like_an_answer() -> None:
+def test_a_finding_prints_verdict_claim_and_measurement() -> None:
     lines = str(evaluate(make(), "small", planted(0.5), seed=0)).splitlines()
     assert lines[0] == "refuted: A sentence."
     assert lines[1] == "  claimed   Pearson r within passages, trend removed: below 0  (section 1, corrected)"
@@ -191,22 +190,22 @@ def tally(supported: int, runs: int, control: str = "untrained") -> Tally:
     return Tally(control=control, runs=runs, supported=supported, values=(), seconds=0.0)
 
 
-def test_support_that_its_controls_give_as_well_is_vacuous_and_says_so() -> None:
-    found = evaluate(make(), "small", planted(-0.5), seed=0)
-    assert decided(found, [tally(2, 10), tally(0, 20, "shifted")]).verdict is Verdict.SUPPORTED
-    emptied = decided(found, [tally(3, 10), tally(0, 20, "shifted")])
-    assert emptied.verdict is Verdict.VACUOUS
-    assert emptied.reason == (
+def test_support_that_controls_show_too_is_vacuous_and_says_so() -> None:
+    finding = evaluate(make(), "small", planted(-0.5), seed=0)
+    assert decided(finding, [tally(2, 10), tally(0, 20, "shifted")]).verdict is Verdict.SUPPORTED
+    vacuous = decided(finding, [tally(3, 10), tally(0, 20, "shifted")])
+    assert vacuous.verdict is Verdict.VACUOUS
+    assert vacuous.reason == (
         "its controls give it as well: supported in 3 of 10 untrained networks of the same shape (at least 9% of the time)"
     )
 
 
 @pytest.mark.parametrize("rho", [0.5, 0.0])
-def test_controls_change_nothing_but_support(rho: float) -> None:
-    found = evaluate(make(), "small", planted(rho), seed=0)
-    after = decided(found, [tally(10, 10)])
-    assert after.verdict is found.verdict
-    assert after.reason.startswith(found.reason)
+def test_controls_only_change_a_supported_verdict(rho: float) -> None:
+    before = evaluate(make(), "small", planted(rho), seed=0)
+    after = decided(before, [tally(10, 10)])
+    assert after.verdict is before.verdict
+    assert after.reason.startswith(before.reason)
     assert ("support would be vacuous" in after.reason) == (after.verdict is Verdict.INCONCLUSIVE)
     assert "supported in 10 of 10 untrained networks" in str(after)
 
@@ -224,38 +223,41 @@ def test_a_claim_that_no_number_could_refute_is_refused(region: object, body: Ca
         evaluate(make(expect=region), "small", body, seed=0)
 
 
-def test_passages_asked_for_are_not_replaced_by_a_series() -> None:
+def test_an_explicit_passage_unit_is_not_replaced_by_a_series() -> None:
     x, y = columns(-0.5)
-    four = PASSAGE // 3
-    unsaid, said = (
-        evaluate(make(unit=unit), "small", lambda: pearson(x, y, passage=four), seed=0) for unit in (None, "passages")
+    four_passages = PASSAGE // 3
+    by_default, by_passages = (
+        evaluate(make(unit=unit), "small", lambda: pearson(x, y, passage=four_passages), seed=0)
+        for unit in (None, "passages")
     )
-    assert unsaid.verdict is Verdict.SUPPORTED
-    assert (said.verdict, said.estimate) == (Verdict.INVALID, None)
-    assert said.reason == "resampling passages needs at least 5, but 4 were given"
+    assert by_default.verdict is Verdict.SUPPORTED
+    assert (by_passages.verdict, by_passages.estimate) == (Verdict.INVALID, None)
+    assert by_passages.reason == "resampling passages needs at least 5, but 4 were given"
 
 
-def test_a_claim_about_differences_speaks_about_all_sizes_together_only() -> None:
-    one = make(logic="differs")
-    assert one.speaks_about(TOGETHER)
-    assert not one.speaks_about("small")
+def test_a_claim_about_differences_is_only_about_all_sizes_together() -> None:
+    differs = make(logic="differs")
+    assert differs.speaks_about(TOGETHER)
+    assert not differs.speaks_about("small")
     assert not make().speaks_about(TOGETHER)
 
 
-def test_who_compares_sizes_says_so() -> None:
+def test_a_claim_that_compares_sizes_says_so() -> None:
     assert make(logic="all").compares_sizes
     assert make(needs=("measured_small", "measured")).compares_sizes
     assert not make(needs=("measured",)).compares_sizes
-    compared, alone = (str(evaluate(make(logic=logic), "small", planted(-0.5), seed=0)) for logic in ("all", "each"))
-    assert "there is one network of each size" in compared
-    assert "there is one network" not in alone
+    comparing, separate = (
+        str(evaluate(make(logic=logic), "small", planted(-0.5), seed=0)) for logic in ("all", "each")
+    )
+    assert "there is one network of each size" in comparing
+    assert "there is one network" not in separate
 
 
-def test_controls_that_gave_no_number_tell_nothing_and_say_so() -> None:
-    found = evaluate(make(), "small", planted(-0.5), seed=0)
-    silent = Tally(control="untrained", runs=10, supported=0, values=(), seconds=0.0, undefined=10)
-    after = decided(found, [silent])
+def test_controls_without_a_number_are_flagged_as_uncontrolled() -> None:
+    finding = evaluate(make(), "small", planted(-0.5), seed=0)
+    undefined = Tally(control="untrained", runs=10, supported=0, values=(), seconds=0.0, undefined=10)
+    after = decided(finding, [undefined])
     assert (after.verdict, after.flags) == (Verdict.SUPPORTED, ("uncontrolled",))
-    assert silent.bounds == (0.0, 1.0)
+    assert undefined.bounds == (0.0, 1.0)
     assert "no number in any of 10 untrained networks of the same shape" in str(after)
-    assert decided(found, [silent, tally(0, 20, "shifted")]).flags == ()
+    assert decided(finding, [undefined, tally(0, 20, "shifted")]).flags == ()

@@ -1,4 +1,4 @@
-"""The likeliest ways to misuse the API: each gets one message, at the place of the mistake, that says what to write instead."""
+"""Likely misuses of the API: each gets one message, at the location of the mistake, that says what to write instead."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def changed(old: str, new: str) -> str:
 
 BODY = "return mean(measured.last_step, passage=measured.passage)"
 
-# What was written, and what is said: at collection, or when the claim runs.
+# Each misuse with its source and the expected message: at collection, or when the claim runs.
 AT_COLLECTION = {
     "region swapped": (
         changed("above(0.0)", "within(0.1, -0.1)"),
@@ -85,7 +85,7 @@ def spread(states):
 """
 
 
-def own(old: str, new: str, column: str = "spread") -> str:
+def custom_column(old: str, new: str, column: str = "spread") -> str:
     assert old in SPREAD
     return HEAD + SPREAD.replace(old, new) + RIGHT.replace("measured.last_step,", f"measured.{column}[-1],")
 
@@ -95,12 +95,12 @@ AT_RUN_TIME = {
         changed("measured.last_step", "measured.last_stp"),
         "a Measurement has no column 'last_stp'; did you mean 'last_step'?",
     ),
-    "own column without a number for each token": (
-        own("states.std(dim=-1)", "states.std(dim=0)"),
+    "custom column without a number for each token": (
+        custom_column("states.std(dim=-1)", "states.std(dim=0)"),
         "column 'spread' must be one number for each token, a tensor of shape (",
     ),
-    "own column with NaN": (
-        own("states.std(dim=-1)", "states.std(dim=-1) / 0 * 0"),
+    "custom column with NaN": (
+        custom_column("states.std(dim=-1)", "states.std(dim=-1) / 0 * 0"),
         "column 'spread' must be finite",
     ),
     "nothing returned": (
@@ -121,7 +121,7 @@ AT_RUN_TIME = {
         changed(BODY, f"{BODY}.estimate()"),
         "claim 'far' must return a statistic, but returned Estimate: return the statistic itself, without .estimate()",
     ),
-    "several returned": (
+    "several statistics returned": (
         changed(BODY, f"{BODY}, 2"),
         "claim 'far' must return a statistic, but returned tuple: write one claim for each number, or judge several at once",
     ),
@@ -133,7 +133,7 @@ AT_RUN_TIME = {
         changed(BODY, f"{BODY} > 0"),
         "mean is not compared in the body: return it, and say in the decorator where it must lie, expect=below(...), ",
     ),
-    "own column of wrong shape": (
+    "column of the wrong length": (
         changed("measured.last_step,", "measured.last_step[:-1],"),
         ": tokens are the last axis of every column, and all columns of a statistic come from one measurement",
     ),
@@ -141,7 +141,7 @@ AT_RUN_TIME = {
 
 
 @pytest.fixture(autouse=True)
-def no_column_is_left() -> Iterator[None]:
+def no_custom_column_remains() -> Iterator[None]:
     yield
     CUSTOM_COLUMNS.pop("spread", None)
 
@@ -160,28 +160,28 @@ def run(pytester: pytest.Pytester, source: str, checkpoint: Path, *more: str) ->
     return result, " ".join(" ".join([*result.outlines, *result.errlines]).split())
 
 
-def test_what_is_misused_below_is_right(pytester: pytest.Pytester, checkpoint: Path, text: Path) -> None:
-    for source in (HEAD + RIGHT, own("spread", "spread")):
+def test_the_code_that_is_misused_below_works(pytester: pytest.Pytester, checkpoint: Path, text: Path) -> None:
+    for source in (HEAD + RIGHT, custom_column("spread", "spread")):
         result, _ = run(pytester, source, checkpoint)
         assert result.ret == 0
 
 
 @pytest.mark.parametrize("misuse", AT_COLLECTION)
-def test_a_misuse_that_can_be_seen_is_refused_before_any_work(
+def test_a_misuse_visible_at_collection_is_refused_before_any_work(
     pytester: pytest.Pytester, checkpoint: Path, text: Path, misuse: str
 ) -> None:
     source, message = AT_COLLECTION[misuse]
     result, shown = run(pytester, source, checkpoint)
     assert result.ret == pytest.ExitCode.INTERRUPTED
     assert message in shown
-    assert shown.count(message[:40]) <= 2, "said once, and once more in pytest's summary"
+    assert shown.count(message[:40]) <= 2, "printed once, and once more in pytest's summary"
     assert "Traceback" not in shown
-    assert "claims.py" not in shown, "no line of this package is shown"
+    assert "claim.py" not in shown, "no line of this package is shown"
     assert not (pytester.path / "out" / "tiny.json").exists()
 
 
 @pytest.mark.parametrize("misuse", AT_RUN_TIME)
-def test_a_misuse_that_shows_when_it_runs_is_an_error_that_says_what_to_write(
+def test_a_misuse_at_run_time_is_an_error_that_says_what_to_write(
     pytester: pytest.Pytester, checkpoint: Path, text: Path, misuse: str
 ) -> None:
     source, message = AT_RUN_TIME[misuse]
@@ -193,26 +193,28 @@ def test_a_misuse_that_shows_when_it_runs_is_an_error_that_says_what_to_write(
     assert not re.search(r"pathlen/\w+(/\w+)?\.py:\d+", shown), "no line of this package is shown"
 
 
-def test_the_place_of_a_misuse_is_named(pytester: pytest.Pytester, checkpoint: Path, text: Path) -> None:
+def test_the_message_names_the_line_of_the_misuse(pytester: pytest.Pytester, checkpoint: Path, text: Path) -> None:
     _, shown = run(pytester, AT_COLLECTION["region swapped"][0], checkpoint)
     assert re.search(r"in \S*test_mine\.py, line 4", shown)
     _, shown = run(pytester, AT_RUN_TIME["compared in the body"][0], checkpoint)
     assert "test_mine.py:7: TypeError" in shown
 
 
-def test_the_whole_way_is_shown_on_request(pytester: pytest.Pytester, checkpoint: Path, text: Path) -> None:
+def test_the_full_traceback_is_shown_on_request(pytester: pytest.Pytester, checkpoint: Path, text: Path) -> None:
     for source in (AT_COLLECTION["region swapped"][0], AT_RUN_TIME["compared in the body"][0]):
         result, _ = run(pytester, source, checkpoint, "--full-trace")
         result.stdout.fnmatch_lines(["*pathlen/*.py:*"])
 
 
-def test_a_mistake_of_ones_own_keeps_its_traceback(pytester: pytest.Pytester, checkpoint: Path, text: Path) -> None:
+def test_an_ordinary_error_in_a_claim_file_keeps_its_traceback(
+    pytester: pytest.Pytester, checkpoint: Path, text: Path
+) -> None:
     _, shown = run(pytester, HEAD + "1 / 0\n" + RIGHT, checkpoint)
     assert "ZeroDivisionError: division by zero" in shown
     assert "test_mine.py:4" in shown
 
 
-def test_an_id_that_is_there_twice(pytester: pytest.Pytester, checkpoint: Path, text: Path) -> None:
+def test_a_duplicate_id_is_refused(pytester: pytest.Pytester, checkpoint: Path, text: Path) -> None:
     pytester.makepyfile(test_other=HEAD + RIGHT)
     result, shown = run(pytester, HEAD + RIGHT, checkpoint, "test_other.py")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -221,7 +223,7 @@ def test_an_id_that_is_there_twice(pytester: pytest.Pytester, checkpoint: Path, 
     )
 
 
-def test_sizes_that_are_compared_have_to_run(pytester: pytest.Pytester, text: Path) -> None:
+def test_a_comparison_of_sizes_that_did_not_all_run_is_not_tested(pytester: pytest.Pytester, text: Path) -> None:
     pytester.makepyfile(test_mine=changed('section="1"', 'section="1", logic="differs"'))
     result = pytester.runpytest("test_mine.py", "--family", "mini", "--size", "small", "--text", "mine.txt", *OPTIONS)
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
@@ -235,7 +237,7 @@ def test_sizes_that_are_compared_have_to_run(pytester: pytest.Pytester, text: Pa
     )
 
 
-def test_an_own_column_that_is_not_finite() -> None:
+def test_a_column_that_is_not_finite_is_refused() -> None:
     passage = np.repeat(np.arange(6), 50)
     column = np.random.default_rng(0).normal(size=300)
     column[3] = np.nan
@@ -246,32 +248,32 @@ def test_an_own_column_that_is_not_finite() -> None:
         mean(column, passage=passage)
 
 
-def test_a_statistic_is_no_number() -> None:
+def test_a_statistic_is_not_a_number() -> None:
     passage = np.repeat(np.arange(6), 50)
     x, y = np.random.default_rng(0).normal(size=(2, 300))
-    one, other = pearson(x, y, passage=passage), pearson(y, x, passage=passage)
+    statistic, other = pearson(x, y, passage=passage), pearson(y, x, passage=passage)
     with pytest.raises(TypeError, match="a bare number has no interval, so Pearson r .* return the statistic itself"):
-        float(one)
+        float(statistic)
     with pytest.raises(TypeError, match=r"two statistics are subtracted with one\.minus\(other\)"):
-        one - other
-    for compare in (one.__lt__, one.__le__, one.__gt__, one.__ge__):
+        statistic - other
+    for compare in (statistic.__lt__, statistic.__le__, statistic.__gt__, statistic.__ge__):
         with pytest.raises(TypeError, match=r"Pearson r .* is not compared in the body: return it"):
             compare(0.0)
 
 
-def test_a_body_whose_source_is_nowhere_is_taken_as_it_is() -> None:
+def test_a_body_without_source_is_not_searched_for_assertions() -> None:
     scope: dict[str, object] = {"claim": claim, "above": above, "within": within}
     code = 'def test_x(measured):\n    """It is."""\n    assert False\n'
     exec(code, scope)  # noqa: S102  # as typed into an interpreter
-    made = claim(sizes=["small"], expect=above(0.0), true_by_construction="x")(scope["test_x"])  # type: ignore[type-var]
-    assert made is scope["test_x"]
+    function = scope["test_x"]
+    assert claim(sizes=["small"], expect=above(0.0), true_by_construction="x")(function) is function  # type: ignore[type-var]
 
 
-def test_a_nearest_name_is_a_question_and_a_far_one_is_none() -> None:
+def test_only_a_similar_name_is_suggested() -> None:
     assert near("mesured", ["measured", "as_published"]) == "; did you mean measured?"
     assert near("x", ["measured"]) == ""
 
 
-def test_claims_are_declared_by_name_only() -> None:
+def test_claim_takes_keyword_arguments_only() -> None:
     with pytest.raises(InvalidClaim, match="claim 'small' is declared without saying anything"):
         claim("small")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The lock: what a change to a claim is called, what is no change, and which files are refused."""
+"""The lock: how changes to a claim are described, which edits are no change, and which files are refused."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ FALLS, GROWS = ("falls", "corrected"), ("grows", "corrected")
 
 @dataclass
 class Folders:
-    """Makes folders of claims, each its own: Python keeps what it compiled of a file for a second."""
+    """Creates a new folder of claims each time, because Python checks cached bytecode against its source only to the second."""
 
     top: Path
-    made: int = 0
+    count: int = 0
 
     def __call__(self, text: str = TEXT, name: str = "test_made_up.py") -> Path:
-        self.made += 1
-        folder = self.top / f"claims{self.made}"
+        self.count += 1
+        folder = self.top / f"claims{self.count}"
         folder.mkdir()
         (folder / name).write_text(text, encoding="utf-8")
         return folder
@@ -75,19 +75,19 @@ def new(tmp_path: Path) -> Folders:
     return Folders(tmp_path)
 
 
-def edited(old: str, fresh: str) -> str:
+def edited(old: str, replacement: str) -> str:
     assert TEXT.count(old) == 1, old
-    return TEXT.replace(old, fresh)
+    return TEXT.replace(old, replacement)
 
 
 def differences(new: Folders, text: str, before: str = TEXT) -> list[str]:
-    """What `pathlen lock --check` would say after an edit, the lock written, read and all."""
+    """Return what `pathlen lock --check` would print after an edit, writing and reading the lock on the way."""
     folder = new(before)
     write_lock(lock_of(folder), folder / LOCK)
     return read_lock(folder / LOCK).deviations(lock_of(new(text)).declarations)
 
 
-# There and back.
+# Writing and reading.
 
 
 def test_a_lock_reads_back_as_what_was_written(new: Folders) -> None:
@@ -100,18 +100,18 @@ def test_a_lock_reads_back_as_what_was_written(new: Folders) -> None:
 
 
 def test_the_same_claims_give_the_same_bytes(new: Folders) -> None:
-    paths = [new.top / "one.lock", new.top / "other.lock"]
+    paths = [new.top / "first.lock", new.top / "second.lock"]
     for path in paths:
         write_lock(lock_of(new()), path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
-    other = new.top / "reversed.lock"
-    write_lock(Lock(dict(reversed(lock_of(new()).declarations.items()))), other)
-    assert other.read_bytes() == paths[0].read_bytes()
+    from_reversed = new.top / "reversed.lock"
+    write_lock(Lock(dict(reversed(lock_of(new()).declarations.items()))), from_reversed)
+    assert from_reversed.read_bytes() == paths[0].read_bytes()
 
 
 def test_a_lock_holds_all_that_was_declared(new: Folders) -> None:
-    found = lock_of(new()).declarations[FALLS]
-    assert found == Declaration(
+    declaration = lock_of(new()).declarations[FALLS]
+    assert declaration == Declaration(
         id="falls",
         reading="corrected",
         file="test_made_up.py",
@@ -128,21 +128,21 @@ def test_a_lock_holds_all_that_was_declared(new: Folders) -> None:
         true_by_construction="",
         not_shown="why",
         needs=["measured"],
-        body=found.body,
+        body=declaration.body,
     )
-    assert found.key == FALLS
+    assert declaration.key == FALLS
 
 
-def test_a_lock_can_be_read_by_people(new: Folders) -> None:
+def test_a_lock_is_readable_json(new: Folders) -> None:
     folder = new()
     write_lock(lock_of(folder), folder / LOCK)
     content = json.loads((folder / LOCK).read_text("utf-8"))
     assert content["lock_version"] == 1
-    assert [one["declaration"]["sentence"] for one in content["claims"]] == ["It falls.", "It grows."]
-    assert all(len(one["digest"]) == 64 for one in content["claims"])
+    assert [entry["declaration"]["sentence"] for entry in content["claims"]] == ["It falls.", "It grows."]
+    assert all(len(entry["digest"]) == 64 for entry in content["claims"])
 
 
-# What is a change, and what it is called.
+# Changes, and how they are described.
 
 EDITS = {
     "sentence": ("It falls.\n", "It rises.\n", "sentence was It falls., is It rises."),
@@ -199,37 +199,37 @@ EDITS = {
 
 
 @pytest.mark.parametrize("what", EDITS)
-def test_a_change_is_named(new: Folders, what: str) -> None:
-    old, fresh, message = EDITS[what]
-    (found,) = differences(new, edited(old, fresh))
-    assert found.startswith(f"falls (corrected): {message}")
-    assert found == f"falls (corrected): {message}" or what == "choices"
+def test_a_change_is_described(new: Folders, what: str) -> None:
+    old, replacement, message = EDITS[what]
+    (difference,) = differences(new, edited(old, replacement))
+    assert difference.startswith(f"falls (corrected): {message}")
+    assert difference == f"falls (corrected): {message}" or what == "choices"
 
 
-def test_every_field_of_a_declaration_is_changed_above_or_names_the_claim() -> None:
+def test_the_edits_above_change_every_field_that_does_not_identify_the_claim() -> None:
     words = " ".join(message for _, _, message in EDITS.values()).replace("the body computes", "body was")
     for field in Declaration.__struct_fields__:
         if field not in ("id", "reading", "file"):
             assert f"{field.replace('_', ' ')} was" in words, field
 
 
-def test_several_changes_are_all_named(new: Folders) -> None:
+def test_several_changes_are_all_described(new: Folders) -> None:
     text = edited("expect=below(0.0)", "expect=below(0.2)").replace('not_shown="why"', 'not_shown=""')
-    (found,) = differences(new, text)
-    assert found == "falls (corrected): expect was below 0.0, is below 0.2; not shown was why, is none"
+    (difference,) = differences(new, text)
+    assert difference == "falls (corrected): expect was below 0.0, is below 0.2; not shown was why, is none"
 
 
-def test_a_change_gives_another_digest_and_a_move_to_another_file_does_not(new: Folders) -> None:
+def test_a_change_alters_the_digest_but_a_move_to_another_file_does_not(new: Folders) -> None:
     before = lock_of(new()).declarations[FALLS]
-    other = lock_of(new(edited('section="3.2"', 'section="4"'))).declarations[FALLS]
+    changed = lock_of(new(edited('section="3.2"', 'section="4"'))).declarations[FALLS]
     moved = lock_of(new(name="test_elsewhere.py")).declarations[FALLS]
-    assert before.digest != other.digest
+    assert before.digest != changed.digest
     assert (moved.digest, moved.file) == (before.digest, "test_elsewhere.py")
     assert before.difference(moved) == ""
 
 
 CACHED = f"from functools import cache\n\n\n@cache\n{HELPER}"
-DOUBLED = f"def doubled(function):\n    return lambda one: 2 * function(one)\n\n\n@doubled\n{HELPER}"
+DOUBLED = f"def doubled(function):\n    return lambda column: 2 * function(column)\n\n\n@doubled\n{HELPER}"
 USED = "return pearson(halved(measured.last_step), measured.next_logit, passage=measured.passage)"
 
 
@@ -249,9 +249,10 @@ USED = "return pearson(halved(measured.last_step), measured.next_logit, passage=
         ("3", "None"),
     ],
 )
-def test_a_constant_of_the_file_that_the_body_uses_belongs_to_it(new: Folders, before: str, after: str) -> None:
+def test_a_constant_that_the_body_uses_is_part_of_it(new: Folders, before: str, after: str) -> None:
     texts = [
-        TEXT.replace(CONSTANT, f"LIMIT = {one}\n{CONSTANT}").replace(USED, f"LIMIT; {USED}") for one in (before, after)
+        TEXT.replace(CONSTANT, f"LIMIT = {limit}\n{CONSTANT}").replace(USED, f"LIMIT; {USED}")
+        for limit in (before, after)
     ]
     assert differences(new, texts[1], texts[0]) == ["falls (corrected): the body computes something else"]
 
@@ -270,19 +271,19 @@ def test_a_constant_of_the_file_that_the_body_uses_belongs_to_it(new: Folders, b
     ],
     ids=["lambda", "cached", "decorated", "its decorator", "class"],
 )
-def test_whatever_kind_of_helper_the_body_calls_belongs_to_it(new: Folders, before: str, after: str) -> None:
-    texts = [TEXT.replace(HELPER, one) for one in (before, after)]
+def test_any_kind_of_helper_that_the_body_calls_is_part_of_it(new: Folders, before: str, after: str) -> None:
+    texts = [TEXT.replace(HELPER, helper) for helper in (before, after)]
     assert differences(new, texts[0], texts[0]) == []
     assert differences(new, texts[1], texts[0]) == ["falls (corrected): the body computes something else"]
 
 
-def test_a_helper_that_a_helper_calls_belongs_to_the_body_and_may_call_itself(new: Folders) -> None:
+def test_helpers_of_helpers_are_part_of_the_body_and_may_be_recursive(new: Folders) -> None:
     nested = "def far(n):\n    return far(n - 1) if n else 7\n\n\n" + HELPER.replace("* EDGE", "* far(2)")
-    texts = [TEXT.replace(HELPER, nested.replace("7", seven)) for seven in "78"]
+    texts = [TEXT.replace(HELPER, nested.replace("7", digit)) for digit in "78"]
     assert differences(new, texts[1], texts[0]) == ["falls (corrected): the body computes something else"]
 
 
-# What is no change.
+# Edits that are no change.
 
 HARMLESS = {
     "a comment": edited("    return column * EDGE", "    # by half\n    return column * EDGE  # of it"),
@@ -311,12 +312,12 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize("what", HARMLESS)
-def test_what_decides_nothing_may_change(new: Folders, what: str) -> None:
+def test_a_harmless_edit_is_no_change(new: Folders, what: str) -> None:
     assert HARMLESS[what] != TEXT
     assert differences(new, HARMLESS[what]) == []
 
 
-# Claims that come and go.
+# Added and removed claims.
 
 
 def test_a_removed_claim_is_reported(new: Folders) -> None:
@@ -329,48 +330,48 @@ def test_an_added_claim_is_reported(new: Folders) -> None:
     assert differences(new, text) == ["rises (as published): the claim is not in the lock"]
 
 
-def test_a_renamed_claim_is_gone_and_another_is_there(new: Folders) -> None:
+def test_a_renamed_claim_is_reported_as_removed_and_added(new: Folders) -> None:
     assert differences(new, edited("def test_grows", "def test_rises")) == [
         "rises (corrected): the claim is not in the lock",
         "grows (corrected) is locked, but test_made_up.py declares it no more",
     ]
 
 
-def test_only_claims_of_the_files_that_ran_are_missed(new: Folders) -> None:
+def test_only_claims_of_the_files_that_ran_count_as_missing(new: Folders) -> None:
     folder = new()
     (folder / "test_other.py").write_text(HEAD + SECOND.replace("test_grows", "test_rises"), encoding="utf-8")
     lock = lock_of(folder)
-    here = declarations(imported(folder / "test_other.py"), folder)
-    assert list(here) == [("rises", "corrected")]
-    assert lock.gone(here, {"test_other.py"}) == []
-    assert len(lock.gone(here, {"test_other.py", "test_made_up.py"})) == 2
+    current = declarations(imported(folder / "test_other.py"), folder)
+    assert list(current) == [("rises", "corrected")]
+    assert lock.gone(current, {"test_other.py"}) == []
+    assert len(lock.gone(current, {"test_other.py", "test_made_up.py"})) == 2
     assert lock.gone({}, {"test_other.py"}) == ["rises (corrected) is locked, but test_other.py declares it no more"]
 
 
-def test_claims_in_folders_below_and_files_of_either_name_are_found(new: Folders) -> None:
+def test_claims_are_found_in_subfolders_and_in_files_of_either_name(new: Folders) -> None:
     folder = new()
-    below_it = folder / "deep" / "deeper"
-    below_it.mkdir(parents=True)
-    (below_it / "rising_test.py").write_text(HEAD + SECOND.replace("test_grows", "test_rises"), encoding="utf-8")
+    subfolder = folder / "deep" / "deeper"
+    subfolder.mkdir(parents=True)
+    (subfolder / "rising_test.py").write_text(HEAD + SECOND.replace("test_grows", "test_rises"), encoding="utf-8")
     (folder / "notes.py").write_text("raise RuntimeError", encoding="utf-8")
-    found = lock_of(folder).declarations
-    assert {one.file for one in found.values()} == {"test_made_up.py", "deep/deeper/rising_test.py"}
+    files = {declaration.file for declaration in lock_of(folder).declarations.values()}
+    assert files == {"test_made_up.py", "deep/deeper/rising_test.py"}
 
 
-def test_a_claim_in_a_class_is_found_as_its_test_is(new: Folders) -> None:
+def test_a_claim_in_a_test_class_is_found(new: Folders) -> None:
     method = SECOND.replace("def test_grows(measured)", "def test_grows(self, measured)")
     text = HEAD + "class TestGrowth:\n" + "".join(f"    {line}\n" if line else "\n" for line in method.splitlines())
     assert list(lock_of(new(text)).declarations) == [GROWS]
 
 
-def test_two_claims_of_one_name_are_refused(new: Folders) -> None:
+def test_duplicate_claims_are_refused(new: Folders) -> None:
     folder = new()
     (folder / "test_other.py").write_text(HEAD + SECOND, encoding="utf-8")
     with pytest.raises(InvalidClaim, match=r"'grows' \(corrected\) is declared twice"):
         lock_of(folder)
 
 
-# What can't be locked.
+# Folders that can't be locked.
 
 
 @pytest.mark.parametrize(
@@ -385,8 +386,8 @@ def test_two_claims_of_one_name_are_refused(new: Folders) -> None:
     ],
     ids=["syntax", "import", "crash", "claim", "skip", "exit"],
 )
-def test_a_file_that_can_not_be_imported_is_an_invalid_claim(new: Folders, text: str, message: str) -> None:
-    # Whatever comes instead must fail here: what skips or exits would otherwise skip this test or end the run.
+def test_a_file_that_cannot_be_imported_is_an_invalid_claim(new: Folders, text: str, message: str) -> None:
+    # Catch everything: an exception that skips or exits would otherwise skip this test or end the run.
     with pytest.raises(BaseException, match=r"test_made_up\.py") as caught:
         lock_of(new(text))
     assert caught.type is InvalidClaim
@@ -401,7 +402,7 @@ def test_a_folder_without_claims_has_no_lock(new: Folders, tmp_path: Path) -> No
             lock_of(folder)
 
 
-def test_a_file_may_use_its_neighbours_and_leaves_the_path_alone(new: Folders) -> None:
+def test_a_file_may_import_its_neighbours_and_sys_path_is_restored(new: Folders) -> None:
     import sys
 
     folder = new("import neighbour_of_claims\n" + TEXT)
@@ -414,12 +415,15 @@ def test_a_file_may_use_its_neighbours_and_leaves_the_path_alone(new: Folders) -
     assert sys.path == before
 
 
-def test_a_file_with_a_dataclass_is_imported_as_its_tests_are(new: Folders) -> None:
-    made = "from __future__ import annotations\n\nfrom dataclasses import dataclass\n\n\n@dataclass\nclass Pair:\n    one: int\n\n\n"
-    assert len(lock_of(new(made + HEAD.split("\n\n", 1)[1] + CONSTANT + HELPER + FIRST)).declarations) == 1
+def test_a_file_with_a_dataclass_can_be_imported(new: Folders) -> None:
+    head = (
+        "from __future__ import annotations\n\nfrom dataclasses import dataclass\n\n\n"
+        "@dataclass\nclass Pair:\n    first: int\n\n\n"
+    )
+    assert len(lock_of(new(head + HEAD.split("\n\n", 1)[1] + CONSTANT + HELPER + FIRST)).declarations) == 1
 
 
-# Locks that are refused.
+# Locks that can't be read.
 
 Edit = Callable[[str], str]
 
@@ -458,7 +462,7 @@ Edit = Callable[[str], str]
         "field added",
     ],
 )
-def test_a_lock_that_is_none_or_was_edited_is_refused(new: Folders, change: Edit, message: str) -> None:
+def test_a_malformed_or_edited_lock_is_refused(new: Folders, change: Edit, message: str) -> None:
     folder = new()
     write_lock(lock_of(folder), folder / LOCK)
     text = (folder / LOCK).read_text("utf-8")
@@ -468,7 +472,7 @@ def test_a_lock_that_is_none_or_was_edited_is_refused(new: Folders, change: Edit
         read_lock(folder / LOCK)
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+def test_invalid_utf_8_is_refused(tmp_path: Path) -> None:
     (tmp_path / LOCK).write_bytes(b'{"lock_version": 1, "claims": [{"digest": "\xff\xfe"}]}')
     with pytest.raises(InvalidLock, match="is not a lock"):
         read_lock(tmp_path / LOCK)
@@ -479,10 +483,10 @@ def test_a_missing_lock_is_refused(tmp_path: Path) -> None:
         read_lock(tmp_path / LOCK)
 
 
-# Where a lock is looked for.
+# Finding a lock.
 
 
-def test_the_nearest_lock_upwards_counts_and_none_beyond_the_top(tmp_path: Path) -> None:
+def test_the_nearest_lock_up_to_the_top_applies(tmp_path: Path) -> None:
     deep = tmp_path / "project" / "claims" / "deep"
     deep.mkdir(parents=True)
     project = tmp_path / "project"
@@ -496,18 +500,18 @@ def test_the_nearest_lock_upwards_counts_and_none_beyond_the_top(tmp_path: Path)
     assert nearest(deep, deep) is None
 
 
-# The repository's own.
+# The repository's own claims.
 
 
-def test_the_lock_of_the_repository_is_that_of_its_claims() -> None:
-    """If this fails a claim was changed: say so in CHANGELOG.md, and run ``pathlen lock claims/``."""
+def test_the_repository_lock_matches_its_claims() -> None:
+    """If this fails, a claim was changed: say so in CHANGELOG.md, and run ``pathlen lock claims/``."""
     assert read_lock(CLAIMS / LOCK).deviations(lock_of(CLAIMS).declarations) == []
 
 
-def test_every_claim_of_the_repository_is_locked_and_no_other(tmp_path: Path) -> None:
-    found = lock_of(CLAIMS)
-    assert read_lock(CLAIMS / LOCK).declarations == found.declarations
-    write_lock(found, tmp_path / LOCK)
+def test_the_repository_lock_holds_exactly_its_claims(tmp_path: Path) -> None:
+    lock = lock_of(CLAIMS)
+    assert read_lock(CLAIMS / LOCK).declarations == lock.declarations
+    write_lock(lock, tmp_path / LOCK)
     assert (tmp_path / LOCK).read_bytes() == (CLAIMS / LOCK).read_bytes()
 
 
@@ -529,14 +533,16 @@ def test_every_claim_of_the_repository_is_locked_and_no_other(tmp_path: Path) ->
             ("make(5)", "make(6)"),
         ),
     ],
-    ids=["what its class sets", "what it encloses"],
+    ids=["class attribute", "enclosed variable"],
 )
-def test_what_a_claim_has_from_around_it_belongs_to_it(tmp_path: Path, before: str, after: tuple[str, str]) -> None:
-    found = []
+def test_attributes_of_its_class_and_enclosed_variables_are_part_of_a_claim(
+    tmp_path: Path, before: str, after: tuple[str, str]
+) -> None:
+    locks = []
     for number, text in enumerate((before, before.replace(*after))):
         folder = tmp_path / str(number)
         folder.mkdir()
         head = "from pathlen import SHIFTED, SIZES, below, claim\n\n\n"
         (folder / "test_x.py").write_text(head + text, encoding="utf-8")
-        found.append(lock_of(folder))
-    assert found[0].digest != found[1].digest
+        locks.append(lock_of(folder))
+    assert locks[0].digest != locks[1].digest

@@ -1,25 +1,16 @@
-"""Universes: each against the analysis it stands for, the joint test by its rates, and what a curve may hold."""
+"""Multiverses: each universe against the analysis it names, the error rate of the joint test, and the validity of a curve."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import combinations
 from math import prod
 
 import numpy as np
 import pytest
 
-from pathlen.claims.multiverse import (
-    EQUIVALENT,
-    EXTENSION,
-    LAST_STEP_AND_NEXT_TOKEN,
-    SLIP,
-    Choice,
-    Curve,
-    Multiverse,
-    Option,
-    curve,
-)
+from pathlen.claims.last_step_multiverse import LAST_STEP_AND_NEXT_TOKEN
+from pathlen.claims.multiverse import EQUIVALENT, EXTENSION, SLIP, Choice, Curve, Multiverse, Option, curve
 from pathlen.claims.verdict import Region, Verdict, above, below, within
 from pathlen.columns.measurement import Measurement, Published
 from pathlen.errors import UndefinedEstimate
@@ -28,28 +19,28 @@ from pathlen.stats.clusters import Passages
 from pathlen.stats.correlation import mid_ranks, pulled_in
 from pathlen.stats.statistic import Smooth
 
-BASE = {choice.name: choice.options[0].name for choice in LAST_STEP_AND_NEXT_TOKEN.choices}
+DEFAULTS = {choice.name: choice.options[0].name for choice in LAST_STEP_AND_NEXT_TOKEN.choices}
 NEIGHBOUR = {"state": "after it", "next token": "top logit"}
 SHAPE = tuple(len(choice.options) for choice in LAST_STEP_AND_NEXT_TOKEN.choices)
 
 
-def made_up(seed: int, r: float = 0.0, *, passages: int = 12, tokens: int = 120) -> Measurement:
-    """Two blocks, passages of different lengths that drift, and about ``r`` between the last step and the next logit."""
+def simulated(seed: int, r: float = 0.0, *, passages: int = 12, tokens: int = 120) -> Measurement:
+    """Two blocks, passages of different lengths with a trend, and about ``r`` between the last step and the next logit."""
     draw = np.random.default_rng(seed)
     lengths = tokens + 7 * np.arange(passages)
     rows = int(lengths.sum())
-    place = np.concatenate([np.arange(one) for one in lengths])
+    index = np.concatenate([np.arange(length) for length in lengths])
     logit, entropy, top = draw.normal(size=(3, rows))
-    logit += 0.002 * place  # a text's logits grow along it, and so do its steps
-    step = r * logit + np.sqrt(1 - r**2) * draw.normal(size=rows) + 0.002 * place
+    logit += 0.002 * index  # a text's logits grow along it, and so do its steps
+    step = r * logit + np.sqrt(1 - r**2) * draw.normal(size=rows) + 0.002 * index
     norm = np.exp(0.2 * draw.normal(size=(3, rows)))
     after = 5 + 0.5 * step + draw.normal(size=rows)
     log_probability = -np.exp(-0.5 * logit + 0.3 * draw.normal(size=rows))
     return Measurement(
         passage=np.repeat(np.arange(passages), lengths),
         token_id=np.minimum(draw.geometric(0.05, size=rows), 60),
-        token=place + 1,
-        position=place + 1,
+        token=index + 1,
+        position=index + 1,
         window=np.zeros(rows, int),
         residual_norm=norm,
         step_length=np.stack([np.ones(rows), np.exp(0.3 * step + 0.3 * np.log(norm[1]))]),
@@ -77,40 +68,49 @@ def published(measured: Measurement) -> Published:
     )
 
 
-def place_of(**options: str) -> int:
-    """The number of the universe with these options, the claim's own where nothing is said."""
-    chosen = BASE | {name.replace("_", " "): option for name, option in options.items()}
-    at = [
+def universe(**options: str) -> int:
+    """Return the index of the universe with these options, and the defaults for all other choices."""
+    chosen = DEFAULTS | {name.replace("_", " "): option for name, option in options.items()}
+    indices = [
         [option.name for option in choice.options].index(chosen.pop(choice.name))
         for choice in LAST_STEP_AND_NEXT_TOKEN.choices
     ]
     assert not chosen
-    return int(np.ravel_multi_index(at, SHAPE))
+    return int(np.ravel_multi_index(indices, SHAPE))
 
 
-def every(measured: Measurement) -> np.ndarray:
-    """The number of every universe, unrounded."""
-    found: np.ndarray = np.tanh(np.concatenate([one.values() for one in LAST_STEP_AND_NEXT_TOKEN.of(measured)]))
-    return found
+def correlations(measured: Measurement) -> np.ndarray:
+    """Return the number of every universe, unrounded."""
+    z = np.concatenate([statistic.values() for statistic in LAST_STEP_AND_NEXT_TOKEN.of(measured)])
+    return np.asarray(np.tanh(z))
 
 
-def of_one(measured: Measurement, region: Region, verdict: Verdict = Verdict.SUPPORTED, seed: int = 0) -> Curve:
+def with_published(models: Iterable[Measurement]) -> list[tuple[Measurement, Published]]:
+    return [(measured, published(measured)) for measured in models]
+
+
+def last_step_correlations(models: Iterable[Measurement]) -> list[Smooth]:
+    """Return the claim's own statistic on every model."""
+    return [pearson(measured.last_step, measured.next_logit, passage=measured.passage) for measured in models]
+
+
+def curve_of(measured: Measurement, region: Region, verdict: Verdict = Verdict.SUPPORTED, seed: int = 0) -> Curve:
     return curve(LAST_STEP_AND_NEXT_TOKEN, [(measured, published(measured))], region, verdict, seed=seed)
 
 
 @pytest.fixture(scope="module")
 def measured() -> Measurement:
-    return made_up(0, -0.5)
+    return simulated(0, -0.5)
 
 
 @pytest.fixture(scope="module")
 def values(measured: Measurement) -> np.ndarray:
-    return every(measured)
+    return correlations(measured)
 
 
 @pytest.fixture(scope="module")
 def planted(measured: Measurement) -> Curve:
-    return of_one(measured, below(0.0))
+    return curve_of(measured, below(0.0))
 
 
 # What the universes are.
@@ -127,8 +127,8 @@ def test_there_are_864_universes_72_of_them_equivalent(values: np.ndarray, plant
     assert planted.shape == SHAPE
 
 
-def test_the_claims_own_analysis_is_the_first_universe_and_equivalent(values: np.ndarray, planted: Curve) -> None:
-    assert place_of() == 0
+def test_the_default_analysis_is_the_first_universe_and_equivalent(values: np.ndarray, planted: Curve) -> None:
+    assert universe() == 0
     assert planted.kinds[0] == EQUIVALENT
     assert planted.values[0] == round(float(values[0]), 4)
 
@@ -141,7 +141,7 @@ def plain(x: np.ndarray, y: np.ndarray, measured: Measurement) -> Smooth:
     return pearson(x, y, passage=measured.passage)
 
 
-def level(x: np.ndarray, y: np.ndarray, measured: Measurement) -> Smooth:
+def not_detrended(x: np.ndarray, y: np.ndarray, measured: Measurement) -> Smooth:
     return pearson(x, y, passage=measured.passage, trend=0)
 
 
@@ -163,14 +163,14 @@ def without_frequency(x: np.ndarray, y: np.ndarray, measured: Measurement) -> Sm
 
 def ranked_without_norm(x: np.ndarray, y: np.ndarray, measured: Measurement) -> Smooth:
     passages = Passages.of(measured.passage)
-    x, y, norm = (passages.within(mid_ranks, one) for one in (x, y, measured.residual_norm[-2]))
+    x, y, norm = (passages.within(mid_ranks, column) for column in (x, y, measured.residual_norm[-2]))
     return partial(x, y, given=[norm], passage=measured.passage)
 
 
 def pulled_without_frequency(x: np.ndarray, y: np.ndarray, measured: Measurement) -> Smooth:
     passages = Passages.of(measured.passage)
-    x, y, often = (passages.within(pulled_in, one) for one in (x, y, measured.log_frequency))
-    return partial(x, y, given=[often], passage=measured.passage)
+    x, y, frequency = (passages.within(pulled_in, column) for column in (x, y, measured.log_frequency))
+    return partial(x, y, given=[frequency], passage=measured.passage)
 
 
 def last(measured: Measurement) -> np.ndarray:
@@ -198,12 +198,12 @@ def reversed_rank(measured: Measurement) -> np.ndarray:
 
 
 Column = Callable[[Measurement], np.ndarray]
-# Options, the columns they stand for, the statistic, and the first token that is kept.
+# Options, the columns and the statistic they name, and the first token that is not left out.
 DIRECT: list[tuple[dict[str, str], Column, Column, Relation, int]] = [
     ({}, last, logit, plain, 1),
     ({"correlation": "Spearman"}, last, logit, ranked, 1),
     ({"correlation": "winsorised 5 %"}, last, logit, pulled, 1),
-    ({"taken_out": "nothing"}, last, logit, level, 1),
+    ({"taken_out": "nothing"}, last, logit, not_detrended, 1),
     ({"taken_out": "trend and residual norm"}, last, logit, without_norm, 1),
     ({"taken_out": "trend and token frequency"}, last, logit, without_frequency, 1),
     ({"first_tokens_left_out": "4"}, last, logit, plain, 4),
@@ -211,12 +211,12 @@ DIRECT: list[tuple[dict[str, str], Column, Column, Relation, int]] = [
     ({"state": "after it"}, through, logit, plain, 1),
     ({"step": "over the norm before it"}, relative, logit, plain, 1),
     ({"state": "after it", "step": "over the norm before it"}, relative_through, logit, plain, 1),
-    ({"next_token": "log-probability"}, last, lambda one: one.next_log_probability, plain, 1),
-    ({"next_token": "probability"}, last, lambda one: np.exp(one.next_log_probability), plain, 1),
+    ({"next_token": "log-probability"}, last, lambda measured: measured.next_log_probability, plain, 1),
+    ({"next_token": "probability"}, last, lambda measured: np.exp(measured.next_log_probability), plain, 1),
     ({"next_token": "rank, reversed"}, last, reversed_rank, plain, 1),
-    ({"next_token": "entropy, reversed"}, last, lambda one: -one.entropy, plain, 1),
-    ({"next_token": "top logit"}, last, lambda one: one.top_logit, plain, 1),
-    # Several at once, so that no option only works where the others are the claim's own.
+    ({"next_token": "entropy, reversed"}, last, lambda measured: -measured.entropy, plain, 1),
+    ({"next_token": "top logit"}, last, lambda measured: measured.top_logit, plain, 1),
+    # Several at once, so that options are also tested in combination.
     (
         {"correlation": "Spearman", "next_token": "rank, reversed", "first_tokens_left_out": "8", "state": "after it"},
         through,
@@ -234,7 +234,7 @@ DIRECT: list[tuple[dict[str, str], Column, Column, Relation, int]] = [
     (
         {"correlation": "winsorised 5 %", "taken_out": "trend and token frequency", "next_token": "top logit"},
         last,
-        lambda one: one.top_logit,
+        lambda measured: measured.top_logit,
         pulled_without_frequency,
         1,
     ),
@@ -249,9 +249,9 @@ DIRECT: list[tuple[dict[str, str], Column, Column, Relation, int]] = [
 
 
 @pytest.mark.parametrize(
-    ("options", "x", "y", "relation", "least"),
+    ("options", "x", "y", "relation", "first_token"),
     DIRECT,
-    ids=[", ".join(options.values()) or "the claim's own" for options, *_ in DIRECT],
+    ids=[", ".join(options.values()) or "the defaults" for options, *_ in DIRECT],
 )
 def test_a_universe_is_the_analysis_that_its_options_name(
     measured: Measurement,
@@ -260,36 +260,36 @@ def test_a_universe_is_the_analysis_that_its_options_name(
     x: Column,
     y: Column,
     relation: Relation,
-    least: int,
+    first_token: int,
 ) -> None:
-    kept = measured.where(measured.token >= least)
-    expected = relation(x(kept), y(kept), kept).value
-    assert values[place_of(**options)] == pytest.approx(expected, abs=1e-9)
+    selected = measured.where(measured.token >= first_token)
+    expected = relation(x(selected), y(selected), selected).value
+    assert values[universe(**options)] == pytest.approx(expected, abs=1e-9)
 
 
-def test_no_two_of_these_universes_are_one(values: np.ndarray) -> None:
-    found = [values[place_of(**options)] for options, *_ in DIRECT]
-    assert len({round(float(one), 9) for one in found}) == len(DIRECT)
+def test_these_universes_all_give_different_numbers(values: np.ndarray) -> None:
+    numbers = [values[universe(**options)] for options, *_ in DIRECT]
+    assert len({round(float(number), 9) for number in numbers}) == len(DIRECT)
 
 
 def test_the_equivalent_universes_are_those_without_a_slip_or_an_extension(planted: Curve) -> None:
-    where = [
-        place_of(correlation=one, first_tokens_left_out=two, taken_out=three, next_token=four)
-        for one in ("Pearson", "Spearman", "winsorised 5 %")
-        for two in ("1", "4", "8")
-        for three in ("trend along the text", "nothing")
-        for four in ("logit", "log-probability", "probability", "rank, reversed")
+    equivalent = [
+        universe(correlation=correlation, first_tokens_left_out=tokens, taken_out=taken_out, next_token=next_token)
+        for correlation in ("Pearson", "Spearman", "winsorised 5 %")
+        for tokens in ("1", "4", "8")
+        for taken_out in ("trend along the text", "nothing")
+        for next_token in ("logit", "log-probability", "probability", "rank, reversed")
     ]
-    assert sorted(where) == [place for place, kind in enumerate(planted.kinds) if kind == EQUIVALENT]
-    assert planted.kinds[place_of(state="after it")] == SLIP
-    assert planted.kinds[place_of(**NEIGHBOUR)] == EXTENSION
-    assert planted.kinds[place_of(step="over the norm before it")] == EXTENSION
+    assert sorted(equivalent) == [index for index, kind in enumerate(planted.kinds) if kind == EQUIVALENT]
+    assert planted.kinds[universe(state="after it")] == SLIP
+    assert planted.kinds[universe(**NEIGHBOUR)] == EXTENSION
+    assert planted.kinds[universe(step="over the norm before it")] == EXTENSION
 
 
 @pytest.mark.parametrize("edge", [-0.5, -0.45, -0.43, -0.41, -0.39, -0.37, -0.35, -0.33, -0.3, -0.27])
 def test_a_universe_is_judged_by_its_own_interval(measured: Measurement, edge: float) -> None:
     region = below(edge)
-    found = of_one(measured, region, seed=4)
+    judged = curve_of(measured, region, seed=4)
     passage, x, y = measured.passage, measured.last_step, measured.next_logit
     for options, statistic in (
         ({}, pearson(x, y, passage=passage)),
@@ -297,30 +297,33 @@ def test_a_universe_is_judged_by_its_own_interval(measured: Measurement, edge: f
         ({"correlation": "winsorised 5 %"}, winsorised(x, y, passage=passage)),
         ({"taken_out": "nothing"}, pearson(x, y, passage=passage, trend=0)),
     ):
-        own = statistic.estimate(seed=4, replicates=1999)
-        assert found.verdicts[place_of(**options)] == region.judge(own.low, own.high).value[0]
+        estimate = statistic.estimate(seed=4, replicates=1999)
+        assert judged.verdicts[universe(**options)] == region.judge(estimate.low, estimate.high).value[0]
 
 
 def test_a_margin_is_judged_by_the_interval_of_90_percent() -> None:
-    measured = made_up(3)
+    measured = simulated(3)
     statistic = pearson(measured.last_step, measured.next_logit, passage=measured.passage)
-    own, wide = (statistic.estimate(level=level, replicates=1999) for level in (0.90, 0.95))
-    edge, beyond = (max(-one.low, one.high) for one in (own, wide))
-    assert beyond > 1.01 * edge
-    assert of_one(measured, within(-1.001 * edge, 1.001 * edge)).verdicts[0] == "s"
-    assert of_one(measured, within(-0.999 * edge, 0.999 * edge)).verdicts[0] == "i"
+    edge, wider_edge = (
+        max(-estimate.low, estimate.high)
+        for estimate in (statistic.estimate(level=level, replicates=1999) for level in (0.90, 0.95))
+    )
+    assert wider_edge > 1.01 * edge
+    assert curve_of(measured, within(-1.001 * edge, 1.001 * edge)).verdicts[0] == "s"
+    assert curve_of(measured, within(-0.999 * edge, 0.999 * edge)).verdicts[0] == "i"
 
 
-def test_the_published_number_stands_beside_them(measured: Measurement, planted: Curve) -> None:
+def test_a_curve_holds_the_published_number(measured: Measurement, planted: Curve) -> None:
     expected = pearson(measured.final_norm_step, measured.next_logit, passage=measured.passage, trend=0).value
     assert planted.published == round(expected, 4)
 
 
-# What a planted relation, and none, come to.
+# With a planted relation, and without any.
 
 
 def test_a_planted_relation_is_found_in_every_equivalent_universe(planted: Curve) -> None:
-    assert {one for one, kind in zip(planted.verdicts, planted.kinds, strict=True) if kind == EQUIVALENT} == {"s"}
+    letters = {letter for letter, kind in zip(planted.verdicts, planted.kinds, strict=True) if kind == EQUIVALENT}
+    assert letters == {"s"}
     assert planted.agreeing == 1.0
     assert not planted.is_fragile
     assert planted.median == pytest.approx(float(np.median(planted.values_of(EQUIVALENT))))
@@ -329,143 +332,130 @@ def test_a_planted_relation_is_found_in_every_equivalent_universe(planted: Curve
 
 
 def test_the_opposite_relation_is_refuted_in_every_equivalent_universe() -> None:
-    found = of_one(made_up(1, 0.4), below(0.0), Verdict.REFUTED)
-    assert found.agreeing == 1.0
-    assert found.median > 0.15
-    assert found.p_value == 1 / 2000
+    opposite = curve_of(simulated(1, 0.4), below(0.0), Verdict.REFUTED)
+    assert opposite.agreeing == 1.0
+    assert opposite.median > 0.15
+    assert opposite.p_value == 1 / 2000
 
 
-def test_where_there_is_no_relation_the_joint_p_value_is_seldom_small() -> None:
-    """If uniform, three of ten below 0.05 come once in 87 times, and one below 0.001 once in 100."""
-    found = [of_one(made_up(seed), below(0.0), seed=seed).p_value for seed in range(20, 30)]
-    p_values = [one for one in found if one is not None]
+def test_without_a_relation_the_joint_p_value_is_rarely_small() -> None:
+    """If uniform, three or more of ten are below 0.05 once in 87 times, and any is below 0.001 once in 100 times."""
+    curves = [curve_of(simulated(seed), below(0.0), seed=seed) for seed in range(20, 30)]
+    p_values = [unrelated.p_value for unrelated in curves if unrelated.p_value is not None]
     assert len(p_values) == 10
-    assert sum(one < 0.05 for one in p_values) <= 2
+    assert sum(p_value < 0.05 for p_value in p_values) <= 2
     assert min(p_values) > 0.001
     assert 0.2 < np.median(p_values) < 0.9
 
 
 def test_the_joint_p_value_is_that_of_the_median_score(measured: Measurement) -> None:
-    """By hand from the same resamples."""
-    weak = made_up(5, -0.03)
-    parts = [one.resampled(seed=2, replicates=1999) for one in LAST_STEP_AND_NEXT_TOKEN.of(weak)]
-    found = of_one(weak, below(0.0), seed=2)
-    same = np.array(found.kinds) == EQUIVALENT
-    scores = np.concatenate([one.scores for one in parts if one.scores is not None], axis=1)[:, same]
-    observed = np.concatenate([one.value / one.error for one in parts])[same]
+    """Computed by hand from the same resamples."""
+    weak = simulated(5, -0.03)
+    groups = [statistic.resampled(seed=2, replicates=1999) for statistic in LAST_STEP_AND_NEXT_TOKEN.of(weak)]
+    weak_curve = curve_of(weak, below(0.0), seed=2)
+    equivalent = np.array(weak_curve.kinds) == EQUIVALENT
+    scores = np.concatenate([group.scores for group in groups if group.scores is not None], axis=1)[:, equivalent]
+    observed = np.concatenate([group.value / group.error for group in groups])[equivalent]
     at_least = np.abs(np.median(scores, axis=1)) >= abs(np.median(observed))
-    assert found.p_value == pytest.approx((at_least.sum() + 1) / 2000)
+    assert weak_curve.p_value == pytest.approx((at_least.sum() + 1) / 2000)
     assert at_least.any()
 
 
 def test_the_same_seed_gives_the_same_curve(measured: Measurement, planted: Curve) -> None:
-    assert of_one(measured, below(0.0)) == planted
-    assert of_one(measured, below(0.0), seed=1).values == planted.values
+    assert curve_of(measured, below(0.0)) == planted
+    assert curve_of(measured, below(0.0), seed=1).values == planted.values
 
 
 # Two models, and several.
 
 
 def test_two_models_are_contrasted_universe_by_universe(measured: Measurement, values: np.ndarray) -> None:
-    other = made_up(1, 0.2)
-    columns = [(one, published(one)) for one in (measured, other)]
-    found = curve(LAST_STEP_AND_NEXT_TOKEN, columns, below(0.0), Verdict.SUPPORTED, seed=0)
-    expected = np.arctanh(values) - np.arctanh(every(other))
-    assert found.values == pytest.approx(expected, abs=0.5e-4 + 1e-9)
-    mine, theirs = (pearson(one.last_step, one.next_logit, passage=one.passage) for one in (measured, other))
-    assert found.values[0] == round(mine.minus(theirs).value, 4)
-    originals = [
-        pearson(one.final_norm_step, one.next_logit, passage=one.passage, trend=0) for one in (measured, other)
-    ]
-    assert found.published == round(originals[0].minus(originals[1]).value, 4)
-    assert found.agreeing == 1.0
-    assert found.p_value == 1 / 2000
+    models = (measured, simulated(1, 0.2))
+    contrast = curve(LAST_STEP_AND_NEXT_TOKEN, with_published(models), below(0.0), Verdict.SUPPORTED, seed=0)
+    expected = np.arctanh(values) - np.arctanh(correlations(models[1]))
+    assert contrast.values == pytest.approx(expected, abs=0.5e-4 + 1e-9)
+    first, second = last_step_correlations(models)
+    assert contrast.values[0] == round(first.minus(second).value, 4)
+    originals = [pearson(model.final_norm_step, model.next_logit, passage=model.passage, trend=0) for model in models]
+    assert contrast.published == round(originals[0].minus(originals[1]).value, 4)
+    assert contrast.agreeing == 1.0
+    assert contrast.p_value == 1 / 2000
 
 
 def test_a_contrast_is_judged_by_its_paired_interval(measured: Measurement) -> None:
-    other = made_up(1, -0.25)
-    columns = [(one, published(one)) for one in (measured, other)]
-    mine, theirs = (pearson(one.last_step, one.next_logit, passage=one.passage) for one in (measured, other))
-    own = mine.minus(theirs).estimate(replicates=1999)
-    for edge, letter in ((own.low - 0.01, "r"), (own.value, "i"), (own.high + 0.01, "s")):
+    models = (measured, simulated(1, -0.25))
+    first, second = last_step_correlations(models)
+    estimate = first.minus(second).estimate(replicates=1999)
+    columns = with_published(models)
+    for edge, letter in ((estimate.low - 0.01, "r"), (estimate.value, "i"), (estimate.high + 0.01, "s")):
         assert curve(LAST_STEP_AND_NEXT_TOKEN, columns, below(edge), Verdict.SUPPORTED, seed=0).verdicts[0] == letter
 
 
 def test_of_several_models_the_largest_difference_is_taken(measured: Measurement) -> None:
-    models = [measured, made_up(1, 0.5), made_up(2)]
-    columns = [(one, published(one)) for one in models]
-    found = curve(LAST_STEP_AND_NEXT_TOKEN, columns, above(0.1), Verdict.SUPPORTED, seed=0)
-    each = [np.arctanh(every(one)) for one in models]
-    expected = np.max([np.abs(one - other) for one, other in combinations(each, 2)], axis=0)
-    assert found.values == pytest.approx(expected, abs=0.5e-4 + 1e-9)
-    parts = [pearson(one.last_step, one.next_logit, passage=one.passage) for one in models]
-    assert found.values[0] == round(largest_difference(parts).value, 4)
-    assert found.agreeing == 1.0
-    assert found.p_value == 1 / 2000
+    models = [measured, simulated(1, 0.5), simulated(2)]
+    largest = curve(LAST_STEP_AND_NEXT_TOKEN, with_published(models), above(0.1), Verdict.SUPPORTED, seed=0)
+    scores = [np.arctanh(correlations(model)) for model in models]
+    expected = np.max([np.abs(first - second) for first, second in combinations(scores, 2)], axis=0)
+    assert largest.values == pytest.approx(expected, abs=0.5e-4 + 1e-9)
+    assert largest.values[0] == round(largest_difference(last_step_correlations(models)).value, 4)
+    assert largest.agreeing == 1.0
+    assert largest.p_value == 1 / 2000
 
 
-def test_the_interval_of_a_largest_difference_is_nearly_the_claims_own(measured: Measurement) -> None:
-    models = [measured, made_up(1, -0.1), made_up(2)]
-    columns = [(one, published(one)) for one in models]
-    own = largest_difference([pearson(one.last_step, one.next_logit, passage=one.passage) for one in models]).estimate()
-    slack = 0.1 * (own.high - own.low)
-    for edge, letter in ((own.low - slack, "s"), (own.value, "i"), (own.high + slack, "r")):
+def test_the_interval_of_a_largest_difference_is_close_to_that_of_the_statistic(measured: Measurement) -> None:
+    models = [measured, simulated(1, -0.1), simulated(2)]
+    columns = with_published(models)
+    estimate = largest_difference(last_step_correlations(models)).estimate()
+    slack = 0.1 * (estimate.high - estimate.low)
+    for edge, letter in ((estimate.low - slack, "s"), (estimate.value, "i"), (estimate.high + slack, "r")):
         assert curve(LAST_STEP_AND_NEXT_TOKEN, columns, above(edge), Verdict.SUPPORTED, seed=0).verdicts[0] == letter
 
 
-def test_models_that_do_not_differ_are_not_said_to() -> None:
-    models = [made_up(seed, -0.2) for seed in (30, 31, 32)]
-    columns = [(one, published(one)) for one in models]
-    found = curve(LAST_STEP_AND_NEXT_TOKEN, columns, above(0.0), Verdict.INCONCLUSIVE, seed=0)
-    assert found.agreeing > 0.8
-    assert found.p_value is not None
-    assert found.p_value > 0.01
+def test_models_that_do_not_differ_are_not_found_to_differ() -> None:
+    columns = with_published(simulated(seed, -0.2) for seed in (30, 31, 32))
+    largest = curve(LAST_STEP_AND_NEXT_TOKEN, columns, above(0.0), Verdict.INCONCLUSIVE, seed=0)
+    assert largest.agreeing > 0.8
+    assert largest.p_value is not None
+    assert largest.p_value > 0.01
 
 
-# Too little.
+# Too little data.
 
 
-def test_fewer_than_five_passages_give_a_curve_and_no_joint_p_value() -> None:
-    few = made_up(6, -0.5, passages=3, tokens=200)
-    found = of_one(few, below(0.0))
-    assert found.p_value is None
-    own = pearson(few.last_step, few.next_logit, passage=few.passage).estimate()
-    assert own.unit == "texts"
-    assert found.values[0] == round(own.value, 4)
-    assert found.verdicts[0] == below(0.0).judge(own.low, own.high).value[0]
-    other = made_up(7, passages=3, tokens=200)
-    contrast = curve(
-        LAST_STEP_AND_NEXT_TOKEN,
-        [(one, published(one)) for one in (few, other)],
-        below(0.0),
-        Verdict.SUPPORTED,
-        seed=0,
-    )
+def test_fewer_than_five_passages_give_a_curve_without_a_joint_p_value() -> None:
+    few = simulated(6, -0.5, passages=3, tokens=200)
+    of_one_model = curve_of(few, below(0.0))
+    assert of_one_model.p_value is None
+    estimate = pearson(few.last_step, few.next_logit, passage=few.passage).estimate()
+    assert estimate.unit == "texts"
+    assert of_one_model.values[0] == round(estimate.value, 4)
+    assert of_one_model.verdicts[0] == below(0.0).judge(estimate.low, estimate.high).value[0]
+    columns = with_published((few, simulated(7, passages=3, tokens=200)))
+    contrast = curve(LAST_STEP_AND_NEXT_TOKEN, columns, below(0.0), Verdict.SUPPORTED, seed=0)
     assert contrast.p_value is None
 
 
 def test_several_models_of_few_passages_share_their_blocks() -> None:
-    columns = [(one, published(one)) for one in (made_up(seed, passages=3, tokens=200) for seed in range(3))]
-    found = curve(LAST_STEP_AND_NEXT_TOKEN, columns, above(0.1), Verdict.SUPPORTED, seed=0)
-    z = [pearson(one.last_step, one.next_logit, passage=one.passage) for one, _ in columns]
-    assert found.values[0] == round(largest_difference(z).value, 4)
-    assert found.p_value is not None
+    models = [simulated(seed, passages=3, tokens=200) for seed in range(3)]
+    largest = curve(LAST_STEP_AND_NEXT_TOKEN, with_published(models), above(0.1), Verdict.SUPPORTED, seed=0)
+    assert largest.values[0] == round(largest_difference(last_step_correlations(models)).value, 4)
+    assert largest.p_value is not None
 
 
 def test_a_universe_without_a_number_is_an_error(measured: Measurement) -> None:
     with pytest.raises(UndefinedEstimate, match="constant|nothing but a trend"):
-        every(measured.with_columns(entropy=np.ones_like(measured.entropy)))
+        correlations(measured.with_columns(entropy=np.ones_like(measured.entropy)))
 
 
-def test_what_does_not_vary_can_not_be_taken_out(measured: Measurement) -> None:
+def test_a_constant_covariate_cannot_be_taken_out(measured: Measurement) -> None:
     with pytest.raises(UndefinedEstimate, match="is nothing but a trend within every passage"):
-        every(measured.with_columns(token_id=np.zeros_like(measured.token_id)))
+        correlations(measured.with_columns(token_id=np.zeros_like(measured.token_id)))
 
 
-def test_columns_are_left_as_they_were(measured: Measurement) -> None:
-    every(measured)  # makes the columns
+def test_columns_are_not_changed(measured: Measurement) -> None:
+    correlations(measured)  # computes the derived columns
     before = {name: getattr(measured, name).copy() for name in measured.made}
-    every(measured)
+    correlations(measured)
     assert all(np.array_equal(getattr(measured, name), column) for name, column in before.items())
 
 
@@ -477,8 +467,8 @@ CHOICES = (
 )
 
 
-def small(**changes: object) -> Curve:
-    given: dict[str, object] = {
+def small_curve(**changes: object) -> Curve:
+    defaults: dict[str, object] = {
         "choices": CHOICES,
         "values": (0.1, 0.2, 0.3, 0.5, 0.7, 0.9),
         "verdicts": "srisri",
@@ -486,36 +476,36 @@ def small(**changes: object) -> Curve:
         "published": 0.2,
         "p_value": 0.01,
     }
-    return Curve(**(given | changes))  # type: ignore[arg-type]
+    return Curve(**(defaults | changes))  # type: ignore[arg-type]
 
 
 def test_a_small_curve_by_hand() -> None:
-    found = small()
-    assert found.kinds == [EQUIVALENT, SLIP, EXTENSION] * 2
-    assert (found.values_of(EQUIVALENT), found.values_of(SLIP), found.values_of(EXTENSION)) == (
+    small = small_curve()
+    assert small.kinds == [EQUIVALENT, SLIP, EXTENSION] * 2
+    assert (small.values_of(EQUIVALENT), small.values_of(SLIP), small.values_of(EXTENSION)) == (
         [0.1, 0.5],
         [0.2, 0.7],
         [0.3, 0.9],
     )
-    assert found.median == pytest.approx(0.3)
-    assert found.agreeing == 1.0
+    assert small.median == pytest.approx(0.3)
+    assert small.agreeing == 1.0
     # Pearson to Spearman: 0.4, 0.5 and 0.6; the state: 0.2 and 0.4.
-    assert [name for name, _ in found.moves] == ["correlation", "state"]
-    assert [size for _, size in found.moves] == pytest.approx([0.5, 0.3])
+    assert [name for name, _ in small.moves] == ["correlation", "state"]
+    assert [span for _, span in small.moves] == pytest.approx([0.5, 0.3])
 
 
 def test_a_multiverse_counts_its_universes() -> None:
-    made = Multiverse(
-        name="made up",
+    multiverse = Multiverse(
+        name="simulated",
         choices=CHOICES,
         of=LAST_STEP_AND_NEXT_TOKEN.of,
         original=LAST_STEP_AND_NEXT_TOKEN.original,
     )
-    assert len(made) == 6
+    assert len(multiverse) == 6
 
 
 @pytest.mark.parametrize(
-    ("letters", "verdict", "agreeing", "fragile"),
+    ("letters", "verdict", "agreeing", "is_fragile"),
     [
         ("sssss", "supported", 1.0, False),
         ("ssssr", "supported", 0.8, False),
@@ -527,14 +517,15 @@ def test_a_multiverse_counts_its_universes() -> None:
         ("issss", "inconclusive", 0.2, False),
     ],
 )
-def test_a_decided_verdict_is_fragile_where_fewer_than_four_in_five_agree(
-    letters: str, verdict: str, agreeing: float, fragile: bool
+def test_a_decided_verdict_is_fragile_if_fewer_than_four_in_five_agree(
+    letters: str, verdict: str, agreeing: float, is_fragile: bool
 ) -> None:
-    """One slip and one extension stand beside them, and have no say."""
-    options = (*(Option(str(one)) for one in range(5)), Option("slip", SLIP), Option("extension", EXTENSION))
-    found = small(choices=(Choice("one", options),), values=(0.0,) * 7, verdicts=letters + "rr", verdict=verdict)
-    assert found.agreeing == pytest.approx(agreeing)
-    assert found.is_fragile is fragile
+    """A slip and an extension disagree and don't count."""
+    options = (*(Option(str(number)) for number in range(5)), Option("slip", SLIP), Option("extension", EXTENSION))
+    choices = (Choice("only choice", options),)
+    judged = small_curve(choices=choices, values=(0.0,) * 7, verdicts=letters + "rr", verdict=verdict)
+    assert judged.agreeing == pytest.approx(agreeing)
+    assert judged.is_fragile is is_fragile
 
 
 @pytest.mark.parametrize(
@@ -551,12 +542,12 @@ def test_a_decided_verdict_is_fragile_where_fewer_than_four_in_five_agree(
         {"choices": CHOICES[:1]},
     ],
 )
-def test_a_curve_of_other_lengths_or_letters_is_refused(changes: dict[str, object]) -> None:
+def test_a_curve_of_wrong_length_or_letters_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"\d universes need as many values and verdicts \(s, r or i\), but \d and '"):
-        small(**changes)
+        small_curve(**changes)
 
 
 @pytest.mark.parametrize("verdict", ["certain", "vacuous", "not tested", "error"])
-def test_a_curve_belongs_to_a_verdict_that_an_interval_can_come_to(verdict: str) -> None:
+def test_the_verdict_of_a_curve_has_to_come_from_an_interval(verdict: str) -> None:
     with pytest.raises(ValueError, match=verdict):
-        small(verdict=verdict)
+        small_curve(verdict=verdict)

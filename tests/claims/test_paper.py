@@ -1,4 +1,4 @@
-"""Which document claims are about, and a new folder for one's own."""
+"""The document that claims are about, and the starter folder for a new one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
 @given(title=texts.filter(str.strip), authors=st.lists(texts, max_size=3))
-def test_whatever_is_written_is_read_again(
+def test_a_written_paper_reads_back_unchanged(
     tmp_path_factory: pytest.TempPathFactory, title: str, authors: list[str]
 ) -> None:
     path = tmp_path_factory.mktemp("paper") / PAPER
@@ -48,14 +48,14 @@ def test_whatever_is_written_is_read_again(
         ("[paper\n", r"paper\.toml is not TOML: "),
     ],
 )
-def test_a_paper_that_says_nothing_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_an_invalid_paper_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / PAPER
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InvalidPaper, match=message):
         read_paper(path)
 
 
-def test_a_paper_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_paper_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidPaper, match=r"paper '.*paper\.toml' can't be read: No such file or directory"):
         read_paper(tmp_path / PAPER)
 
@@ -72,7 +72,7 @@ def test_another_version_of_the_document_is_noticed(tmp_path: Path) -> None:
         read_paper(tmp_path / PAPER)
 
 
-def test_the_nearest_paper_counts(tmp_path: Path) -> None:
+def test_the_nearest_paper_applies(tmp_path: Path) -> None:
     inner = tmp_path / "claims" / "rotation"
     inner.mkdir(parents=True)
     assert nearest_paper(inner, tmp_path) is None
@@ -83,10 +83,10 @@ def test_the_nearest_paper_counts(tmp_path: Path) -> None:
     assert nearest_paper(inner, tmp_path) == inner / PAPER
 
 
-# A new folder.
+# The starter folder.
 
 
-def test_a_new_folder_runs_at_once_and_its_record_says_what_it_is_about(
+def test_a_new_folder_runs_at_once_and_its_record_names_the_paper(
     pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = pytester.path / "draft.pdf"
@@ -104,10 +104,10 @@ def test_a_new_folder_runs_at_once_and_its_record_says_what_it_is_about(
     assert result.ret == 0
     record = read(home / "reports" / "mini.json")
     assert record.paper == Paper(title="On “ways”", sha256=digest_of_file(document))
-    assert [one.verdict for one in record.findings] == ["supported"]
+    assert [finding.verdict for finding in record.findings] == ["supported"]
 
 
-def test_a_new_folder_is_named_after_its_paper_and_can_be_locked(
+def test_the_title_comes_from_the_folder_and_the_claims_can_be_locked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home = tmp_path / "how_far-tokens"
@@ -118,7 +118,7 @@ def test_a_new_folder_is_named_after_its_paper_and_can_be_locked(
     assert main(["lock", str(home / "claims")]) == 0
 
 
-def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_existing_files_are_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("", encoding="utf-8")
     assert main(["new", str(tmp_path / "mine")]) == 1
@@ -129,7 +129,7 @@ def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert not (tmp_path / "other").exists()
 
 
-# Papers inside of a project.
+# Several papers in one project.
 
 CLAIM = (
     "from pathlen import *\n\n\n@claim(sizes=SIZES, expect=above(0.0), controls=[UNTRAINED])\n"
@@ -138,8 +138,8 @@ CLAIM = (
 
 
 @pytest.fixture
-def two(pytester: pytest.Pytester) -> Path:
-    """A project whose claims have a folder with a paper of its own."""
+def two_papers(pytester: pytest.Pytester) -> Path:
+    """A project whose claims have a subfolder with a paper of its own."""
     pytester.makeini("[pytest]\nnorecursedirs = rotation\n")
     inner = pytester.path / "claims" / "rotation"
     inner.mkdir(parents=True)
@@ -149,21 +149,21 @@ def two(pytester: pytest.Pytester) -> Path:
     return pytester.path
 
 
-def test_a_paper_of_its_own_has_a_report_and_a_lock_of_its_own(
-    pytester: pytest.Pytester, two: Path, checkpoint: Path
-) -> None:
+def test_each_paper_has_its_own_report_and_lock(pytester: pytest.Pytester, two_papers: Path, checkpoint: Path) -> None:
     assert pytester.runpytest("claims", "--model", str(checkpoint), *OPTIONS).ret == 0
     assert pytester.runpytest("claims/rotation", "--model", str(checkpoint), *OPTIONS).ret == 0
-    outer, inner = read(two / "reports" / "tiny.json"), read(two / "reports" / "rotation" / "tiny.json")
-    assert (outer.paper, [one.id for one in outer.claims]) == (None, ["far"])
-    assert (inner.paper, [one.id for one in inner.claims]) == (Paper(title="Rotation"), ["near"])
-    assert main(["lock", str(two / "claims")]) == 0
-    assert '"near"' not in (two / "claims" / "claims.lock").read_text("utf-8")
-    assert main(["lock", str(two / "claims" / "rotation")]) == 0
-    assert '"near"' in (two / "claims" / "rotation" / "claims.lock").read_text("utf-8")
+    outer, inner = (read(two_papers / "reports" / name) for name in ("tiny.json", "rotation/tiny.json"))
+    assert (outer.paper, [claim.id for claim in outer.claims]) == (None, ["far"])
+    assert (inner.paper, [claim.id for claim in inner.claims]) == (Paper(title="Rotation"), ["near"])
+    assert main(["lock", str(two_papers / "claims")]) == 0
+    assert '"near"' not in (two_papers / "claims" / "claims.lock").read_text("utf-8")
+    assert main(["lock", str(two_papers / "claims" / "rotation")]) == 0
+    assert '"near"' in (two_papers / "claims" / "rotation" / "claims.lock").read_text("utf-8")
 
 
-def test_claims_of_two_papers_are_not_run_together(pytester: pytest.Pytester, two: Path, checkpoint: Path) -> None:
+def test_claims_of_two_papers_are_not_run_together(
+    pytester: pytest.Pytester, two_papers: Path, checkpoint: Path
+) -> None:
     pytester.makeini("[pytest]\n")
     result = pytester.runpytest("claims", "--model", str(checkpoint), *OPTIONS)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -172,11 +172,11 @@ def test_claims_of_two_papers_are_not_run_together(pytester: pytest.Pytester, tw
     )
 
 
-def test_a_paper_that_says_nothing_stops_a_run_before_any_work(
-    pytester: pytest.Pytester, two: Path, checkpoint: Path
+def test_an_invalid_paper_stops_a_run_before_any_work(
+    pytester: pytest.Pytester, two_papers: Path, checkpoint: Path
 ) -> None:
-    (two / "claims" / "rotation" / PAPER).write_text("", encoding="utf-8")
+    (two_papers / "claims" / "rotation" / PAPER).write_text("", encoding="utf-8")
     result = pytester.runpytest("claims/rotation", "--model", str(checkpoint), *OPTIONS)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: *paper.toml needs a table [[]paper[]] with at least a title"])
-    assert not (two / "reports").exists()
+    assert not (two_papers / "reports").exists()

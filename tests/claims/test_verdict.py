@@ -1,4 +1,4 @@
-"""The one rule from an interval to a verdict."""
+"""The rule that turns an interval into a verdict."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_wider_interval_never_decides_more(interval: list[float], ends: list[f
 
 
 @given(intervals, finite)
-def test_a_direction_and_its_opposite_never_hold_both(interval: list[float], edge: float) -> None:
+def test_a_direction_and_its_opposite_are_never_both_supported(interval: list[float], edge: float) -> None:
     assert {below(edge).judge(*interval), above(edge).judge(*interval)} != {Verdict.SUPPORTED}
 
 
@@ -44,7 +44,7 @@ def test_a_direction_and_its_opposite_never_hold_both(interval: list[float], edg
         ((-0.3, 0.3), Verdict.INCONCLUSIVE),
     ],
 )
-def test_about_zero(interval: tuple[float, float], verdict: Verdict) -> None:
+def test_an_equivalence_region_is_judged_by_the_whole_interval(interval: tuple[float, float], verdict: Verdict) -> None:
     assert within(-0.1, 0.1).judge(*interval) is verdict
 
 
@@ -55,12 +55,12 @@ def test_an_unusable_interval_is_an_error_and_not_a_verdict(bad: tuple[float, fl
 
 
 @pytest.mark.parametrize("ends", [(1.0, 1.0), (2.0, 1.0), (math.nan, 1.0)])
-def test_a_region_needs_room(ends: tuple[float, float]) -> None:
+def test_a_region_must_not_be_empty(ends: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="a region needs low < high"):
         Region(*ends)
 
 
-def test_a_region_that_nothing_could_refute_is_refused() -> None:
+def test_a_region_that_no_number_could_refute_is_refused() -> None:
     with pytest.raises(ValueError, match="nothing could refute"):
         Region(-math.inf, math.inf)
 
@@ -84,7 +84,7 @@ def test_a_region_reads_as_words(region: Region, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cells", "whole"),
+    ("cells", "expected"),
     [
         (["supported", "supported"], "supported"),
         (["supported", "inconclusive"], "inconclusive"),
@@ -96,5 +96,5 @@ def test_a_region_reads_as_words(region: Region, words: str) -> None:
         ([], "not tested"),
     ],
 )
-def test_all_together(cells: list[str], whole: str) -> None:
-    assert combined([Verdict(cell) for cell in cells]) is Verdict(whole)
+def test_verdicts_combine_by_the_intersection_union_rule(cells: list[str], expected: str) -> None:
+    assert combined([Verdict(cell) for cell in cells]) is Verdict(expected)

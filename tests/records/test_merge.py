@@ -1,4 +1,4 @@
-"""Records that were made apart become one, or are refused with the difference."""
+"""Merging records: compatible ones become one, others are refused with the difference."""
 
 from __future__ import annotations
 
@@ -20,31 +20,33 @@ NAMES = ("a.json", "b.json")
 
 @pytest.fixture
 def parts(run: Run) -> list[Run]:
-    """The same run, a size each; the second day Small's weights were gone."""
-    small = tuple(one for one in run.findings if one.size == "small")
-    medium = tuple(one for one in run.findings if one.size == "medium")
-    gone = tuple(
-        replace(one, verdict="not tested", estimate=None, controls=(), attribution=None, universes=None, p_value=None)
-        for one in small
+    """The same run in two parts, one size each; Small could not be tested in the part about Medium."""
+    small = tuple(finding for finding in run.findings if finding.size == "small")
+    medium = tuple(finding for finding in run.findings if finding.size == "medium")
+    untested = tuple(
+        replace(
+            finding, verdict="not tested", estimate=None, controls=(), attribution=None, universes=None, p_value=None
+        )
+        for finding in small
     )
     return [
-        replace(run, sizes=("medium",), models=(), findings=(*gone, *medium), started="2026-01-03T00:00:00+00:00"),
+        replace(run, sizes=("medium",), models=(), findings=(*untested, *medium), started="2026-01-03T00:00:00+00:00"),
         replace(run, sizes=("small",), findings=small),
     ]
 
 
-def test_sizes_that_ran_apart_stand_side_by_side(run: Run, parts: list[Run]) -> None:
-    whole = merged(parts, NAMES)
-    assert whole.sizes == ("small", "medium")
-    assert whole.verdicts == run.verdicts
-    assert [[cell.word for cell in row.cells] for row in rows(whole)] == [
+def test_sizes_that_ran_separately_are_merged(run: Run, parts: list[Run]) -> None:
+    merged_run = merged(parts, NAMES)
+    assert merged_run.sizes == ("small", "medium")
+    assert merged_run.verdicts == run.verdicts
+    assert [[cell.word for cell in row.cells] for row in rows(merged_run)] == [
         [cell.word for cell in row.cells] for row in rows(run)
     ]
-    assert (whole.started, whole.seconds) == (run.started, 2 * run.seconds)
-    assert whole.models == run.models
+    assert (merged_run.started, merged_run.seconds) == (run.started, 2 * run.seconds)
+    assert merged_run.models == run.models
 
 
-def test_one_record_is_itself(run: Run) -> None:
+def test_a_single_record_is_unchanged(run: Run) -> None:
     assert merged([run], NAMES[:1]) == run
 
 
@@ -65,19 +67,19 @@ def test_one_record_is_itself(run: Run) -> None:
         ({"environment": {"pathlen": "9.9"}}, "records of one version of pathlen can be merged"),
     ],
 )
-def test_what_was_made_under_other_conditions_is_refused(
+def test_records_made_under_different_conditions_are_refused(
     parts: list[Run], change: dict[str, object], message: str
 ) -> None:
     with pytest.raises(InvalidRecord, match=message):
         merged([replace(parts[0], lock_sha256="a" * 64), replace(parts[1], **change)], NAMES)  # type: ignore[arg-type]
 
 
-def test_an_old_record_has_no_digest_of_the_lock_and_merges_all_the_same(parts: list[Run]) -> None:
-    whole = merged([parts[0], replace(parts[1], lock_sha256="b" * 64, declared=3, schema_version=3)], NAMES)
-    assert (whole.lock_sha256, whole.declared, whole.schema_version) == ("b" * 64, 3, 4)
+def test_an_old_record_without_a_digest_of_the_lock_can_be_merged(parts: list[Run]) -> None:
+    merged_run = merged([parts[0], replace(parts[1], lock_sha256="b" * 64, declared=3, schema_version=3)], NAMES)
+    assert (merged_run.lock_sha256, merged_run.declared, merged_run.schema_version) == ("b" * 64, 3, 4)
 
 
-def test_a_commit_that_all_records_share_is_kept(parts: list[Run]) -> None:
+def test_only_a_commit_shared_by_all_records_is_recorded(parts: list[Run]) -> None:
     first, second = parts
     assert first.revision is not None
     dirty = replace(first.revision, is_dirty=True)
@@ -87,8 +89,8 @@ def test_a_commit_that_all_records_share_is_kept(parts: list[Run]) -> None:
     assert merged([first, replace(second, revision=None)], NAMES).revision is None
 
 
-def test_families_stand_side_by_side_under_their_names(run: Run) -> None:
-    other = replace(run, family="gpt2", selection="--family gpt2", models=(replace(run.models[0], surprise=8.4),))
+def test_sizes_of_several_families_are_labelled_with_their_family(run: Run) -> None:
+    gpt2 = replace(run, family="gpt2", selection="--family gpt2", models=(replace(run.models[0], surprise=8.4),))
     alone = replace(
         run,
         family="mine",
@@ -97,24 +99,23 @@ def test_families_stand_side_by_side_under_their_names(run: Run) -> None:
         models=(),
         findings=(replace(run.findings[0], size="model"),),
     )
-    whole = merged([run, other, alone], ["a.json", "b.json", "c.json"])
-    assert whole.family == "mini + gpt2 + mine"
-    assert whole.sizes == ("mini / small", "mini / medium", "gpt2 / small", "gpt2 / medium", "mine")
-    assert whole.selection == "--family mini + --family gpt2 + --model mine"
-    assert len(whole.findings) == 2 * len(run.findings) + 1
-    falls = rows(whole)[0]
+    merged_run = merged([run, gpt2, alone], ["a.json", "b.json", "c.json"])
+    assert merged_run.family == "mini + gpt2 + mine"
+    assert merged_run.sizes == ("mini / small", "mini / medium", "gpt2 / small", "gpt2 / medium", "mine")
+    assert merged_run.selection == "--family mini + --family gpt2 + --model mine"
+    assert len(merged_run.findings) == 2 * len(run.findings) + 1
+    falls = rows(merged_run)[0]
     assert [cell.word for cell in falls.cells] == ["supported", "refuted", "supported", "refuted", "supported"]
     assert falls.together == "mini: refuted, gpt2: refuted, mine: supported"
-    text = page(whole)
+    text = page(merged_run)
     assert "What stands under mini says nothing about GPT-2" in text
     assert "Random weights." in text
     assert ".venv/bin/pytest claims/ --model mine --seed 0" in text
-    assert (
-        merged([whole, replace(run, sizes=("small",))], NAMES).sizes == whole.sizes
-    )  # what was merged can be merged again
+    # A merged record can be merged again.
+    assert merged([merged_run, replace(run, sizes=("small",))], NAMES).sizes == merged_run.sizes
 
 
-def test_two_stories_about_one_thing_are_refused(run: Run, parts: list[Run]) -> None:
+def test_records_that_contradict_each_other_are_refused(run: Run, parts: list[Run]) -> None:
     other = replace(run.models[0], weights_sha256="f" * 64)
     with pytest.raises(InvalidRecord, match="b.json has other weights, tokenizer or type of small than a.json"):
         merged([run, replace(run, models=(other,))], NAMES)
@@ -126,10 +127,12 @@ def test_two_stories_about_one_thing_are_refused(run: Run, parts: list[Run]) -> 
         merged([run, replace(run, findings=(broken, *run.findings[1:]))], NAMES)
 
 
-def test_the_command_merges(parts: list[Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_command_merges_records(
+    parts: list[Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     paths = [tmp_path / name for name in NAMES]
-    for one, path in zip(parts, paths, strict=True):
-        write(one, path)
+    for part, path in zip(parts, paths, strict=True):
+        write(part, path)
     assert main(["report", *map(str, paths)]) == 1
     assert "2 records become one page, so say where it goes with -o" in capsys.readouterr().err
     assert main(["report", *map(str, paths), "-o", str(tmp_path / "page.html")]) == 0

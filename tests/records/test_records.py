@@ -1,4 +1,4 @@
-"""Records: there and back, refused when they are something else, never half written."""
+"""Record files: round trips, refusal of invalid files, and atomic writes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from project import SAMPLES
 from pathlen._util.files import write_text
 from pathlen._util.provenance import environment, revision_of
 from pathlen.errors import InvalidRecord
-from pathlen.records import schema as records
+from pathlen.records import files
 from pathlen.records.files import SCHEMA, decoded, encoded, read, schema, write
 from pathlen.records.schema import Run
 from pathlen.report import page
 
 
-def test_a_record_reads_back_as_what_was_written(run: Run, tmp_path: Path) -> None:
+def test_a_written_record_reads_back_unchanged(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "new" / "run.json"
     write(run, path)
     assert read(path) == run
@@ -35,20 +35,20 @@ def test_the_same_run_gives_the_same_bytes(run: Run) -> None:
     assert encoded(run) == encoded(decoded(encoded(run)))
 
 
-def test_values_are_stored_in_full(run: Run) -> None:
+def test_values_are_stored_in_full_precision(run: Run) -> None:
     estimate = json.loads(encoded(run))["findings"][0]["estimate"]
     assert run.findings[0].estimate is not None
     assert estimate["value"] == run.findings[0].estimate.value
 
 
-def test_lists_of_numbers_stand_on_one_line_and_words_are_left_alone(run: Run) -> None:
-    broken = "[\n 1, 2\n]  [ 3 ]"
-    text = encoded(replace(run, selection=broken))
-    assert decoded(text).selection == broken
+def test_lists_of_numbers_are_on_one_line_and_strings_are_unchanged(run: Run) -> None:
+    list_in_a_string = "[\n 1, 2\n]  [ 3 ]"
+    text = encoded(replace(run, selection=list_in_a_string))
+    assert decoded(text).selection == list_in_a_string
     assert "\n      [ 1.5, 2.25, 3.0, 0.5, 1.0, 4.0, 2.0, 1.75 ],\n" in text
 
 
-def test_a_record_packed_by_gzip_is_read_and_a_damaged_one_refused(run: Run, tmp_path: Path) -> None:
+def test_a_gzipped_record_is_read_and_a_damaged_one_refused(run: Run, tmp_path: Path) -> None:
     packed = gzip.compress(encoded(run).encode())
     path = tmp_path / "run.json.gz"
     path.write_bytes(packed)
@@ -58,7 +58,7 @@ def test_a_record_packed_by_gzip_is_read_and_a_damaged_one_refused(run: Run, tmp
         read(path)
 
 
-def test_a_record_of_version_3_is_read_and_has_a_page(run: Run) -> None:
+def test_a_record_of_version_3_can_be_read_and_shown(run: Run) -> None:
     data = json.loads(encoded(run)) | {"schema_version": 3}
     for name in ("lock_sha256", "declared", "revision"):
         del data[name]
@@ -69,8 +69,8 @@ def test_a_record_of_version_3_is_read_and_has_a_page(run: Run) -> None:
     assert "This record holds no single tokens." in page(old)
 
 
-def test_the_shipped_schema_is_current_and_holds_of_records(run: Run) -> None:
-    shipped = json.loads(Path(str(records.__file__)).with_name(SCHEMA).read_text("utf-8"))
+def test_the_shipped_schema_is_current_and_records_satisfy_it(run: Run) -> None:
+    shipped = json.loads(Path(str(files.__file__)).with_name(SCHEMA).read_text("utf-8"))
     assert shipped == json.loads(msgspec.json.encode(schema()))
     jsonschema.Draft202012Validator.check_schema(shipped)
     check = jsonschema.Draft202012Validator(shipped)
@@ -81,22 +81,22 @@ def test_the_shipped_schema_is_current_and_holds_of_records(run: Run) -> None:
         check.validate({key: value for key, value in json.loads(encoded(run)).items() if key != "seed"})
 
 
-def test_a_network_that_guesses_blindly_knows_nothing(run: Run) -> None:
+def test_a_network_no_better_than_a_uniform_guess_knows_nothing(run: Run) -> None:
     model = run.models[0]
-    assert not model.knows_nothing  # 4.5 nats; blindly 8.3
+    assert not model.knows_nothing  # 4.5 nats; a uniform guess costs 8.3
     assert replace(model, surprise=8.4).knows_nothing
     assert not replace(model, surprise=None).knows_nothing
 
 
 def test_an_excerpt_can_be_cut_short(run: Run) -> None:
-    whole = run.models[0].excerpts[0]
-    short = whole.first(3)
-    assert (short.measured, short.pieces, short.steps[1]) == (3, whole.pieces[:5], whole.steps[1][:3])
+    excerpt = run.models[0].excerpts[0]
+    short = excerpt.first(3)
+    assert (short.measured, short.pieces, short.steps[1]) == (3, excerpt.pieces[:5], excerpt.steps[1][:3])
     with pytest.raises(ValueError, match="at least one token, but 0 was given"):
-        whole.first(0)
+        excerpt.first(0)
 
 
-def test_the_revision_of_a_folder_is_gits(tmp_path: Path) -> None:
+def test_the_revision_of_a_folder_comes_from_git(tmp_path: Path) -> None:
     assert revision_of(tmp_path) is None
 
     def git(*arguments: str) -> None:
@@ -106,11 +106,11 @@ def test_the_revision_of_a_folder_is_gits(tmp_path: Path) -> None:
     (tmp_path / "claim.py").write_text("one", encoding="utf-8")
     git("add", ".")
     git("commit", "-qm", "one")
-    found = revision_of(tmp_path)
-    assert found is not None
-    assert (len(found.commit), found.is_dirty) == (40, False)
+    committed = revision_of(tmp_path)
+    assert committed is not None
+    assert (len(committed.commit), committed.is_dirty) == (40, False)
     (tmp_path / "claim.py").write_text("two", encoding="utf-8")
-    assert revision_of(tmp_path) == replace(found, is_dirty=True)
+    assert revision_of(tmp_path) == replace(committed, is_dirty=True)
     git("commit", "-qam", "two")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "run.json").write_text("{}", encoding="utf-8")
@@ -118,13 +118,13 @@ def test_the_revision_of_a_folder_is_gits(tmp_path: Path) -> None:
     git("commit", "-qm", "three")
     (tmp_path / "out" / "run.json").write_text("[]", encoding="utf-8")
     for leaving_out, is_dirty in ((None, True), (tmp_path, False), (tmp_path / "out", False), (tmp_path.parent, True)):
-        now = revision_of(tmp_path, leaving_out)
-        assert now is not None
-        assert now.is_dirty == is_dirty, leaving_out
+        revision = revision_of(tmp_path, leaving_out)
+        assert revision is not None
+        assert revision.is_dirty == is_dirty, leaving_out
 
 
 def test_an_open_end_of_a_region_is_null(run: Run) -> None:
-    claims = {one["id"]: one for one in json.loads(encoded(run))["claims"]}
+    claims = {claim["id"]: claim for claim in json.loads(encoded(run))["claims"]}
     assert (claims["falls"]["low"], claims["falls"]["high"]) == (None, 0.0)
 
 
@@ -143,7 +143,7 @@ def test_an_unknown_schema_version_is_refused(run: Run) -> None:
         ('{"schema_version": 4}', "missing required field `family`"),
     ],
 )
-def test_what_is_no_record_is_refused(text: str, message: str) -> None:
+def test_an_invalid_record_is_refused(text: str, message: str) -> None:
     with pytest.raises(InvalidRecord, match=message):
         decoded(text)
 
@@ -198,29 +198,27 @@ def test_an_edited_verdict_is_refused(run: Run) -> None:
         decoded(json.dumps(data))
 
 
-def test_a_missing_record_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidRecord, match=r"none\.json.* can't be read"):
         read(tmp_path / "none.json")
 
 
-def test_a_write_that_breaks_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "page.html"
     write_text(path, "old")
 
-    def broken(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(os, "replace", broken)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         write_text(path, "new")
     assert path.read_text("utf-8") == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_environment_names_what_numbers_depend_on() -> None:
-    found = environment(("numpy", "no-such-package"))
-    assert found["numpy"][0].isdigit()
-    assert found["no-such-package"] == "not installed"
-    assert {"python", "platform", "machine"} < found.keys()
+def test_the_environment_names_the_versions_that_numbers_depend_on() -> None:
+    versions = environment(("numpy", "no-such-package"))
+    assert versions["numpy"][0].isdigit()
+    assert versions["no-such-package"] == "not installed"
+    assert {"python", "platform", "machine"} < versions.keys()
