@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import pathlen
-from pathlen.claims.multiverse import LAST_STEP_AND_NEXT_TOKEN
+from pathlen.claims.last_step_multiverse import LAST_STEP_AND_NEXT_TOKEN
 from pathlen.columns.catalog import ALIGNMENT, CATALOG, CUSTOM_COLUMNS, column, columns_named, measures
 from pathlen.columns.measurement import Measurement, Published, from_traces
 from pathlen.columns.named import asked_for
