@@ -1,7 +1,7 @@
-"""Sections 1 and 2.1: what path length is, and what it sees that an angle does not.
+"""Sections 1 and 2.1: the definition of path length, and what it measures that an angle does not.
 
-The first is a check of the instrument, not a finding about any network: our lengths are taken while the network runs,
-by hooks that keep no state, and must be the ones that a plain double loop over stored states gives.
+The first claim checks the instrument and says nothing about any network. Lengths are computed by hooks during the forward
+pass, without storing states; they must equal those of a plain double loop over stored states.
 """
 
 from pathlen import SHIFTED, SIZES, below, claim, largest

@@ -1,17 +1,17 @@
-"""Section 3.1: the path grows through the blocks, steadily, and energy is pumped in all along.
+"""Section 3.1: the path grows steadily through the blocks, and energy is pumped in throughout.
 
-A cumulative length can't but grow: it is a sum of lengths. That reading stands here as a claim of its own, labelled
-as one that could not have come out otherwise, and beside it stands what could be false: that tokens get farther
-from where they started, that late steps are as long as early ones, that residual norms rise on the whole.
+A cumulative length always grows, because it is a sum of lengths. That reading is a separate claim, labelled as true by
+construction. The other claims could be false: that tokens get farther from where they started, that late steps are as
+long as early ones, that residual norms rise overall.
 
-Their control is an untrained network: what it does too, no training brought about. The order of a text's tokens is no
-control here, for none of these sentences is about reading.
+The control is an untrained network: whatever it shows too is not due to training. Shuffling a text's tokens is no
+control here, because none of these sentences depends on word order.
 """
 
 from pathlen import SIZES, UNTRAINED, above, below, claim, every, log_slope, mean, ratio, share, variation, within
 
-MOST_BLOCKS = above(0.9)  # nine blocks in ten: "keeps growing" allows for few exceptions
-EQUAL_HALVES = within(1 / 1.25, 1.25)  # a quarter either way still looks like a straight line
+MOST_BLOCKS = above(0.9)  # nine blocks in ten: "keeps growing" allows few exceptions
+EQUAL_HALVES = within(1 / 1.25, 1.25)  # a deviation of a quarter either way still looks like a straight line
 
 
 @claim(

@@ -1,8 +1,8 @@
 """Section 3.2: whether a block's parallel heads offset each other.
 
-That a sum of vectors is no longer than their lengths' sum is the triangle inequality; it stands here, labelled. What could
-be false is that heads offset each other: that their sum is shorter than unrelated directions of the same lengths would
-make it. The document only supposes so, of XL.
+A sum of vectors is never longer than the sum of their lengths: that is the triangle inequality, and its claim is labelled
+as true by construction. What could be false is that heads offset each other, i.e. that their sum is shorter than that of
+unrelated directions with the same lengths. The document only suspects this, and only of XL.
 """
 
 from pathlen import SIZES, UNTRAINED, XL, above, below, claim, every, head_cancellation

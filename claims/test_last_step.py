@@ -1,17 +1,17 @@
 """Section 3.2: how far the last block moves a token, and the next token's logit.
 
-Each claim stands twice. As published, the last step runs from the state before the last block to the state *after
-the final norm*, and each text brings one point whose logit is a zero that belongs to no token. Corrected, the step
-is the last block's own and only tokens with a next token have a row.
+The main claims appear in two readings. As published, the last step runs from the state before the last block to the state
+*after the final norm*, and each text contributes one point whose logit is a zero that belongs to no token. Corrected, the
+step is that of the last block alone, and only tokens with a next token have a row.
 
-Correlations are taken within passages: a difference between two texts is not a relation between tokens, nor is a drift
-that both columns share as a text goes on, so corrected correlations are of what is left without each passage's trend.
-The published ones leave the trend in. Whole passages are resampled, because the tokens of one depend on each other.
+Correlations are computed within passages. A difference between two texts is not a relation between tokens, and neither is
+a trend along the text that both columns share, so corrected correlations first remove each passage's trend; the published
+ones keep it. Whole passages are resampled, because the tokens of one passage are dependent.
 
-What the document sees in such a relation, a network that knows the next token and hardly moves, can't be at work in an
-untrained network, where tokens come in random order, or where predictions are shifted along the text: these are its
-controls. That there is *no* relation must fail where one is planted, for shifting would only confirm it; and if untrained
-networks have none either, then it is true of Medium, Large and XL and shows nothing about them.
+The document explains such a relation by a network that knows the next token and hardly moves. That explanation can't apply
+to an untrained network, to shuffled tokens, or to predictions shifted along the text: these are the controls. A claim of
+*no* relation must fail where a relation is planted, because shifting would only confirm it. If untrained networks show no
+relation either, the claim is true of Medium, Large and XL but shows nothing about them.
 """
 
 from pathlen import (
@@ -35,11 +35,11 @@ from pathlen import (
     within,
 )
 
-# Under one per cent of the variance shared: what "r is about 0" can mean at most.
+# "r is about 0" means at most one per cent of shared variance.
 ABOUT_ZERO = within(-0.1, 0.1)
-CONFIDENT = 0.5  # the token that came next was likelier than all others together
-OF_RELATIONS = [UNTRAINED, SHUFFLED, SHIFTED]
-OF_NONE = [UNTRAINED, PLANTED]
+CONFIDENT = 0.5  # the next token was likelier than all others together
+CONTROLS_OF_A_RELATION = [UNTRAINED, SHUFFLED, SHIFTED]
+CONTROLS_OF_NO_RELATION = [UNTRAINED, PLANTED]
 
 
 @claim(
@@ -47,7 +47,7 @@ OF_NONE = [UNTRAINED, PLANTED]
     section="abstract, 3.2",
     expect=below(0.0),
     negligible=ABOUT_ZERO,
-    controls=OF_RELATIONS,
+    controls=CONTROLS_OF_A_RELATION,
     universes=LAST_STEP_AND_NEXT_TOKEN,
     not_shown="that the step causes the logit, or that the relation is strong; position and residual norm may carry it",
 )
@@ -61,7 +61,7 @@ def test_small_negative(measured):
     section="abstract, 3.2",
     expect=below(0.0),
     negligible=ABOUT_ZERO,
-    controls=OF_RELATIONS,
+    controls=CONTROLS_OF_A_RELATION,
     not_shown="anything about the last block, since the step contains the final norm",
 )
 def test_small_negative_as_published(as_published):
@@ -74,7 +74,7 @@ def test_small_negative_as_published(as_published):
     section="2.2",
     expect=below(0.0),
     negligible=ABOUT_ZERO,
-    controls=OF_RELATIONS,
+    controls=CONTROLS_OF_A_RELATION,
     universes=LAST_STEP_AND_NEXT_TOKEN,
     not_shown="that the relation is strong; ranks only say that it is monotone",
 )
@@ -88,7 +88,7 @@ def test_small_negative_rank(measured):
     section="abstract, 3.2",
     expect=ABOUT_ZERO,
     logic="all",
-    controls=OF_NONE,
+    controls=CONTROLS_OF_NO_RELATION,
     universes=LAST_STEP_AND_NEXT_TOKEN,
     not_shown="why there is none; a relation that is not straight can hide from r",
 )
@@ -102,7 +102,7 @@ def test_larger_zero(measured):
     section="abstract, 3.2",
     expect=ABOUT_ZERO,
     logic="all",
-    controls=OF_NONE,
+    controls=CONTROLS_OF_NO_RELATION,
     not_shown="anything about the last block, since the step contains the final norm",
 )
 def test_larger_zero_as_published(as_published):
@@ -116,7 +116,7 @@ def test_larger_zero_as_published(as_published):
     expect=below(0.0),
     negligible=ABOUT_ZERO,
     logic="all",
-    controls=OF_RELATIONS,
+    controls=CONTROLS_OF_A_RELATION,
     universes=LAST_STEP_AND_NEXT_TOKEN,
     not_shown="why they differ; data, training and depth differ along with size",
 )
@@ -133,7 +133,7 @@ def test_small_differs(measured_small, measured):
     expect=below(0.0),
     negligible=ABOUT_ZERO,
     logic="all",
-    controls=OF_RELATIONS,
+    controls=CONTROLS_OF_A_RELATION,
     not_shown="anything about the last block, since the step contains the final norm",
 )
 def test_small_differs_as_published(as_published_small, as_published):
@@ -149,7 +149,7 @@ def test_small_differs_as_published(as_published_small, as_published):
     sizes=SIZES,
     section="1, 3.2",
     expect=below(1.0),
-    controls=OF_RELATIONS,
+    controls=CONTROLS_OF_A_RELATION,
     not_shown="that confidence brings it about; the last block may move every token less than the others do",
 )
 def test_stillness(measured):
@@ -162,7 +162,7 @@ def test_stillness(measured):
     sizes=SIZES,
     section="1, 3.2",
     expect=below(0.0),
-    controls=OF_RELATIONS,
+    controls=CONTROLS_OF_A_RELATION,
     not_shown="that the step tells how sure the model is of the next token, beyond this text's tokens being easy or hard",
 )
 def test_confident_shorter(measured):
@@ -179,7 +179,7 @@ def test_confident_shorter(measured):
     sizes=[SMALL],
     section="3.2",
     expect=below(0.0),
-    controls=OF_RELATIONS,
+    controls=CONTROLS_OF_A_RELATION,
     exploratory=True,
     not_shown="why the last step would be special; the document only takes it to be",
 )

@@ -1,4 +1,4 @@
-"""Section 4: path length and rotation as two views of one way, and models of different size."""
+"""Section 4: path length and rotation as two views of the same path, and models of different sizes."""
 
 from pathlen import (
     LAST_STEP_AND_NEXT_TOKEN,
@@ -14,8 +14,8 @@ from pathlen import (
     strongest,
 )
 
-LEAVES_A_TENTH = below(0.95)  # a rank correlation of 0.95 leaves 10 % of the variance of ranks unexplained
-MORE_THAN_NOTHING = above(0.1)  # of Fisher's z; what "about zero" allows to either side
+LEAVES_A_TENTH = below(0.95)  # a rank correlation of 0.95 leaves 10 % of the variance of the ranks unexplained
+MORE_THAN_NOTHING = above(0.1)  # in units of Fisher's z; the margin that "about zero" allows on either side
 
 
 @claim(

@@ -1,6 +1,6 @@
-"""What attention and the MLP of a block add: nearly at right angles to each other, and it is the MLP that sets how far a token goes.
+"""The outputs of a block's attention and MLP: nearly orthogonal to each other, and the MLP determines how far a token moves.
 
-The path of one part is the sum of the lengths of what it adds at every block.
+The path length of one part is the sum over blocks of the norm of its output.
 """
 
 from numpy import abs as absolute

@@ -1,7 +1,7 @@
-"""How far a block turns a token: near a right angle at the first block, little in the middle, more again near the exit.
+"""How far a block turns a token: about a right angle at the first block, little in the middle, more again near the exit.
 
-Angles are between a token's states before and after a block, before the final norm. An untrained network is the control: what
-it does too, no training brought about.
+An angle is that between a token's states before and after a block; the final norm is left out. The control is an untrained
+network: whatever it shows too is not due to training.
 """
 
 from numpy import degrees
@@ -9,7 +9,7 @@ from numpy import degrees
 from pathlen import SIZES, UNTRAINED, at_depth, below, claim, mean, ratio, within
 
 RIGHT_ANGLE = within(75.0, 105.0)  # fifteen degrees either way
-HALF_AS_MUCH = below(0.5)  # "small" beside the first block: less than half of its angle
+HALF_AS_MUCH = below(0.5)  # "small" compared with the first block: less than half of its angle
 MORE_THAN_MIDDLE = below(1.0)
 
 

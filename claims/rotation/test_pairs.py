@@ -1,7 +1,8 @@
-"""How tokens lie to each other: pairs sit at 70 to 80 degrees, and the first token is an outlier.
+"""Angles between tokens: pairs sit at 70 to 80 degrees, and the first token is an outlier.
 
-Both need what no column of the catalog has, so both are columns of our own: computed from states as they stream by, and let
-go. A text longer than the model's context is read in windows; pairs and "the first token" are those of a window then.
+No column of the catalog holds these numbers, so both are custom columns, computed from the states during the forward pass
+and not stored. A text longer than the model's context is read in windows; pairs and "the first token" are then those of a
+window.
 """
 
 from numpy import degrees
@@ -9,7 +10,7 @@ from numpy import degrees
 from pathlen import SIZES, UNTRAINED, above, at_depth, claim, mean, measures, within
 
 PAIRS = within(70.0, 80.0)
-THREE_TIMES = above(3.0)  # in GPT-2 it is said to be hundreds; three times is an outlier anywhere
+THREE_TIMES = above(3.0)  # reported as hundreds of times in GPT-2; three times is an outlier anywhere
 
 
 @measures(at="state", unit="radians")

@@ -1,7 +1,6 @@
-"""What measuring costs: ``pytest tests/benchmarks -s`` prints ratios; nothing here fails because it was slow.
+"""The cost of measuring: ``pytest tests/benchmarks -s`` prints ratios; no test fails for being slow.
 
-Contenders first have to give the same numbers, then run in turns in one process on one thread; a ratio is one of
-medians.
+Contenders first have to give the same numbers, then take turns in one process on one thread. A ratio is one of medians.
 """
 
 from __future__ import annotations
@@ -35,11 +34,11 @@ def medians(*contenders: Callable[[], object]) -> list[float]:
     for contender in contenders:
         contender()
     for turn in range(ROUNDS):
-        for place in range(len(contenders)):
-            which = (place + turn) % len(contenders)
+        for offset in range(len(contenders)):
+            index = (offset + turn) % len(contenders)
             start = time.perf_counter()
-            contenders[which]()
-            seconds[which].append(time.perf_counter() - start)
+            contenders[index]()
+            seconds[index].append(time.perf_counter() - start)
     return [statistics.median(times) for times in seconds]
 
 
@@ -63,14 +62,14 @@ def test_the_measurement_of_a_passage_against_the_published_loop(size: str) -> N
 
 
 def test_the_cost_of_a_whole_run_on_mini(tmp_path: Path) -> None:
-    """On one thread, on as many as torch takes, where processes beside the run take over controls, and once more from the cache."""
+    """Run on one thread, then on torch's default number with controls in helper processes, then again from the cache."""
     command = [sys.executable, "-m", "pytest", "claims/", "--family", "mini", "-q", "--fail-on", "error"]
 
-    def run(name: str, folder: str, **more: str) -> tuple[float, list[tuple[str, ...]]]:
+    def run(name: str, cache: str, **variables: str) -> tuple[float, list[tuple[str, ...]]]:
         environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
-        environment |= {"PATHLEN_CACHE": str(tmp_path / folder), **more}
+        environment |= {"PATHLEN_CACHE": str(tmp_path / cache), **variables}
         start = time.perf_counter()
-        done = subprocess.run(
+        process = subprocess.run(
             [*command, "--report", str(tmp_path / name)],
             cwd=PROJECT,
             env=environment,
@@ -79,17 +78,18 @@ def test_the_cost_of_a_whole_run_on_mini(tmp_path: Path) -> None:
             check=False,
         )
         seconds = time.perf_counter() - start
-        assert done.returncode == 0, done.stdout
-        found = read(tmp_path / name / "mini.json").findings
-        numbers = [one.estimate.digits if one.estimate else () for one in found]
-        return seconds, [(one.claim, one.size, one.verdict, *own) for one, own in zip(found, numbers, strict=True)]
+        assert process.returncode == 0, process.stdout
+        return seconds, [
+            (finding.claim, finding.size, finding.verdict, *(finding.estimate.digits if finding.estimate else ()))
+            for finding in read(tmp_path / name / "mini.json").findings
+        ]
 
-    alone, expected = run("alone", "one", OMP_NUM_THREADS="1")
-    together, found = run("together", "other")
-    again, kept = run("again", "other")
-    assert found == kept == expected
+    one_thread, expected = run("one thread", "first cache", OMP_NUM_THREADS="1")
+    all_threads, findings = run("all threads", "second cache")
+    from_cache, cached_findings = run("from cache", "second cache")
+    assert findings == cached_findings == expected
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(
-        f"\npytest claims/ on mini: {alone:.0f} s on one thread, {together:.0f} s on {torch.get_num_threads()}, {again:.1f} s "
+        f"\npytest claims/ on mini: {one_thread:.0f} s on one thread, {all_threads:.0f} s on {torch.get_num_threads()}, {from_cache:.1f} s "
         f"again from the cache, and at most {peak:,.0f} MiB in one process"
     )

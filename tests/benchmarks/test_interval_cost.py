@@ -1,9 +1,9 @@
-"""What intervals cost: ``pytest tests/benchmarks/test_interval_cost.py -s`` prints ratios to SciPy, arch and resample.
+"""The cost of intervals: ``pytest tests/benchmarks/test_interval_cost.py -s`` prints ratios to SciPy, arch and resample.
 
-Contenders first have to give the same percentile interval, to Monte-Carlo error, then run in turns in one process on one
-thread; a ratio is one of medians over at least three turns. Our counts are drawn anew in every turn unless a line says
-"kept". Nothing here fails because it was slow: the bars stand beside the ratios. With ``PATHLEN_BENCHMARK_TABLE=FILE`` the
-lines are written as a Markdown table, too.
+Contenders first have to give the same percentile interval, up to Monte-Carlo error, then take turns in one process on one
+thread. A ratio is one of medians over at least three turns. Our resampling counts are drawn anew in every turn unless a
+line says "kept". No test fails for being slow: the bars are printed beside the ratios. With
+``PATHLEN_BENCHMARK_TABLE=FILE`` the lines are also written as a Markdown table.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ arch = pytest.importorskip("arch.bootstrap", reason="pip install -e '.[benchmark
 resample = pytest.importorskip("resample.bootstrap", reason="pip install -e '.[benchmark]'")
 
 N, REPLICATES, STEPS = 340, 10_000, 48
-DRAW = np.random.default_rng(0)
-X = DRAW.normal(size=(STEPS, N))
-Y = 0.3 * X[0] + DRAW.normal(size=N)
+GENERATOR = np.random.default_rng(0)
+X = GENERATOR.normal(size=(STEPS, N))
+Y = 0.3 * X[0] + GENERATOR.normal(size=N)
 TEXT = np.zeros(N, int)
 TAILS = (0.025, 0.975)
 
@@ -40,8 +40,8 @@ ROWS: list[tuple[str, str, str, str]] = []
 
 
 @pytest.fixture(scope="module", autouse=True)
-def written() -> Iterator[None]:
-    """Write what was measured, if asked to."""
+def table() -> Iterator[None]:
+    """Write the measured rows to a file if ``PATHLEN_BENCHMARK_TABLE`` names one."""
     yield
     if target := os.environ.get("PATHLEN_BENCHMARK_TABLE"):
         head = [
@@ -61,32 +61,32 @@ def medians(contenders: Mapping[str, Callable[[], object]], turns: int) -> dict[
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     names = list(contenders)
     for turn in range(turns):
-        for place in range(len(names)):
-            name = names[(place + turn) % len(names)]
+        for offset in range(len(names)):
+            name = names[(offset + turn) % len(names)]
             start = time.perf_counter()
             contenders[name]()
             seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(each) for name, each in seconds.items()}
+    return {name: statistics.median(times) for name, times in seconds.items()}
 
 
 def r(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
     x, y = x - x.mean(axis, keepdims=True), y - y.mean(axis, keepdims=True)
-    found: np.ndarray = (x * y).sum(axis) / np.sqrt((x * x).sum(axis) * (y * y).sum(axis))
-    return found
+    correlation: np.ndarray = (x * y).sum(axis) / np.sqrt((x * x).sum(axis) * (y * y).sum(axis))
+    return correlation
 
 
 def all_r(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The correlations of columns ``(rows, steps)`` with a column ``(rows,)``."""
+    """Return the correlations of columns ``(rows, steps)`` with a column ``(rows,)``."""
     return r(x.T, y)
 
 
-def ours(statistic: Smooth, by: str, kept: bool = False) -> Callable[[], np.ndarray]:
+def ours(statistic: Smooth, by: str, *, keeps_counts: bool = False) -> Callable[[], np.ndarray]:
     def percentiles() -> np.ndarray:
-        if not kept:
+        if not keeps_counts:
             forget()
         values = statistic.replicates(by=by, seed=1, count=REPLICATES)  # type: ignore[arg-type]
-        found: np.ndarray = np.quantile(values, TAILS, axis=0)
-        return found
+        interval: np.ndarray = np.quantile(values, TAILS, axis=0)
+        return interval
 
     return percentiles
 
@@ -94,7 +94,7 @@ def ours(statistic: Smooth, by: str, kept: bool = False) -> Callable[[], np.ndar
 def scipys(statistic: Callable[..., object], batch: int, rows: int = 1) -> Callable[[], np.ndarray]:
     def percentiles() -> np.ndarray:
         samples = (X[:rows] if rows > 1 else X[0], np.broadcast_to(Y, X[:rows].shape) if rows > 1 else Y)
-        found = scipy.stats.bootstrap(
+        interval = scipy.stats.bootstrap(
             samples,
             statistic,
             paired=True,
@@ -105,15 +105,15 @@ def scipys(statistic: Callable[..., object], batch: int, rows: int = 1) -> Calla
             method="percentile",
             rng=np.random.default_rng(1),
         ).confidence_interval
-        return np.array([found.low, found.high])
+        return np.array([interval.low, interval.high])
 
     return percentiles
 
 
 def archs(bootstrap: object, statistic: Callable[..., object]) -> Callable[[], np.ndarray]:
     def percentiles() -> np.ndarray:
-        found: np.ndarray = bootstrap.conf_int(statistic, REPLICATES, method="percentile")  # type: ignore[attr-defined]
-        return found
+        interval: np.ndarray = bootstrap.conf_int(statistic, REPLICATES, method="percentile")  # type: ignore[attr-defined]
+        return interval
 
     return percentiles
 
@@ -121,17 +121,17 @@ def archs(bootstrap: object, statistic: Callable[..., object]) -> Callable[[], n
 def compare(
     name: str, bar: float, turns: int, contenders: dict[str, Callable[[], np.ndarray]], tolerance: float
 ) -> None:
-    """Every contender's interval has to be ours, then they run; the first one is ours."""
-    found = {who: np.asarray(contender()).reshape(2, -1) for who, contender in contenders.items()}
-    for who, interval in found.items():
-        assert np.abs(interval - found["ours"]).max() < tolerance, (name, who, interval, found["ours"])
+    """Check that every contender gives our interval, then time them and report the ratio of the fastest other to ours."""
+    intervals = {who: np.asarray(contender()).reshape(2, -1) for who, contender in contenders.items()}
+    for who, interval in intervals.items():
+        assert np.abs(interval - intervals["ours"]).max() < tolerance, (name, who, interval, intervals["ours"])
     seconds = medians(contenders, turns)
     mine = seconds.pop("ours")
-    listed = ", ".join(f"{who} {1e3 * each:,.1f}" for who, each in seconds.items())
-    tell(name, f"{min(seconds.values()) / mine:.1f}", f"{bar:g}", f"ours {1e3 * mine:,.1f}, {listed}")
+    listed = ", ".join(f"{who} {1e3 * median:,.1f}" for who, median in seconds.items())
+    report(name, f"{min(seconds.values()) / mine:.1f}", f"{bar:g}", f"ours {1e3 * mine:,.1f}, {listed}")
 
 
-def tell(*row: str) -> None:
+def report(*row: str) -> None:
     ROWS.append(row)  # type: ignore[arg-type]
     print("\n" + " | ".join(row))
 
@@ -149,7 +149,11 @@ def test_one_correlation() -> None:
     }
     compare("one r", 1.8, 5, {"ours": ours(statistic, "tokens"), **others}, 0.012)
     compare(
-        "one r, counts kept", 1.8, 5, {"ours": ours(statistic, "tokens", kept=True), "scipy": others["scipy"]}, 0.012
+        "one r, counts kept",
+        1.8,
+        5,
+        {"ours": ours(statistic, "tokens", keeps_counts=True), "scipy": others["scipy"]},
+        0.012,
     )
 
 
@@ -158,17 +162,19 @@ def test_48_steps_at_once() -> None:
     bootstrap = arch.IIDBootstrap(X.T, Y, seed=1)
     others = {"arch": archs(bootstrap, all_r), "scipy": scipys(r, 200, STEPS)}
     compare("48 steps", 15, 3, {"ours": ours(statistic, "tokens"), **others}, 0.02)
-    compare("48 steps, counts kept", 15, 3, {"ours": ours(statistic, "tokens", kept=True), **others}, 0.02)
+    compare("48 steps, counts kept", 15, 3, {"ours": ours(statistic, "tokens", keeps_counts=True), **others}, 0.02)
 
 
-def test_ranks_taken_anew() -> None:
+def test_ranks_within_each_resample() -> None:
     def rho(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
         return r(scipy.stats.rankdata(x, axis=axis), scipy.stats.rankdata(y, axis=axis), axis)
 
     statistic = spearman(X[0], Y, passage=TEXT, trend=0)
     theirs = scipys(rho, 500)
     compare("Spearman", 10, 3, {"ours": ours(statistic, "tokens"), "scipy": theirs}, 0.012)
-    compare("Spearman, counts kept", 10, 3, {"ours": ours(statistic, "tokens", kept=True), "scipy": theirs}, 0.012)
+    compare(
+        "Spearman, counts kept", 10, 3, {"ours": ours(statistic, "tokens", keeps_counts=True), "scipy": theirs}, 0.012
+    )
 
 
 def test_blocks() -> None:
@@ -177,7 +183,7 @@ def test_blocks() -> None:
         ("blocks of 10, 48 steps", 25, 3, X, all_r),
     ):
         mine = pearson(columns, Y, passage=TEXT, trend=0)
-        # The automatic length is 10 or 11 for these series of independent tokens, or the comparison would be another.
+        # The comparison with blocks of 10 is fair: the automatic length is 10 or 11 for these independent tokens.
         assert mine.estimates(by="blocks", replicates=199)[0].unit in ("blocks of 10 tokens", "blocks of 11 tokens")
         theirs = archs(arch.CircularBlockBootstrap(10, columns.T, Y, seed=1), statistic)
         compare(name, bar, turns, {"ours": ours(mine, "blocks"), "arch": theirs}, 0.04)
@@ -185,12 +191,12 @@ def test_blocks() -> None:
 
 def test_blocks_agree_with_the_stationary_bootstrap_too() -> None:
     theirs = archs(arch.StationaryBootstrap(10, X[0], Y, seed=1), r)
-    found = ours(pearson(X[0], Y, passage=TEXT, trend=0), "blocks")()
-    assert np.abs(theirs().ravel() - found).max() < 0.04
+    interval = ours(pearson(X[0], Y, passage=TEXT, trend=0), "blocks")()
+    assert np.abs(theirs().ravel() - interval).max() < 0.04
 
 
 def test_the_default_interval_against_a_plain_one() -> None:
-    """Thirty-four groups of ten tokens, studentised, against blocks of ten with plain percentiles: not the same method."""
+    """Studentised intervals of 34 groups of ten tokens against percentiles of blocks of ten: two different methods."""
     groups = np.repeat(np.arange(N // 10), 10)
     for name, bar, turns, columns, statistic in (
         ("studentised groups, one r", 20, 5, X[0], r),
@@ -200,8 +206,8 @@ def test_the_default_interval_against_a_plain_one() -> None:
 
         def estimate(mine: Smooth = mine) -> np.ndarray:
             forget()
-            found = mine.estimates(replicates=REPLICATES - 1, seed=1)
-            return np.array([[one.low for one in found], [one.high for one in found]])
+            estimates = mine.estimates(replicates=REPLICATES - 1, seed=1)
+            return np.array([[estimate.low for estimate in estimates], [estimate.high for estimate in estimates]])
 
         theirs = archs(arch.CircularBlockBootstrap(10, columns.T, Y, seed=1), statistic)
         compare(name, bar, turns, {"ours": estimate, "arch": theirs}, 0.12)
@@ -209,12 +215,12 @@ def test_the_default_interval_against_a_plain_one() -> None:
 
 def test_200_choices_of_analysis_in_four_sizes() -> None:
     passage = np.repeat(np.arange(14), N)
-    x, y = DRAW.normal(size=(4, 200, passage.size)), DRAW.normal(size=passage.size)
+    x, y = GENERATOR.normal(size=(4, 200, passage.size)), GENERATOR.normal(size=passage.size)
     start = time.perf_counter()
     for size in x:
         pearson(size, y, passage=passage).estimates()
     seconds = time.perf_counter() - start
-    tell("200 universes x 4 sizes x 9,999 resamples", f"{seconds:.1f} s", "5 s", f"{1e3 * seconds:,.0f}")
+    report("200 universes x 4 sizes x 9,999 resamples", f"{seconds:.1f} s", "5 s", f"{1e3 * seconds:,.0f}")
 
 
 LARGE = """
@@ -225,28 +231,28 @@ from pathlen.stats import pearson
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
-draw = np.random.default_rng(0)
-x = np.stack([draw.normal(size=100_000).astype(np.float32) for _ in range(48)])
-y = draw.normal(size=100_000) + 0.2 * x[0]
+generator = np.random.default_rng(0)
+x = np.stack([generator.normal(size=100_000).astype(np.float32) for _ in range(48)])
+y = generator.normal(size=100_000) + 0.2 * x[0]
 before = peak()
 start = time.perf_counter()
-found = pearson(x, y, passage=np.zeros(100_000, int)).estimates(by="blocks", replicates=2000)
+first = pearson(x, y, passage=np.zeros(100_000, int)).estimates(by="blocks", replicates=2000)[0]
 seconds = time.perf_counter() - start
-print(seconds, peak() - before, found[0].low, found[0].high)
+print(seconds, peak() - before, first.low, first.high)
 """
 
 
 def test_100_000_tokens() -> None:
-    said = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, check=True).stdout
-    seconds, memory, low, high = map(float, said.split())
-    draw = np.random.default_rng(0)
-    x = np.stack([draw.normal(size=100_000).astype(np.float32) for _ in range(48)])
-    y = draw.normal(size=100_000) + 0.2 * x[0]
+    output = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, check=True).stdout
+    seconds, memory, low, high = map(float, output.split())
+    generator = np.random.default_rng(0)
+    x = np.stack([generator.normal(size=100_000).astype(np.float32) for _ in range(48)])
+    y = generator.normal(size=100_000) + 0.2 * x[0]
     bootstrap = arch.IIDBootstrap(np.ascontiguousarray(x.T), y, seed=1)
     start = time.perf_counter()
     theirs = bootstrap.conf_int(all_r, 100, method="percentile")
     scaled = 20 * (time.perf_counter() - start)
     assert np.abs(theirs[:, 0] - (low, high)).max() < 0.005
     listed = f"ours {1e3 * seconds:,.0f}, arch {1e3 * scaled:,.0f} (20 times 100 resamples)"
-    tell("100,000 tokens, 48 steps, 2,000 resamples", f"{scaled / seconds:.1f}", "4", listed)
-    tell("the same, memory above the data", f"{memory:,.0f} MiB", "500 MB", "")
+    report("100,000 tokens, 48 steps, 2,000 resamples", f"{scaled / seconds:.1f}", "4", listed)
+    report("the same, memory above the data", f"{memory:,.0f} MiB", "500 MB", "")

@@ -1,9 +1,9 @@
 """A million tokens to disk: ``pytest tests/benchmarks/test_million_tokens.py -s`` shows throughput and the memory curve.
 
-``pathlen measure`` streams texts of permuted sentences of the shipped passages, drawn with a seed, through the smallest embedded
-network on one thread. Half way it is killed with SIGKILL and started again. Memory is read from the system every second.
-With ``PATHLEN_MILLION_TABLE=FILE.md`` the table is written there, and the curve beside it as ``.csv`` and ``.svg``;
-``PATHLEN_MILLION_TOKENS`` asks for another number.
+``pathlen measure`` streams texts through the smallest embedded network on one thread. The texts are random permutations of
+sentences from the shipped passages, drawn with a fixed seed. Half way the process is killed with SIGKILL and started again.
+Memory is sampled every second. With ``PATHLEN_MILLION_TABLE=FILE.md`` the table is written there, and the curve beside it as
+``.csv`` and ``.svg``; ``PATHLEN_MILLION_TOKENS`` changes the number of tokens.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pathlen.passages.shipped import NAMES, shipped
 
 TOKENS = int(os.environ.get("PATHLEN_MILLION_TOKENS", "1000000"))
 SEED = 20_261_124
-SENTENCES = 12  # of a text, as many as a shipped passage has
+SENTENCES = 12  # in a text, as many as a shipped passage has
 MEASURE = "import sys; from pathlen.cli import main; sys.exit(main())"
 ESTIMATE = """
 import json, resource, sys, time
@@ -46,40 +46,42 @@ Sample = tuple[str, float, int, float]
 
 
 def write_texts(path: Path) -> int:
-    """Write texts, one a line, until they have as many tokens as asked for; return how many tokens they have."""
-    sentences = [one.strip().rstrip(".") for name in NAMES for one in shipped(name).text.replace("\n", " ").split(". ")]
-    draw = random.Random(SEED)  # noqa: S311
+    """Write texts, one per line, until they have at least `TOKENS` tokens; return how many they have."""
+    sentences = [
+        sentence.strip().rstrip(".") for name in NAMES for sentence in shipped(name).text.replace("\n", " ").split(". ")
+    ]
+    generator = random.Random(SEED)  # noqa: S311
     token_ids = tokenizing(spec("mini", "small"))
     count = 0
     with path.open("w", encoding="utf-8") as file:
         while count < TOKENS:
-            text = ". ".join(draw.sample(sentences, SENTENCES)) + "."
+            text = ". ".join(generator.sample(sentences, SENTENCES)) + "."
             count += len(token_ids(text))
             file.write(text + "\n")
     return count
 
 
 def memory(process: int) -> float:
-    """Return the MiB that a process holds in memory, mapped files of its own making included."""
+    """Return the resident memory of a process in MiB, including files that it mapped."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:")), 0.0)
 
 
 def watched(command: list[str], folder: Path, run: str, curve: list[Sample], kill_at: int | None) -> str:
-    """Run a command, note its memory every second, and kill it when there are so many shards; return what it said."""
+    """Run a command, sample its memory every second, and kill it at ``kill_at`` shards; return its standard output."""
     start = time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         while process.poll() is None:
             shards = len(list(folder.glob("shards/*/*.safetensors")))
-            if held := memory(process.pid):  # nothing before it has begun and after it has ended
+            if held := memory(process.pid):  # 0 before the process has started and after it has ended
                 curve.append((run, time.monotonic() - start, shards, held))
             if kill_at is not None and shards >= kill_at:
                 process.send_signal(signal.SIGKILL)
                 break
             time.sleep(1.0)
-        said = process.stdout.read() if process.stdout else ""
+        output = process.stdout.read() if process.stdout else ""
     assert process.returncode == (-signal.SIGKILL if kill_at is not None else 0)
-    return said
+    return output
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")
@@ -91,19 +93,19 @@ def test_a_million_tokens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     curve: list[Sample] = []
     kill_at = max(1, tokens // 16_384 // 2)
     watched(command, folder, "killed", curve, kill_at)
-    left = sorted(path.name for path in folder.glob("shards/*/*"))
-    whole = [path for path in folder.glob("shards/*/*.safetensors") if Shard(path).proven()]
-    found: dict[str, Any] = json.loads(watched(command, folder, "resumed", curve, None))
+    files_left = len(list(folder.glob("shards/*/*")))
+    complete = sum(bool(Shard(path).proven()) for path in folder.glob("shards/*/*.safetensors"))
+    summary: dict[str, Any] = json.loads(watched(command, folder, "resumed", curve, None))
     corpus = open_corpus(folder)
-    assert corpus.tokens == found["tokens"] == tokens
-    assert 0 < found["measured_tokens"] < tokens
-    assert found["copies"] == 0
+    assert corpus.tokens == summary["tokens"] == tokens
+    assert 0 < summary["measured_tokens"] < tokens
+    assert summary["copies"] == 0
     assert all(Shard(path).proven() for path in folder.glob("shards/*/*"))
-    said = subprocess.run([sys.executable, "-c", ESTIMATE, str(folder)], capture_output=True, text=True, check=True)
-    estimate = json.loads(said.stdout)
-    early, late = (_most(curve, when) for when in ("early", "late"))
+    process = subprocess.run([sys.executable, "-c", ESTIMATE, str(folder)], capture_output=True, text=True, check=True)
+    estimate = json.loads(process.stdout)
+    early, late = _peak(curve, 0.1, 0.5), _peak(curve, 0.75, 1.0)
     assert late < 1.1 * early, "memory grows with what is measured"
-    lines = _table(found, curve, (early, late), (len(whole), len(left) - len(whole)), estimate)
+    lines = _table(summary, curve, (early, late), (complete, files_left - complete), estimate)
     with capsys.disabled():
         print("\n" + "\n".join(lines))
     if target := os.environ.get("PATHLEN_MILLION_TABLE"):
@@ -115,25 +117,24 @@ def test_a_million_tokens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         table.with_suffix(".svg").write_text(_drawn(curve), encoding="utf-8")
 
 
-def _most(curve: list[Sample], when: str) -> float:
-    """Return the most that was held in the second quarter of the shards, or in the last."""
-    measuring = [one for one in curve if one[2] > 0]
-    last = max(one[2] for one in measuring)
-    low, high = (0.1, 0.5) if when == "early" else (0.75, 1.0)
-    return max(held for _, _, shards, held in measuring if low * last <= shards <= high * last)
+def _peak(curve: list[Sample], low: float, high: float) -> float:
+    """Return the most memory held while between ``low`` and ``high`` of all shards were on disk."""
+    last = max(shards for _, _, shards, _ in curve)
+    return max(held for _, _, shards, held in curve if shards > 0 and low * last <= shards <= high * last)
 
 
 def _table(
-    found: dict[str, Any],
+    summary: dict[str, Any],
     curve: list[Sample],
-    held: tuple[float, float],
-    kept: tuple[int, int],
+    peaks: tuple[float, float],
+    files: tuple[int, int],
     estimate: list[Any],
 ) -> list[str]:
     seconds, peak, r, length = estimate
-    resumed = [one for one in curve if one[0] == "resumed"]
+    complete, unfinished = files
+    resumed = [elapsed for run, elapsed, _, _ in curve if run == "resumed"]
     return [
-        f"# {found['tokens']:,} tokens to disk: {platform.machine()}, one thread, mini Small",
+        f"# {summary['tokens']:,} tokens to disk: {platform.machine()}, one thread, mini Small",
         "",
         "Made by `OMP_NUM_THREADS=1 PATHLEN_MILLION_TABLE=tests/benchmarks/MILLION.md pytest",
         "tests/benchmarks/test_million_tokens.py`, which says how; the curve is in `MILLION.csv` and `MILLION.svg`. The machine",
@@ -143,15 +144,15 @@ def _table(
         "",
         "| | |",
         "|---|---|",
-        f"| texts, tokens, shards | {found['texts']:,}, {found['tokens']:,}, {found['shards']:,} |",
-        f"| columns | {', '.join(found['columns'])} |",
-        f"| on disk | {found['bytes'] / 1e6:,.0f} MB, {found['bytes'] / found['tokens']:.0f} bytes a token |",
-        f"| killed with SIGKILL after | {kept[0]} whole shards; {kept[1]} unfinished file{'s' * (kept[1] != 1)} beside them |",
-        f"| measured after that | {found['measured_tokens']:,} tokens; none of the others was measured again |",
-        f"| throughput, loading included | {found['tokens_per_second']:,.0f} tokens/s |",
-        f"| the whole second run | {resumed[-1][1]:,.0f} s |",
-        f"| memory, most from 10 to 50 % of the shards | {held[0]:,.0f} MiB |",
-        f"| memory, most in the last quarter | {held[1]:,.0f} MiB |",
+        f"| texts, tokens, shards | {summary['texts']:,}, {summary['tokens']:,}, {summary['shards']:,} |",
+        f"| columns | {', '.join(summary['columns'])} |",
+        f"| on disk | {summary['bytes'] / 1e6:,.0f} MB, {summary['bytes'] / summary['tokens']:.0f} bytes a token |",
+        f"| killed with SIGKILL after | {complete} whole shards; {unfinished} unfinished file{'s' * (unfinished != 1)} beside them |",
+        f"| measured after that | {summary['measured_tokens']:,} tokens; none of the others was measured again |",
+        f"| throughput, loading included | {summary['tokens_per_second']:,.0f} tokens/s |",
+        f"| the whole second run | {resumed[-1]:,.0f} s |",
+        f"| memory, most from 10 to 50 % of the shards | {peaks[0]:,.0f} MiB |",
+        f"| memory, most in the last quarter | {peaks[1]:,.0f} MiB |",
         f"| r of last step and next logit, with its interval | {r} |",
         f"| mean length of the way | {length} |",
         f"| both, from opening the corpus | {seconds:.1f} s, at most {peak:,.0f} MiB |",
@@ -159,9 +160,9 @@ def _table(
 
 
 def _drawn(curve: list[Sample]) -> str:
-    """Return the memory curve as a drawing: MiB over seconds, the second run behind the first."""
+    """Return the memory curve as SVG: MiB over seconds, the second run after the first."""
     width, height, left, bottom = 720, 260, 60, 220
-    offset = max(one[1] for one in curve if one[0] == "killed")
+    offset = max(elapsed for run, elapsed, _, _ in curve if run == "killed")
     points = [(seconds + offset * (run == "resumed"), held, run) for run, seconds, _, held in curve]
     longest, highest = points[-1][0], max(held for _, held, _ in points) * 1.15
 
@@ -169,7 +170,7 @@ def _drawn(curve: list[Sample]) -> str:
         return f"{left + seconds / longest * (width - left - 20):.1f},{bottom - held / highest * (bottom - 20):.1f}"
 
     lines = [
-        f'<polyline fill="none" stroke="{colour}" points="{" ".join(at(x, y) for x, y, which in points if which == run)}"/>'
+        f'<polyline fill="none" stroke="{colour}" points="{" ".join(at(x, y) for x, y, point_run in points if point_run == run)}"/>'
         for run, colour in (("killed", "#b5532a"), ("resumed", "#2a6ab5"))
     ]
     step = 200 if highest > 400 else 50

@@ -1,7 +1,7 @@
-"""What half precision costs: ``pytest tests/benchmarks/test_precision.py -s``.
+"""The cost of half precision: ``pytest tests/benchmarks/test_precision.py -s``.
 
-Each embedded network measures the shipped passages in float64 and in every other type. The table says how far path lengths
-and correlations are from those in float64. With ``PATHLEN_PRECISION_TABLE=FILE`` it is written to a file.
+The shipped passages are measured with each embedded network in float64 and in every other type. The table shows how far path
+lengths and correlations are from those in float64. With ``PATHLEN_PRECISION_TABLE=FILE`` it is written to a file.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ token's total path length and of its last step, and by how much r of last step a
 | network | type | path length, median | largest | last step, median | largest | r | moved by |
 |---|---|---|---|---|---|---|---|
 """
-LARGEST = {"float32": 1e-4, "bfloat16": 0.1, "float16": 0.02}  # of any token's path length: what each type is good for
+LARGEST = {"float32": 1e-4, "bfloat16": 0.1, "float16": 0.02}  # largest relative error of any token's path length
 
 
 def r(measured: Measurement) -> float:
@@ -39,13 +39,15 @@ def r(measured: Measurement) -> float:
 def test_narrow_types_stay_near_float64(capsys: pytest.CaptureFixture[str]) -> None:
     lines = []
     for size in SIZES:
-        found = {dtype: measure_passages(load(spec("mini", size), dtype=dtype), chosen([])) for dtype in DTYPES}
-        exact = found.pop("float64")
-        for dtype, one in found.items():
-            pairs = [(one.total_length, exact.total_length), (one.last_step, exact.last_step)]
-            errors = [np.abs(ours - theirs) / theirs for ours, theirs in pairs]
+        by_dtype = {dtype: measure_passages(load(spec("mini", size), dtype=dtype), chosen([])) for dtype in DTYPES}
+        exact = by_dtype.pop("float64")
+        for dtype, measured in by_dtype.items():
+            pairs = [(measured.total_length, exact.total_length), (measured.last_step, exact.last_step)]
+            errors = [np.abs(narrow - wide) / wide for narrow, wide in pairs]
             numbers = [f"{value:.1e}" for error in errors for value in (np.median(error), error.max())]
-            lines.append(f"| {size} | {dtype} | {' | '.join(numbers)} | {r(one):.4f} | {r(one) - r(exact):+.1e} |")
+            lines.append(
+                f"| {size} | {dtype} | {' | '.join(numbers)} | {r(measured):.4f} | {r(measured) - r(exact):+.1e} |"
+            )
             assert errors[0].max() < LARGEST[dtype], (size, dtype)
     with capsys.disabled():
         print("\n" + "\n".join(lines))

@@ -1,10 +1,10 @@
-"""What the page weighs, takes to make and takes to be painted: ``pytest tests/benchmarks/test_report_cost.py -s``.
+"""The page's size, and the time to make and paint it: ``pytest tests/benchmarks/test_report_cost.py -s``.
 
 The page of the committed sample (four sizes, fourteen passages, every claim, universe and control) is compared with the same
-numbers through plotly: every figure of the page, each with as many points and lines, in one file with plotly's own script, as
+numbers drawn by plotly: every figure of the page, with as many points and lines, in one file with plotly's own script, as
 ``plotly.io`` writes it. Both are opened offline in one Chromium, in turn, and timed until their last figure is painted: the
-frame after the one in which the last figure is there. Making is timed in seconds of this process, so that neighbours on a shared
-machine don't count.
+frame after the one in which the last figure appears. Making is timed in CPU seconds of this process, so that other jobs on a
+shared machine don't count.
 
 With ``PATHLEN_REPORT_TABLE=FILE`` the numbers are written to a file.
 """
@@ -52,7 +52,7 @@ Made by `PATHLEN_REPORT_TABLE=tests/benchmarks/REPORT.md pytest tests/benchmarks
 
 
 def through_plotly(run: Run) -> str:
-    """Return one file with the figures of a record's page, drawn by plotly: as many, with the same numbers."""
+    """Return an HTML file with the figures of a record's page, drawn by plotly from the same numbers."""
     import plotly.graph_objects as go
     import plotly.io as pio
 
@@ -62,18 +62,18 @@ def through_plotly(run: Run) -> str:
         figures.append(go.Figure(data=list(traces), layout={"width": 350, "height": 250, "showlegend": False}))
 
     by_row: dict[tuple[str, str], list[go.Scatter]] = {}
-    for place, one in enumerate(run.findings):
-        traces = by_row.setdefault((one.claim, one.reading), [])
-        if one.estimate:
-            traces.append(go.Scatter(x=[one.estimate.low, one.estimate.value, one.estimate.high], y=[place] * 3))
-            traces.append(
-                go.Scatter(x=one.estimate.quantiles, y=np.hanning(len(one.estimate.quantiles)), fill="toself")
-            )
-        traces += [go.Scatter(x=tally.values, y=[place] * len(tally.values), mode="markers") for tally in one.controls]
-        if one.attribution:
-            add(go.Bar(x=[change for _, change in one.attribution.changes], orientation="h"))
-        if one.universes:
-            values = np.sort(one.universes.values)
+    for row, finding in enumerate(run.findings):
+        traces = by_row.setdefault((finding.claim, finding.reading), [])
+        if estimate := finding.estimate:
+            traces.append(go.Scatter(x=[estimate.low, estimate.value, estimate.high], y=[row] * 3))
+            traces.append(go.Scatter(x=estimate.quantiles, y=np.hanning(len(estimate.quantiles)), fill="toself"))
+        traces += [
+            go.Scatter(x=tally.values, y=[row] * len(tally.values), mode="markers") for tally in finding.controls
+        ]
+        if finding.attribution:
+            add(go.Bar(x=[change for _, change in finding.attribution.changes], orientation="h"))
+        if finding.universes:
+            values = np.sort(finding.universes.values)
             add(go.Scatter(x=values, y=np.arange(len(values)), mode="markers"))
     for traces in by_row.values():
         add(*traces)
@@ -83,33 +83,37 @@ def through_plotly(run: Run) -> str:
             add(go.Scatter(x=x, y=y, mode="markers"))
     excerpt = run.models[0].excerpts[0]
     add(go.Scatter(x=excerpt.steps[-1], y=excerpt.next_logit, mode="markers"))
-    add(*(go.Scatter(y=way, mode="lines") for way in np.cumsum(excerpt.steps, axis=0).T))
-    parts = [pio.to_html(one, include_plotlyjs=place == 0, full_html=False) for place, one in enumerate(figures)]
+    add(*(go.Scatter(y=path_length, mode="lines") for path_length in np.cumsum(excerpt.steps, axis=0).T))
+    parts = [pio.to_html(figure, include_plotlyjs=index == 0, full_html=False) for index, figure in enumerate(figures)]
     return f"<!DOCTYPE html><html><body>{''.join(parts)}</body></html>"
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium; skipped where there is none."""
+    """Start Chromium, or skip if there is none."""
     driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = os.environ.get("PATHLEN_CHROMIUM") or shutil.which("chromium")
     if path is None:
         pytest.skip("there is no chromium on the path")
-    with driver.sync_playwright() as started:
-        one = started.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield one
-        one.close()
+    with driver.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()
 
 
 def painted(browser: Browser, path: Path, selector: str, count: int) -> float:
     """Return the seconds from the start of the navigation until the last figure is painted."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
     try:
-        seen = context.new_page()
-        seen.goto(path.as_uri(), wait_until="commit")
-        return float(seen.evaluate(PAINTED % (selector, count))) / 1000
+        tab = context.new_page()
+        tab.goto(path.as_uri(), wait_until="commit")
+        return float(tab.evaluate(PAINTED % (selector, count))) / 1000
     finally:
         context.close()
+
+
+def _row(name: str, text: str, making: float, painting: float) -> str:
+    return f"| {name} | {len(text.encode()) / 1000:.0f} kB | {making:.2f} s | {painting * 1000:.0f} ms |"
 
 
 def test_the_page_is_small_and_made_and_painted_quickly(
@@ -117,35 +121,36 @@ def test_the_page_is_small_and_made_and_painted_quickly(
 ) -> None:
     plotly = pytest.importorskip("plotly", reason="plotly is not installed; pip install pathlen[benchmark]")
     run = read(SAMPLE)
-    made = []
+    making = []
     for _ in range(3):
         start = time.process_time()
         text = page(run)
-        made.append(time.process_time() - start)
+        making.append(time.process_time() - start)
     start = time.process_time()
-    other = through_plotly(run)
-    other_made = time.process_time() - start
+    plotly_text = through_plotly(run)
+    plotly_making = time.process_time() - start
     ours, theirs = tmp_path / "ours.html", tmp_path / "theirs.html"
     write_text(ours, text)
-    write_text(theirs, other)
+    write_text(theirs, plotly_text)
     figures = len(re.findall("<svg", text))
-    drawn = other.count("Plotly.newPlot(")
-    assert abs(figures - drawn) <= 3  # the histogram of the calibration is in no record
+    plotly_figures = plotly_text.count("Plotly.newPlot(")
+    assert abs(figures - plotly_figures) <= 3  # the histogram of the calibration is in no record
     times: dict[str, list[float]] = {"ours": [], "theirs": []}
     for _ in range(RUNS):
         times["ours"].append(painted(browser, ours, "svg", figures))
-        times["theirs"].append(painted(browser, theirs, ".main-svg .cartesianlayer", drawn))
-    mine, plotlys = (statistics.median(times[name]) for name in ("ours", "theirs"))
+        times["theirs"].append(painted(browser, theirs, ".main-svg .cartesianlayer", plotly_figures))
+    our_painting, plotly_painting = (statistics.median(times[name]) for name in ("ours", "theirs"))
+    ratios = (len(plotly_text) / len(text), plotly_making / min(making), plotly_painting / our_painting)
     lines = [
-        f"| pathlen | {len(text.encode()) / 1000:.0f} kB | {min(made):.2f} s | {mine * 1000:.0f} ms |",
-        f"| plotly {plotly.__version__} | {len(other.encode()) / 1000:.0f} kB | {other_made:.2f} s | {plotlys * 1000:.0f} ms |",
-        f"| plotly over pathlen | {len(other) / len(text):.1f} | {other_made / min(made):.1f} | {plotlys / mine:.1f} |",
+        _row("pathlen", text, min(making), our_painting),
+        _row(f"plotly {plotly.__version__}", plotly_text, plotly_making, plotly_painting),
+        f"| plotly over pathlen | {' | '.join(f'{ratio:.1f}' for ratio in ratios)} |",
     ]
     with capsys.disabled():
         print("\n" + "\n".join(lines))
     if table := os.environ.get("PATHLEN_REPORT_TABLE"):
         write_text(Path(table), HEADER.format(runs=RUNS) + "\n".join(lines) + "\n")
     assert len(text.encode()) <= LARGEST
-    assert min(made) < LONGEST
-    assert mine < SLOWEST
-    assert plotlys / mine >= FASTER
+    assert min(making) < LONGEST
+    assert our_painting < SLOWEST
+    assert plotly_painting / our_painting >= FASTER

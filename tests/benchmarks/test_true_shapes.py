@@ -1,14 +1,14 @@
 """GPT-2's true shapes with random weights, one size at a time: ``pytest tests/benchmarks/test_true_shapes.py -s``.
 
-Each size is written as a checkpoint and loaded by the common path, in a process of its own, on one thread. There contenders first
-have to give the same numbers (every step as the published loop computes it, to 1e-5; each column alone as among all), then
-run in turns, so that a ratio is one of medians from one process. Bare is ``model(ids)`` as anybody calls it, in inference mode,
-which makes all logits. Memory is read from fresh processes, one for each of bare and ours.
+Each size is written as a checkpoint and loaded as usual, in its own process, on one thread. Contenders first have to give the
+same numbers (every step as the published loop computes it, to 1e-5; each column alone as together with all others), then take
+turns, so that a ratio is one of medians from one process. Bare is a plain ``model(ids)`` in inference mode, which makes all
+logits. Memory is measured in fresh processes, one per contender.
 
-Nothing here fails because it was slow: the bars stand beside the ratios. Needs 7 GB of disk and 9 GB of memory for XL;
-``PATHLEN_SHAPES=small,medium`` leaves sizes out. TransformerLens and nnsight are measured where they are installed (``pip install
--e '.[peers]'``), on the sizes of ``PATHLEN_PEERS``, Small unless said. With ``PATHLEN_SHAPES_DATA=FILE`` what was
-measured is added to a file of JSON lines; ``python tests/benchmarks/test_true_shapes.py FILE`` makes the table of it.
+No test fails for missing a bar: bars are printed beside the ratios. XL needs 7 GB of disk and 9 GB of memory;
+``PATHLEN_SHAPES=small,medium`` selects sizes. TransformerLens and nnsight are measured if they are installed (``pip install -e
+'.[peers]'``), on the sizes of ``PATHLEN_PEERS``, by default Small. With ``PATHLEN_SHAPES_DATA=FILE`` results are appended to a
+file of JSON lines; ``python tests/benchmarks/test_true_shapes.py FILE`` turns that file into the table.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ from pathlen.passages.passage import Passage
 
 TOKENS = (340, 1024)
 PUBLISHED = ("step_length", "final_norm_step", "next_logit")  # steps, hence their sums, and the next token's logit
-LENGTHS = tuple(name for name, one in CATALOG.items() if one.part not in ("vocabulary", "alignment"))
+LENGTHS = tuple(name for name, column in CATALOG.items() if column.part not in ("vocabulary", "alignment"))
 PREDICTIONS = (*LENGTHS, "next_log_probability", "entropy")
-ASKED = {"published": PUBLISHED, "lengths": LENGTHS, "predictions": PREDICTIONS, "everything": ("all",)}
+COLUMNS = {"published": PUBLISHED, "lengths": LENGTHS, "predictions": PREDICTIONS, "everything": ("all",)}
 BARS: dict[str, dict[str, float]] = {
     "published": {"small": 0.66, "medium": 0.82, "large": 0.86},
     "lengths": {"small": 0.72, "medium": 0.88, "large": 0.90},
     "predictions": {"small": 1.0, "medium": 1.0, "large": 1.0},
 }
-_NAMES = {
+OURS = {
     "published": "steps, next logit (the published analysis)",
     "lengths": "all lengths, heads, attention and MLP",
     "predictions": "the same, log-probability and entropy",
@@ -55,31 +55,33 @@ _NAMES = {
 }
 NAMES = {
     "bare": "bare `model(ids)`",
-    **_NAMES,
+    **OURS,
     "loop": "the published double loop",
     "transformer_lens": "TransformerLens, `run_with_cache` of residual streams",
     "transformer_lens_all": "TransformerLens, `run_with_cache` of everything",
     "nnsight": "nnsight, norms inside the trace",
     "nnsight_stopped": "nnsight, the same, stopped before the head",
-    **{f"{name}_fast": f"{label}, fast" for name, label in _NAMES.items()},
+    **{f"{name}_fast": f"{label}, fast" for name, label in OURS.items()},
     "products": "matrix products alone, torch's: the physical limit",
     "products_fast": "matrix products alone, as a fast trace makes them",
 }
 
 
-# What a process of its own runs.
+# Run in a process of its own.
 
 
-def held() -> int:
+def peak_memory() -> int:
+    """Return the most bytes that this process has held since the peak was last reset."""
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) * 1024
 
 
-def resident() -> int:
+def resident_memory() -> int:
+    """Return the bytes that this process holds now."""
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]) * 1024
 
 
 def texts(model: LoadedModel) -> dict[int, Passage]:
-    ids = model.token_ids(" ".join(one.text for one in chosen([])))
+    ids = model.token_ids(" ".join(passage.text for passage in chosen([])))
     return {
         tokens: Passage(name=str(tokens), text=str(model.tokenizer.decode(ids[:tokens])), origin="benchmark")
         for tokens in TOKENS
@@ -87,16 +89,15 @@ def texts(model: LoadedModel) -> dict[int, Passage]:
 
 
 def peers(model: LoadedModel, ids: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Yield what other tools do for the steps of a text, where they are installed.
+    """Yield functions that compute a text's steps with other tools, if these are installed.
 
-    Each gets a copy of the network: what is handed to them is rewritten.
+    Each tool gets a copy of the network, because it modifies the one it is given.
     """
     import torch
 
     with suppress(ImportError):
         bridge = importlib.import_module("transformer_lens.model_bridge")
-        boot = importlib.import_module("transformer_lens")
-        wrapped = _transformer_lens(bridge, boot, model)
+        wrapped = _transformer_lens(bridge, model)
         if wrapped is not None:
 
             def residual() -> Any:
@@ -109,26 +110,26 @@ def peers(model: LoadedModel, ids: Any) -> Iterator[tuple[str, Callable[[], Any]
             yield "transformer_lens_all", lambda: wrapped.run_with_cache(ids)
     with suppress(ImportError):
         nnsight = importlib.import_module("nnsight")
-        named = nnsight.LanguageModel(copy.deepcopy(model.network), tokenizer=model.tokenizer)
+        wrapped_network = nnsight.LanguageModel(copy.deepcopy(model.network), tokenizer=model.tokenizer)
 
-        def norms(*, stop: bool) -> Any:
-            with named.trace(ids) as tracer:
-                found = nnsight.save([])
-                before = named.transformer.h[0].input
-                for block in named.transformer.h:
+        def step_norms(*, stop: bool) -> Any:
+            with wrapped_network.trace(ids) as tracer:
+                norms = nnsight.save([])
+                before = wrapped_network.transformer.h[0].input
+                for block in wrapped_network.transformer.h:
                     after = block.output[0] if isinstance(block.output, tuple) else block.output
-                    found.append((after - before).norm(dim=-1))
+                    norms.append((after - before).norm(dim=-1))
                     before = after
                 if stop:
                     tracer.stop()
-            return torch.cat(list(found))
+            return torch.cat(list(norms))
 
-        yield "nnsight", lambda: norms(stop=False)
-        yield "nnsight_stopped", lambda: norms(stop=True)
+        yield "nnsight", lambda: step_norms(stop=False)
+        yield "nnsight_stopped", lambda: step_norms(stop=True)
 
 
-def _transformer_lens(bridge: Any, lens: Any, model: LoadedModel) -> Any:
-    """Return a model wrapped by TransformerLens 4."""
+def _transformer_lens(bridge: Any, model: LoadedModel) -> Any:
+    """Return a model wrapped by TransformerLens 4, or `None` if it can't be wrapped."""
     try:
         return bridge.TransformerBridge.boot_transformers(
             "gpt2" if model.spec.size == "small" else f"gpt2-{model.spec.size}",
@@ -136,28 +137,27 @@ def _transformer_lens(bridge: Any, lens: Any, model: LoadedModel) -> Any:
             tokenizer=model.tokenizer,
             device="cpu",
         )
-    except Exception as error:  # noqa: BLE001  # it may want what is on no machine here; said, and left out
+    except Exception as error:  # noqa: BLE001  # it may ask for files that are not on this machine
         print(f"TransformerLens could not wrap the network: {error}", file=sys.stderr)
         return None
 
 
 def products(model: LoadedModel, tokens: int, multiply: Callable[[Any, Any], Any]) -> Callable[[], Any]:
-    """Return a function that does a pass's matrix products and nothing else, on weights of the same shapes."""
+    """Return a function that computes only the matrix products of a pass, on weights of the same shapes."""
     import torch
 
     d = model.spec.d_model
     shapes = [(d, 3 * d), (d, d), (d, 4 * d), (4 * d, d)]
-    left = {rows: torch.randn(tokens, rows) for rows in {rows for rows, _ in shapes}}
-    right = [
-        [torch.randn(shape) for shape in shapes] for _ in range(4)
-    ]  # as many as leave the cache, used in turn as blocks are
+    inputs = {rows: torch.randn(tokens, rows) for rows in {rows for rows, _ in shapes}}
+    # Enough blocks to overflow the processor's cache; used in turn, as a network uses its blocks.
+    weights = [[torch.randn(shape) for shape in shapes] for _ in range(4)]
 
     def all_blocks() -> Any:
         with torch.inference_mode():
             for block in range(model.spec.n_layer):
-                for matrix in right[block % len(right)]:
-                    found = multiply(left[len(matrix)], matrix)
-        return found
+                for matrix in weights[block % len(weights)]:
+                    product = multiply(inputs[len(matrix)], matrix)
+        return product
 
     return all_blocks
 
@@ -170,17 +170,17 @@ def measure_times(model: LoadedModel, rounds: int, with_peers: bool) -> list[dic
     from pathlen.traces.reference import loop_steps, original, relative_error
     from pathlen.traces.tracer import Tracer
 
-    found = []
+    measured = []
     for text in texts(model).values():
         ids = torch.tensor(model.token_ids(text.text))[None]
         tracer, fast = Tracer(model), Tracer(model, fast=True)
-        whole = tracer.trace(text)
-        error = float(relative_error(whole, loop_steps(model, whole)).max())
+        full = tracer.trace(text)
+        error = float(relative_error(full, loop_steps(model, full)).max())
         assert error < 1e-5, error
-        for asked in ASKED.values():
-            some = tracer.trace(text, columns=asked)
-            assert all(np.array_equal(getattr(some, name), getattr(whole, name)) for name in some.made)
-        np.testing.assert_allclose(fast.trace(text).step_length, whole.step_length, rtol=1e-5)
+        for columns in COLUMNS.values():
+            subset = tracer.trace(text, columns=columns)
+            assert all(np.array_equal(getattr(subset, name), getattr(full, name)) for name in subset.made)
+        np.testing.assert_allclose(fast.trace(text).step_length, full.step_length, rtol=1e-5)
 
         def bare(ids: Any = ids) -> Any:
             with torch.inference_mode():
@@ -191,34 +191,34 @@ def measure_times(model: LoadedModel, rounds: int, with_peers: bool) -> list[dic
             "products": products(model, ids.shape[1], torch.matmul),
             "products_fast": products(model, ids.shape[1], lambda left, right: product(left, right.T)),
         }
-        for name, asked in ASKED.items():
-            contenders[name] = partial(tracer.trace, text, columns=asked)
+        for name, columns in COLUMNS.items():
+            contenders[name] = partial(tracer.trace, text, columns=columns)
             if name != "everything":
-                contenders[f"{name}_fast"] = partial(fast.trace, text, columns=asked)
+                contenders[f"{name}_fast"] = partial(fast.trace, text, columns=columns)
         if with_peers and ids.shape[1] < 500:
             contenders["loop"] = partial(original, model, text)
             for name, contender in peers(model, ids):
                 steps = contender()
-                if isinstance(steps, torch.Tensor) and steps.shape == whole.step_length.shape:
-                    np.testing.assert_allclose(steps.detach(), whole.step_length, rtol=1e-3, err_msg=name)
+                if isinstance(steps, torch.Tensor) and steps.shape == full.step_length.shape:
+                    np.testing.assert_allclose(steps.detach(), full.step_length, rtol=1e-3, err_msg=name)
                 contenders[name] = contender
         seconds: dict[str, list[float]] = {name: [] for name in contenders}
         names = list(contenders)
         for contender in contenders.values():
             contender()
         for turn in range(rounds):
-            for place in range(len(names)):
-                name = names[(place + turn) % len(names)]
-                start = time.process_time()  # on one thread, what others do on the machine counts for less
+            for offset in range(len(names)):
+                name = names[(offset + turn) % len(names)]
+                start = time.process_time()  # CPU time: other jobs on the machine matter less
                 contenders[name]()
                 seconds[name].append(time.process_time() - start)
-        medians = {name: statistics.median(each) for name, each in seconds.items()}
-        found.append({"tokens": ids.shape[1], "rounds": rounds, "error": error, "seconds": medians})
-    return found
+        medians = {name: statistics.median(times) for name, times in seconds.items()}
+        measured.append({"tokens": ids.shape[1], "rounds": rounds, "error": error, "seconds": medians})
+    return measured
 
 
-def measure_memory(model: LoadedModel, what: str, tokens: int) -> int:
-    """Return the bytes that one pass held at most beyond what the process held before it."""
+def measure_memory(model: LoadedModel, contender: str, tokens: int) -> int:
+    """Return the peak memory of one pass in bytes, beyond what the process held before it."""
     import torch
 
     from pathlen.traces.tracer import Tracer
@@ -228,17 +228,19 @@ def measure_memory(model: LoadedModel, what: str, tokens: int) -> int:
     few = Passage(name="few", text=str(model.tokenizer.decode(ids[0, :16])), origin="benchmark")
     tracer = Tracer(model)
     with torch.inference_mode():
-        model.network(ids[:, :16])  # reads every weight, so that none is read from its file for the first time later
-    tracer.trace(few, columns=ASKED.get(what, ("all",)))
-    ctypes.CDLL("libc.so.6").malloc_trim(0)  # else what was given back is still held, and used again unseen
-    before = resident()
+        model.network(
+            ids[:, :16]
+        )  # touches every weight, so that none is first read from its file during the measurement
+    tracer.trace(few, columns=COLUMNS.get(contender, ("all",)))
+    ctypes.CDLL("libc.so.6").malloc_trim(0)  # else freed memory stays resident and is reused unseen
+    before = resident_memory()
     Path("/proc/self/clear_refs").write_text("5")
-    if what == "bare":
+    if contender == "bare":
         with torch.inference_mode():
             model.network(ids)
     else:
-        tracer.trace(text, columns=ASKED[what])
-    return held() - before
+        tracer.trace(text, columns=COLUMNS[contender])
+    return peak_memory() - before
 
 
 def main(arguments: list[str]) -> None:
@@ -249,11 +251,11 @@ def main(arguments: list[str]) -> None:
     start = time.perf_counter()
     model = load(replace(spec("gpt2", size), source=folder, revision=""))
     loading = time.perf_counter() - start
-    weights = sum(p.numel() * p.element_size() for p in model.network.parameters())
+    weights = sum(parameter.numel() * parameter.element_size() for parameter in model.network.parameters())
     if task == "memory":
         print(json.dumps(measure_memory(model, rest[0], int(rest[1]))))
         return
-    found = measure_times(model, int(rest[0]), rest[1] == "peers")
+    times = measure_times(model, int(rest[0]), rest[1] == "peers")
     print(
         json.dumps(
             {
@@ -262,7 +264,7 @@ def main(arguments: list[str]) -> None:
                 "weights": weights,
                 "loading": loading,
                 "process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-                "times": found,
+                "times": times,
             }
         )
     )
@@ -280,73 +282,83 @@ def test_true_shapes(tmp_path: Path, tokenized: Callable[..., Path], capsys: Any
         pytest.skip("peak memory is read from Linux's /proc")
     asked_peers = os.environ.get("PATHLEN_PEERS", "small").split(",")
     for size in os.environ.get("PATHLEN_SHAPES", ",".join(SIZES)).split(","):
-        one = spec("gpt2", size)
+        shape = spec("gpt2", size)
         folder = tmp_path / size
         torch.manual_seed(0)
-        network = GPT2LMHeadModel(GPT2Config(n_layer=one.n_layer, n_head=one.n_head, n_embd=one.d_model))
+        network = GPT2LMHeadModel(GPT2Config(n_layer=shape.n_layer, n_head=shape.n_head, n_embd=shape.d_model))
         network.save_pretrained(folder, max_shard_size="100GB")
         del network
         tokenized(folder, 50257)
 
         def run(task: str, *more: str, size: str = size, folder: Path = folder) -> Any:
             command = [sys.executable, __file__, task, size, str(folder), *more]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            return json.loads(done.stdout.splitlines()[-1])
+            process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            return json.loads(process.stdout.splitlines()[-1])
 
         rounds = {"small": "9", "medium": "5", "large": "3"}.get(size, "2")
-        found = run("times", rounds, "peers" if size in asked_peers else "alone")
-        found["memory"] = [
-            [what, tokens, run("memory", what, str(tokens))]
-            for what in ("bare", "published", "everything")
+        result = run("times", rounds, "peers" if size in asked_peers else "alone")
+        result["memory"] = [
+            [contender, tokens, run("memory", contender, str(tokens))]
+            for contender in ("bare", "published", "everything")
             for tokens in (TOKENS if size in ("small", "medium") else TOKENS[1:])
         ]
         (folder / "model.safetensors").unlink()
         if data := os.environ.get("PATHLEN_SHAPES_DATA"):
             with open(data, "a", encoding="utf-8") as file:
-                file.write(json.dumps(found) + "\n")
+                file.write(json.dumps(result) + "\n")
         with capsys.disabled():
-            print("\n" + "\n".join(lines([found])), flush=True)
-        for each in found["times"]:
-            assert each["seconds"]["published"] < each["seconds"]["bare"], each
+            print("\n" + "\n".join(lines([result])), flush=True)
+        for times in result["times"]:
+            assert times["seconds"]["published"] < times["seconds"]["bare"], times
 
 
 # The table.
 
 
-def lines(found: list[dict[str, Any]]) -> list[str]:
-    """Return what was measured as Markdown: times as ratios to bare, then memory."""
-    made = ["| size | tokens | what | seconds | of bare | bar |", "|---|---|---|---|---|---|"]
-    for one in found:
-        for each in one["times"]:
-            bare = each["seconds"]["bare"]
+def lines(results: list[dict[str, Any]]) -> list[str]:
+    """Return results as Markdown: times as ratios to bare, then memory, then the speed of matrix products."""
+    return [*_times(results), "", *_memory(results), "", *_products(results)]
+
+
+def _times(results: list[dict[str, Any]]) -> list[str]:
+    rows = ["| size | tokens | what | seconds | of bare | bar |", "|---|---|---|---|---|---|"]
+    for result in results:
+        size = result["size"]
+        for times in result["times"]:
+            tokens, medians = times["tokens"], times["seconds"]
             for name, label in NAMES.items():
-                if name in each["seconds"]:
-                    seconds = each["seconds"][name]
-                    bar = BARS.get(name.removesuffix("_fast"), {}).get(one["size"]) if each["tokens"] < 500 else None
-                    shown = "" if bar is None else f"{bar:.2f}"
-                    ratio = seconds / bare
-                    text = f"**{ratio:.2f}**" if name.removesuffix("_fast") in ASKED else f"{ratio:.2f}"
-                    made.append(f"| {one['size']} | {each['tokens']:,} | {label} | {seconds:.3f} | {text} | {shown} |")
-    made += ["", "| size | tokens | what | MB above weights | of bare |", "|---|---|---|---|---|"]
-    for one in found:
-        own = {(what, tokens): size for what, tokens, size in one["memory"]}
-        for (what, tokens), size in own.items():
-            ratio = size / own["bare", tokens]
-            made.append(f"| {one['size']} | {tokens:,} | {NAMES[what]} | {size / 1e6:,.0f} | {ratio:.2f} |")
-    made += [
-        "",
+                if name in medians:
+                    columns = name.removesuffix("_fast")
+                    bar = BARS.get(columns, {}).get(size) if tokens < 500 else None
+                    ratio = f"{medians[name] / medians['bare']:.2f}"
+                    ratio = f"**{ratio}**" if columns in COLUMNS else ratio
+                    bar_text = "" if bar is None else f"{bar:.2f}"
+                    rows.append(f"| {size} | {tokens:,} | {label} | {medians[name]:.3f} | {ratio} | {bar_text} |")
+    return rows
+
+
+def _memory(results: list[dict[str, Any]]) -> list[str]:
+    rows = ["| size | tokens | what | MB above weights | of bare |", "|---|---|---|---|---|"]
+    for result in results:
+        peaks = {(contender, tokens): peak for contender, tokens, peak in result["memory"]}
+        for (contender, tokens), peak in peaks.items():
+            ratio = peak / peaks["bare", tokens]
+            rows.append(f"| {result['size']} | {tokens:,} | {NAMES[contender]} | {peak / 1e6:,.0f} | {ratio:.2f} |")
+    return rows
+
+
+def _products(results: list[dict[str, Any]]) -> list[str]:
+    rows = [
         "| size | million parameters | weights, GB | loading, s | GFLOP/s of products: torch's | a fast trace's |",
         "|---|---|---|---|---|---|",
     ]
-    for one in found:
-        first = one["times"][0]
-        shape = spec("gpt2", one["size"])
-        work = 2 * shape.parameters * first["tokens"] / 1e9
+    for result in results:
+        first = result["times"][0]
+        work = 2 * spec("gpt2", result["size"]).parameters * first["tokens"] / 1e9
         rates = " | ".join(f"{work / first['seconds'][name]:.0f}" for name in ("products", "products_fast"))
-        made.append(
-            f"| {one['size']} | {one['parameters'] / 1e6:,.0f} | {one['weights'] / 1e9:.2f} | {one['loading']:.1f} | {rates} |"
-        )
-    return made
+        parameters, gigabytes = result["parameters"] / 1e6, result["weights"] / 1e9
+        rows.append(f"| {result['size']} | {parameters:,.0f} | {gigabytes:.2f} | {result['loading']:.1f} | {rates} |")
+    return rows
 
 
 HEADER = """# GPT-2's true shapes, random weights: what measuring costs
@@ -369,7 +381,7 @@ products alone take, attention's own not counted. Made by
 
 if __name__ == "__main__":
     if len(sys.argv) == 2:
-        rows = [json.loads(line) for line in Path(sys.argv[1]).read_text("utf-8").splitlines()]
-        print(HEADER + "\n".join(lines(rows)))
+        results = [json.loads(line) for line in Path(sys.argv[1]).read_text("utf-8").splitlines()]
+        print(HEADER + "\n".join(lines(results)))
     else:
         main(sys.argv[1:])

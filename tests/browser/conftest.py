@@ -1,6 +1,6 @@
-"""A browser for the page: the system's Chromium, driven by playwright, and axe-core to look for barriers.
+"""A browser for the page: the system's Chromium, driven by playwright, and axe-core to check accessibility.
 
-Where one of them is missing, tests are skipped with the reason. CI sets ``PATHLEN_BROWSER=required``, which makes that an
+If one of them is missing, tests are skipped with the reason. CI sets ``PATHLEN_BROWSER=required``, which makes that an
 error. ``PATHLEN_CHROMIUM`` names a browser that is not on the path, ``PATHLEN_AXE`` the file ``axe.min.js``.
 """
 
@@ -37,7 +37,7 @@ ARGUMENTS = (
 
 
 def missing(what: str) -> NoReturn:
-    """Skip, or fail where a browser is required."""
+    """Skip the test, or fail if a browser is required."""
     if os.environ.get("PATHLEN_BROWSER") == "required":
         pytest.fail(f"PATHLEN_BROWSER is required, but {what}")
     pytest.skip(what)
@@ -45,7 +45,7 @@ def missing(what: str) -> NoReturn:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Chromium, started once."""
+    """Start Chromium once per session."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -54,30 +54,30 @@ def browser() -> Iterator[Browser]:
     if path is None:
         missing(f"there is no browser called {', '.join(NAMES)}; install chromium, or name one in PATHLEN_CHROMIUM")
     with sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield started
-        started.close()
+        chromium = driver.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="session")
 def axe() -> str:
     """The source of axe-core."""
-    path = os.environ.get("PATHLEN_AXE")
-    found = Path(path) if path else PROJECT / "node_modules" / "axe-core" / "axe.min.js"
-    if not found.is_file():
-        missing(f"there is no axe-core at {found}; npm install axe-core, or name axe.min.js in PATHLEN_AXE")
-    return found.read_text("utf-8")
+    named = os.environ.get("PATHLEN_AXE")
+    path = Path(named) if named else PROJECT / "node_modules" / "axe-core" / "axe.min.js"
+    if not path.is_file():
+        missing(f"there is no axe-core at {path}; npm install axe-core, or name axe.min.js in PATHLEN_AXE")
+    return path.read_text("utf-8")
 
 
 @pytest.fixture(scope="session")
 def sample() -> Run:
-    """The record of the committed sample."""
+    """The record of the committed sample report."""
     return read(SAMPLE)
 
 
 @pytest.fixture(scope="session")
 def sample_page(sample: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of the committed sample."""
+    """The page of the committed sample report."""
     path = tmp_path_factory.mktemp("page") / "mini.html"
     write_text(path, page(sample))
     return path
@@ -85,24 +85,24 @@ def sample_page(sample: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def hostile_page(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of the small record, whose tokens are scripts, halves of characters and overrides of direction."""
+    """The page of a small record whose tokens are scripts, partial characters and bidirectional overrides."""
     path = tmp_path_factory.mktemp("page") / "hostile.html"
     write_text(path, page(run))
     return path
 
 
 class Visit:
-    """A page in a context of its own, with everything that went wrong in it."""
+    """A page in its own browser context, with its requests and the errors it logged."""
 
     def __init__(self, browser: Browser, path: Path, **options: Any) -> None:
         settings = {"viewport": {"width": 1280, "height": 900}, **options}
         self.context: BrowserContext = browser.new_context(**settings)
         self.page: Page = self.context.new_page()
         self.requests: list[str] = []
-        self.complaints: list[str] = []
+        self.errors: list[str] = []
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", lambda message: self.errors.append(message.text))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.goto(path.as_uri())
         if settings.get("java_script_enabled", True) and self.page.locator("#explorer").count():
             self.page.locator("#explorer.ready").wait_for()
@@ -110,7 +110,7 @@ class Visit:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Any]:
-    """Open a page; options are those of a browser's context."""
+    """Open pages; options are those of a browser context."""
     opened: list[Visit] = []
 
     def open_(path: Path, **options: Any) -> Visit:
@@ -118,5 +118,5 @@ def visit(browser: Browser) -> Iterator[Any]:
         return opened[-1]
 
     yield open_
-    for one in opened:
-        one.context.close()
+    for visited in opened:
+        visited.context.close()

@@ -1,4 +1,4 @@
-"""The claims about other documents: each can come out either way, and runs with what is public alone."""
+"""The claim packs about other documents: each claim can come out either way, and uses public names only."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ PASSAGES, TOKENS, BLOCKS = 12, 100, 8
 SEEDS = 10
 
 
-def module(path: Path) -> ModuleType:
-    found = importlib.util.spec_from_file_location(f"pack_{path.stem}", path)
-    assert found is not None
-    assert found.loader is not None
-    made = importlib.util.module_from_spec(found)
-    found.loader.exec_module(made)
-    return made
+def load_module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"pack_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-FILES = {path.stem: module(path) for pack in PACKS for path in sorted((CLAIMS / pack).glob("test_*.py"))}
-# Their columns are theirs: other tests must not find them declared.
+FILES = {path.stem: load_module(path) for pack in PACKS for path in sorted((CLAIMS / pack).glob("test_*.py"))}
+# Importing a pack registers its columns. They are taken out again so that other tests don't see them.
 COLUMNS = {name: CUSTOM_COLUMNS.pop(name) for name in ("angle_to_others", "first_over_own")}
 
 
 @pytest.fixture(autouse=True)
-def no_column_is_left() -> Iterator[None]:
+def no_column_stays_registered() -> Iterator[None]:
     yield
     for name in COLUMNS:
         CUSTOM_COLUMNS.pop(name, None)
 
 
-def made_up(
+def synthetic(
     seed: int,
     *,
     first: float = 85.0,
@@ -65,21 +65,22 @@ def made_up(
     mlp: float = 0.5,
     attention: float = 0.0,
 ) -> Measurement:
-    """A measurement with what the arguments say in it and nothing else."""
-    draw = np.random.default_rng(seed)
+    """Return a synthetic measurement that holds the effects named by the arguments and no others."""
+    generator = np.random.default_rng(seed)
     rows = PASSAGES * TOKENS
 
     def noise(*shape: int) -> np.ndarray:
-        between = np.repeat(draw.normal(size=(*shape, PASSAGES)), TOKENS, axis=-1)
-        return 0.3 * between + draw.normal(size=(*shape, rows))
+        per_passage = np.repeat(generator.normal(size=(*shape, PASSAGES)), TOKENS, axis=-1)
+        return 0.3 * per_passage + generator.normal(size=(*shape, rows))
 
     angle = np.full((BLOCKS, 1), middle)
     angle[0], angle[-2:] = first, late
-    way = noise()
-    step = np.exp(0.1 * way) * np.ones((BLOCKS, 1))
-    part = {"mlp": mlp, "attention": attention}
+    log_length = noise()
+    step = np.exp(0.1 * log_length) * np.ones((BLOCKS, 1))
+    correlations = {"mlp": mlp, "attention": attention}
     norms = {
-        name: np.exp(0.1 * (r * way + np.sqrt(1 - r**2) * noise())) * np.ones((BLOCKS, 1)) for name, r in part.items()
+        part: np.exp(0.1 * (r * log_length + np.sqrt(1 - r**2) * noise())) * np.ones((BLOCKS, 1))
+        for part, r in correlations.items()
     }
     columns: dict[str, Any] = {
         "turning_angle": np.radians(angle * np.exp(0.05 * noise(BLOCKS))),
@@ -93,7 +94,7 @@ def made_up(
     return Measurement(passage=np.repeat(np.arange(PASSAGES), TOKENS), **columns)
 
 
-# Claim, what supports it, what refutes it.
+# Claim -> effects that support it, effects that refute it.
 PLANTED: dict[tuple[str, str], tuple[dict[str, float], dict[str, float]]] = {
     ("test_angles", "first_block_turns_square"): ({}, {"first": 60.0}),
     ("test_angles", "middle_turns_little"): ({"middle": 30.0}, {"middle": 60.0}),
@@ -106,11 +107,11 @@ PLANTED: dict[tuple[str, str], tuple[dict[str, float], dict[str, float]]] = {
 }
 
 
-def test_every_claim_of_the_packs_is_planted() -> None:
+def test_every_claim_of_the_packs_has_a_planted_effect() -> None:
     bodies = {
-        (name, attribute.removeprefix("test_"))
-        for name, file in FILES.items()
-        for attribute, body in vars(file).items()
+        (file, attribute.removeprefix("test_"))
+        for file, module in FILES.items()
+        for attribute, body in vars(module).items()
         if declared(body)
     }
     assert bodies == set(PLANTED)
@@ -122,46 +123,46 @@ def test_a_planted_effect_supports_and_its_opposite_refutes(file: str, name: str
     claim = declared(body)
     assert claim is not None
     for effects, verdict in zip(PLANTED[file, name], (Verdict.SUPPORTED, Verdict.REFUTED), strict=True):
-        found = [
-            evaluate(claim, "small", partial(body, made_up(seed, **effects)), seed=seed, replicates=999).verdict
+        verdicts = [
+            evaluate(claim, "small", partial(body, synthetic(seed, **effects)), seed=seed, replicates=999).verdict
             for seed in range(SEEDS)
         ]
-        assert found.count(verdict) >= 0.9 * SEEDS
+        assert verdicts.count(verdict) >= 0.9 * SEEDS
 
 
-def test_the_packs_use_what_is_public_and_no_more() -> None:
+def test_the_packs_use_public_names_only() -> None:
     for pack in PACKS:
         for path in (CLAIMS / pack).glob("*.py"):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 if isinstance(node, ast.ImportFrom):
                     assert node.module in ("pathlen", "numpy")
-                    assert node.module == "numpy" or {one.name for one in node.names} <= set(pathlen.__all__)
+                    assert node.module == "numpy" or {alias.name for alias in node.names} <= set(pathlen.__all__)
 
 
 @pytest.mark.parametrize("pack", PACKS)
-def test_a_pack_says_what_it_is_about_and_is_as_locked(pack: str) -> None:
+def test_a_pack_names_its_document_and_matches_its_lock(pack: str) -> None:
     assert read_paper(CLAIMS / pack / "paper.toml").title
     assert read_lock(CLAIMS / pack / "claims.lock").deviations(lock_of(CLAIMS / pack).declarations) == []
 
 
 @pytest.mark.parametrize("pack", PACKS)
-def test_the_sample_of_a_pack_is_of_the_claims_that_are_locked(pack: str) -> None:
+def test_the_sample_record_of_a_pack_holds_the_locked_claims(pack: str) -> None:
     record = read(SAMPLES / pack / "mini.json")
     assert record.paper == read_paper(CLAIMS / pack / "paper.toml")
     assert record.deviations == ()
     locked = read_lock(CLAIMS / pack / "claims.lock").declarations
-    assert {(one.id, one.reading) for one in record.claims} == set(locked)
-    assert {one.size for one in record.findings} == {"small", "medium", "large", "xl"}
+    assert {(claim.id, claim.reading) for claim in record.claims} == set(locked)
+    assert {finding.size for finding in record.findings} == {"small", "medium", "large", "xl"}
 
 
-def test_the_packs_are_run_where_they_are_named_only() -> None:
+def test_the_packs_run_only_when_named() -> None:
     settings = (CLAIMS.parent / "pyproject.toml").read_text("utf-8")
-    skipped = re.search(r"norecursedirs = \[(.*)\]", settings)
-    assert skipped is not None
-    assert all(f'"{pack}"' in skipped.group(1) for pack in PACKS)
+    excluded = re.search(r"norecursedirs = \[(.*)\]", settings)
+    assert excluded is not None
+    assert all(f'"{pack}"' in excluded.group(1) for pack in PACKS)
 
 
-# Their own columns, against arithmetic by hand.
+# The packs' own columns, checked against arithmetic by hand.
 
 
 def test_the_angle_to_others_is_the_mean_over_pairs() -> None:
@@ -172,12 +173,12 @@ def test_the_angle_to_others_is_the_mean_over_pairs() -> None:
     assert COLUMNS["angle_to_others"].function(states[:1]).numpy() == pytest.approx([0.0])
 
 
-def test_the_first_token_is_compared_with_each() -> None:
+def test_the_first_token_is_compared_with_every_token() -> None:
     states = torch.tensor([[3.0, 4.0], [0.0, 2.0], [10.0, 0.0]])
     assert COLUMNS["first_over_own"].function(states).numpy() == pytest.approx([1.0, 2.5, 0.5])
 
 
-# Parts of the depth.
+# Parts of the network's depth.
 
 
 @pytest.mark.parametrize(
@@ -202,7 +203,7 @@ def test_no_part_of_any_depth_is_empty(depth: int) -> None:
         assert np.isfinite(at_depth(np.ones((depth, 2)), part)).all()
 
 
-def test_what_has_no_depth_is_refused() -> None:
+def test_a_column_without_depth_and_an_unknown_part_are_refused() -> None:
     with pytest.raises(ValueError, match="part must be one of 'first', .*, 'last', but 'middle' was given"):
         at_depth(np.ones((2, 2)), "middle")
     with pytest.raises(

@@ -1,7 +1,7 @@
 """Every claim can come out either way: a planted effect supports it, its opposite refutes it, at known rates.
 
-Measurements are made up, of tokens that depend on their neighbours, so that the truth is known; the claims are those of
-``claims/``, bodies and regions as they stand. Each body is also broken on purpose, and these tests have to notice.
+Measurements are synthetic, with autocorrelated tokens, so the truth is known. The claims are those of ``claims/``, with
+their own bodies and regions. Each body is also broken on purpose, and these tests have to notice.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ PASSAGES, TOKENS, BLOCKS, HEADS = 12, 340, 6, 4
 SEEDS = 10
 
 
-def module(name: str) -> ModuleType:
-    found = importlib.util.spec_from_file_location(f"claims_{name}", CLAIMS / f"test_{name}.py")
-    assert found is not None
-    assert found.loader is not None
-    made = importlib.util.module_from_spec(found)
-    found.loader.exec_module(made)
-    return made
+def load_module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"claims_{name}", CLAIMS / f"test_{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-FILES = {name: module(name) for name in ("definition", "growth", "heads", "last_step", "views")}
+FILES = {name: load_module(name) for name in ("definition", "growth", "heads", "last_step", "views")}
 
 
-def noise(draw: np.random.Generator, *shape: int) -> np.ndarray:
-    """AR(1) with 0.3 inside passages, standard margins."""
-    white = draw.normal(size=(*shape, PASSAGES, TOKENS))
+def noise(generator: np.random.Generator, *shape: int) -> np.ndarray:
+    """Return AR(1) noise with coefficient 0.3 within passages and unit variance."""
+    white = generator.normal(size=(*shape, PASSAGES, TOKENS))
     white[..., 1:] *= np.sqrt(1 - 0.09)
-    made: np.ndarray = lfilter([1.0], [1.0, -0.3], white, axis=-1).reshape(*shape, -1)
-    return made
+    series: np.ndarray = lfilter([1.0], [1.0, -0.3], white, axis=-1).reshape(*shape, -1)
+    return series
 
 
-def made_up(
+def synthetic(
     seed: int,
     *,
     r_last: float = 0.0,
@@ -63,65 +63,65 @@ def made_up(
     crooked: float = 0.0,
     together: float = 1.0,
 ) -> Measurement:
-    """A measurement with what the arguments say in it and nothing else."""
-    draw = np.random.default_rng(seed)
-    logit, confidence = noise(draw), noise(draw)
-    shape = noise(draw, BLOCKS)
+    """Return a synthetic measurement that holds the effects named by the arguments and no others."""
+    generator = np.random.default_rng(seed)
+    logit, confidence = noise(generator), noise(generator)
+    shape = noise(generator, BLOCKS)
     for block, r in ((2, r_third), (BLOCKS - 1, r_last)):
         shape[block] = r * logit + np.sqrt(1 - r**2) * shape[block]
     shape[-1] -= by_confidence * confidence
     level = np.where(np.arange(BLOCKS) < BLOCKS // 2, 1.0, late)[:, None] * np.ones((BLOCKS, 1))
     level[-1] *= last
     level[: BLOCKS // 2] *= 1 - crooked
-    steps = level * np.exp(0.05 * shape + apart * noise(draw))
+    steps = level * np.exp(0.05 * shape + apart * noise(generator))
     states = np.arange(BLOCKS + 1)[:, None]
-    angle = np.exp(0.1 * (turning * shape + (1 - turning) * noise(draw, BLOCKS)))
+    angle = np.exp(0.1 * (turning * shape + (1 - turning) * noise(generator, BLOCKS)))
     rows = PASSAGES * TOKENS
-    heads = np.exp(0.2 * noise(draw, BLOCKS, HEADS))
+    heads = np.exp(0.2 * noise(generator, BLOCKS, HEADS))
     return Measurement(
         passage=np.repeat(np.arange(PASSAGES), TOKENS),
-        token_id=draw.integers(50, size=rows),
+        token_id=generator.integers(50, size=rows),
         token=np.tile(np.arange(TOKENS), PASSAGES),
         position=np.tile(np.arange(TOKENS), PASSAGES),
         window=np.zeros(rows, int),
-        residual_norm=np.exp(growth * states + 0.1 * noise(draw, BLOCKS + 1)),
+        residual_norm=np.exp(growth * states + 0.1 * noise(generator, BLOCKS + 1)),
         step_length=steps,
-        displacement=np.arange(1, BLOCKS + 1)[:, None] + wandering * noise(draw, BLOCKS) + 10,
+        displacement=np.arange(1, BLOCKS + 1)[:, None] + wandering * noise(generator, BLOCKS) + 10,
         turning_angle=angle,
-        centroid_distance=np.exp(spreading * states + 0.1 * noise(draw, BLOCKS + 1)),
-        final_norm_step=np.exp(0.1 * noise(draw)),
+        centroid_distance=np.exp(spreading * states + 0.1 * noise(generator, BLOCKS + 1)),
+        final_norm_step=np.exp(0.1 * noise(generator)),
         head_norm=heads,
-        heads_norm=together * np.sqrt(np.sum(heads**2, axis=1)) * np.exp(0.1 * noise(draw, BLOCKS)),
-        entropy=np.exp(noise(draw)),
-        top_logit=noise(draw),
+        heads_norm=together * np.sqrt(np.sum(heads**2, axis=1)) * np.exp(0.1 * noise(generator, BLOCKS)),
+        entropy=np.exp(noise(generator)),
+        top_logit=noise(generator),
         next_logit=logit,
         next_log_probability=-np.exp(-confidence),
-        next_rank=draw.integers(1, 4096, size=rows),
+        next_rank=generator.integers(1, 4096, size=rows),
     )
 
 
-Body = Callable[[int], tuple[object, ...]]
+Planted = Callable[[int], tuple[object, ...]]
 
 
-def of(**effects: float) -> Body:
-    return lambda seed: (made_up(seed, **effects),)
+def of(**effects: float) -> Planted:
+    return lambda seed: (synthetic(seed, **effects),)
 
 
-def pair(small: dict[str, float], other: dict[str, float]) -> Body:
-    return lambda seed: (made_up(seed, **small), made_up(seed + 100, **other))
+def pair(small: dict[str, float], other: dict[str, float]) -> Planted:
+    return lambda seed: (synthetic(seed, **small), synthetic(seed + 100, **other))
 
 
-def sizes(*r_last: float) -> Body:
-    """Sizes that share their tokens, and so most of what is random."""
-    return lambda seed: tuple(made_up(seed, r_last=r, apart=0.05 + 0.01 * place) for place, r in enumerate(r_last))
+def sizes(*r_last: float) -> Planted:
+    """Return one measurement per size; sizes share their tokens, and so most of the noise."""
+    return lambda seed: tuple(synthetic(seed, r_last=r, apart=0.05 + 0.01 * size) for size, r in enumerate(r_last))
 
 
-def error(size: float) -> Body:
+def error(size: float) -> Planted:
     return lambda seed: (size * np.random.default_rng(seed).uniform(size=(4, 99)),)
 
 
-# File, claim, what supports it, what refutes it, and a change to the body's source that must not pass.
-PLANTED: list[tuple[str, str, Body, Body, tuple[str, str]]] = [
+# File, claim, effects that support it, effects that refute it, and a change to the body's source that must be noticed.
+PLANTED: list[tuple[str, str, Planted, Planted, tuple[str, str]]] = [
     ("definition", "definition", error(1e-7), error(1e-3), ("largest(relative_error)", "largest(relative_error**2)")),
     ("growth", "path_straight", of(), of(crooked=0.95), ("path_straightness", "path_straightness**0.01")),
     ("growth", "grows", of(wandering=0.2), of(wandering=5.0), ("displacement_grows", "path_grows")),
@@ -174,30 +174,32 @@ PLANTED: list[tuple[str, str, Body, Body, tuple[str, str]]] = [
 NAMES = [name for _, name, *_ in PLANTED]
 
 
-def test_every_claim_that_could_be_false_is_planted() -> None:
+def test_every_claim_that_could_be_false_has_a_planted_effect() -> None:
     bodies = {
-        (name, attribute.removeprefix("test_"))
-        for name, file in FILES.items()
-        for attribute, body in vars(file).items()
+        (file, attribute.removeprefix("test_"))
+        for file, module in FILES.items()
+        for attribute, body in vars(module).items()
         if (claim := declared(body)) and not claim.true_by_construction and claim.reading == "corrected"
     }
     assert bodies == {(name, body) for name, body, *_ in PLANTED}
 
 
-def rates(claim: Claim, body: Callable[..., Statistic], holds: Body, fails: Body) -> tuple[float, float]:
-    """How often what supports a claim does, and what refutes it."""
+def rates(claim: Claim, body: Callable[..., Statistic], holds: Planted, fails: Planted) -> tuple[float, float]:
+    """Return how often the supporting effect supports a claim and the refuting one refutes it."""
 
-    def statistic(columns: tuple[object, ...]) -> Statistic:
-        return largest_difference([body(one) for one in columns]) if claim.logic == "differs" else body(*columns)
+    def statistic(measurements: tuple[object, ...]) -> Statistic:
+        if claim.logic == "differs":
+            return largest_difference([body(measured) for measured in measurements])
+        return body(*measurements)
 
-    found = []
+    shares = []
     for planted, verdict in ((holds, Verdict.SUPPORTED), (fails, Verdict.REFUTED)):
         verdicts = [
             evaluate(claim, claim.sizes[0], partial(statistic, planted(seed)), seed=seed).verdict
             for seed in range(SEEDS)
         ]
-        found.append(verdicts.count(verdict) / SEEDS)
-    return found[0], found[1]
+        shares.append(verdicts.count(verdict) / SEEDS)
+    return shares[0], shares[1]
 
 
 def claim_of(file: str, name: str) -> tuple[Claim, Callable[..., Statistic]]:
@@ -209,14 +211,16 @@ def claim_of(file: str, name: str) -> tuple[Claim, Callable[..., Statistic]]:
 
 @pytest.mark.parametrize(("file", "name", "holds", "fails", "mutation"), PLANTED, ids=NAMES)
 def test_a_planted_effect_supports_and_its_opposite_refutes(
-    file: str, name: str, holds: Body, fails: Body, mutation: tuple[str, str]
+    file: str, name: str, holds: Planted, fails: Planted, mutation: tuple[str, str]
 ) -> None:
-    """At least nine in ten each: these effects are several standard errors from every edge."""
+    """Each verdict is right in at least nine of ten runs: the effects are several standard errors from every edge."""
     assert min(rates(*claim_of(file, name), holds, fails)) >= 0.9
 
 
 @pytest.mark.parametrize(("file", "name", "holds", "fails", "mutation"), PLANTED, ids=NAMES)
-def test_a_broken_check_is_noticed(file: str, name: str, holds: Body, fails: Body, mutation: tuple[str, str]) -> None:
+def test_a_broken_check_is_noticed(
+    file: str, name: str, holds: Planted, fails: Planted, mutation: tuple[str, str]
+) -> None:
     claim, body = claim_of(file, name)
     source = inspect.getsource(body)
     assert mutation[0] in source
@@ -225,8 +229,8 @@ def test_a_broken_check_is_noticed(file: str, name: str, holds: Body, fails: Bod
     assert min(rates(claim, scope[body.__name__], holds, fails)) < 0.9
 
 
-def test_where_no_token_is_confident_there_is_nothing_to_say() -> None:
-    unsure = made_up(0)
+def test_a_claim_about_confident_tokens_is_invalid_without_any() -> None:
+    unsure = synthetic(0)
     unsure = unsure.with_columns(next_log_probability=unsure.next_log_probability - 2)
     body = FILES["last_step"].test_stillness
     claim = declared(body)

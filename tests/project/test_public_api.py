@@ -87,16 +87,16 @@ PUBLIC = [
 ]
 
 
-def test_the_list_is_what_is_promised() -> None:
+def test_exactly_these_names_are_public() -> None:
     assert sorted(pathlen.__all__) == sorted(PUBLIC)
     assert dir(pathlen) == sorted(PUBLIC)
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_a_public_name_can_be_used_and_is_documented(name: str) -> None:
-    found = getattr(pathlen, name)
-    if callable(found):
-        assert found.__doc__
+def test_a_public_name_can_be_imported_and_has_a_docstring(name: str) -> None:
+    attribute = getattr(pathlen, name)
+    if callable(attribute):
+        assert attribute.__doc__
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -1,4 +1,4 @@
-"""What the README says is so: its commands, its table and its code."""
+"""The README is right: its commands, its table and its code."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def test_ci_calls_the_test_command_word_for_word() -> None:
     assert commands()[1] in (PROJECT / ".ci" / "run").read_text("utf-8").splitlines()
 
 
-def test_the_table_is_the_sample_records() -> None:
-    shown = re.search(r"<!-- sample -->\n(.*?)<!-- /sample -->", README, re.DOTALL)
-    assert shown is not None
+def test_the_table_is_that_of_the_sample_record() -> None:
+    table = re.search(r"<!-- sample -->\n(.*?)<!-- /sample -->", README, re.DOTALL)
+    assert table is not None
     expected = "\n".join(f"    {line}".rstrip() for line in terminal_lines(read(SAMPLE)))
-    assert shown.group(1).strip("\n") == expected.strip("\n")
+    assert table.group(1).strip("\n") == expected.strip("\n")
 
 
-def test_the_sample_page_is_what_the_sample_record_renders_to() -> None:
+def test_the_sample_page_is_rendered_from_the_sample_record() -> None:
     assert SAMPLE.with_suffix(".html").read_text("utf-8") == page(read(SAMPLE))
 
 
-def test_the_command_for_weights_is_the_one_that_not_tested_names() -> None:
+def test_the_command_that_fetches_weights_is_the_one_that_findings_name() -> None:
     assert FAMILIES["gpt2"]["small"].remedy in README
 
 
@@ -55,13 +55,13 @@ def test_the_claim_of_the_readme_runs(pytester: pytest.Pytester) -> None:
 
 
 def test_the_script_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(CODE[1], "README", "exec"), {})  # noqa: S102  # it is our own README
+    exec(compile(CODE[1], "README", "exec"), {})  # noqa: S102  # our own README
     blocks, rows = eval(capsys.readouterr().out)  # noqa: S307
     assert blocks == 12
     assert rows > 300
 
 
-def test_options_of_the_readme_are_the_plugins() -> None:
+def test_options_of_the_readme_exist_in_the_plugin() -> None:
     plugin = (PROJECT / "pathlen" / "plugin.py").read_text("utf-8")
     for option in set(re.findall(r"`(--[a-z-]+)", README)):
         assert f'"{option}"' in plugin, option
