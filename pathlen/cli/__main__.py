@@ -1,4 +1,4 @@
-"""``python -m pathlen.cli``: the ``pathlen`` command, where its script is not on the path."""
+"""``python -m pathlen.cli``: the ``pathlen`` command, for when its script is not on the path."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What a command is: one function, with its name, its sentence and its arguments written above it.
+"""What commands share: each is one function, with its name, its sentence and its arguments declared above it.
 
 ::
 
@@ -8,7 +8,7 @@
         return DONE
 
 A command takes the parsed arguments, prints to standard output and returns its exit status. It imports what it needs inside
-its body, so that ``pathlen --help`` stays quick. `pathlen.cli.COMMANDS` lists them all.
+its body, so that ``pathlen --help`` stays fast. `pathlen.cli.COMMANDS` lists them all.
 """
 
 from __future__ import annotations
@@ -19,12 +19,28 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-__all__ = ["DONE", "FOUND", "JSON", "PATH", "Argument", "Command", "argument", "command", "painted", "say", "say_json"]
+if TYPE_CHECKING:
+    from pathlen.records.schema import FindingRecord
+
+__all__ = [
+    "DONE",
+    "FOUND",
+    "JSON",
+    "PATH",
+    "Argument",
+    "Command",
+    "argument",
+    "command",
+    "identity_of",
+    "painted",
+    "say",
+    "say_json",
+]
 
 DONE = 0
-FOUND = 1  # something is wrong with what was given, or differs from what it is compared with
+FOUND = 1  # the input is wrong, or it differs from what it is compared with
 PATH = "path"
 
 COLOURS = {"green": "32", "red": "31", "yellow": "33", "dim": "2"}
@@ -32,9 +48,18 @@ COLOURS = {"green": "32", "red": "31", "yellow": "33", "dim": "2"}
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument of a command, as ``argparse`` takes it.
+    """An argument of a command.
 
-    ``completes`` is `PATH` where a shell should offer files; of arguments with one word in ``instead_of`` only one may be given.
+    Attributes
+    ----------
+    names : tuple of str
+    settings : dict
+        As ``ArgumentParser.add_argument`` takes them.
+    completes : str
+        `PATH` if a shell should offer files.
+    instead_of : str
+        Arguments that share this name exclude each other; empty for an argument that excludes none.
+
     """
 
     names: tuple[str, ...]
@@ -62,7 +87,7 @@ class Command:
         What it does, for ``--help``.
     arguments : tuple of Argument
     run : callable
-        From parsed arguments to an exit status.
+        Takes the parsed arguments and returns an exit status.
 
     """
 
@@ -72,17 +97,17 @@ class Command:
     run: Callable[[Namespace], int]
 
     def add_to(self, parser: ArgumentParser, paths: object = None) -> None:
-        """Give a parser the command's arguments; ``paths`` is what tells a generator of completions to offer files."""
-        words = dict.fromkeys(one.instead_of for one in self.arguments if one.instead_of)
-        groups = {word: parser.add_mutually_exclusive_group() for word in words}
-        for one in self.arguments:
-            action = groups.get(one.instead_of, parser).add_argument(*one.names, **one.settings)
-            if paths and one.completes == PATH:
+        """Add the command's arguments to a parser; ``paths`` is shtab's marker for files, None if no completion is made."""
+        group_names = dict.fromkeys(argument.instead_of for argument in self.arguments if argument.instead_of)
+        groups = {name: parser.add_mutually_exclusive_group() for name in group_names}
+        for argument in self.arguments:
+            action = groups.get(argument.instead_of, parser).add_argument(*argument.names, **argument.settings)
+            if paths and argument.completes == PATH:
                 action.complete = paths  # type: ignore[attr-defined]  # where shtab looks for it
 
 
 def command(name: str, sentence: str, *arguments: Argument) -> Callable[[Callable[[Namespace], int]], Command]:
-    """Declare a function to be a command."""
+    """Declare a function as a command."""
 
     def declare(run: Callable[[Namespace], int]) -> Command:
         return Command(name=name, sentence=sentence, arguments=arguments, run=run)
@@ -96,15 +121,20 @@ def say(*lines: str) -> None:
         print(line, flush=True)
 
 
-def say_json(found: object) -> None:
+def say_json(data: object) -> None:
     """Print plain data as JSON."""
-    say(json.dumps(found, indent=2, ensure_ascii=False))
+    say(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def identity_of(finding: FindingRecord) -> dict[str, str]:
+    """Return what identifies a finding among those of a record, as plain data."""
+    return {"claim": finding.claim, "reading": finding.reading, "size": finding.size}
 
 
 def painted(text: str, colour: str, stream: TextIO | None = None) -> str:
-    """Return a text in a colour, where a person reads it on a terminal and has not set ``NO_COLOR``."""
+    """Return a text in a colour if the stream is a terminal, or ``FORCE_COLOR`` is set; never if ``NO_COLOR`` is."""
     stream = stream or sys.stdout
-    wanted = bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
-    if os.environ.get("NO_COLOR") or not wanted:
+    is_wanted = bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
+    if os.environ.get("NO_COLOR") or not is_wanted:
         return text
     return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m"

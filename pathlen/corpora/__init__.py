@@ -1,1 +1,1 @@
-"""Corpora on disk: texts by the million, measured shard by shard on any number of workers."""
+"""Corpora on disk: millions of texts, measured shard by shard on any number of workers."""

@@ -1,9 +1,9 @@
-"""Corpora on disk: what was measured of any number of texts, read back column by column.
+"""Corpora on disk: the measured columns of any number of texts, read back one column at a time.
 
-A corpus is a folder of shards and a manifest that names them in order; `pathlen.corpora.measure.measure_corpus` makes it. A column is
-joined over all shards when it is first asked for, cut to the tokens that have a row as in `pathlen.columns.measurement`, into a file
-without a name that is mapped into memory: the system takes its pages back when it needs them, and the file goes with the
-process. So every estimator takes a corpus as it takes a measurement in memory.
+A corpus is a folder of shards and a manifest that lists them in order; `pathlen.corpora.measure.measure_corpus` makes it. On
+first use, a column is joined over all shards and cut to the tokens that have a row, as in `pathlen.columns.measurement`. The
+result is an unnamed file that is mapped into memory: the system can evict its pages, and the file disappears with the
+process. Estimators therefore take a corpus just like a measurement in memory.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ __all__ = [
     "Manifest",
     "open_corpus",
     "read_manifest",
+    "row_mask",
     "write_manifest",
 ]
 
@@ -50,7 +51,7 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One shard in a manifest: its place from 0, its key, its content's digest and size, and what it holds."""
+    """A shard in a manifest: its number from 0, its key, the digest and size of its file, and how much it holds."""
 
     number: int
     key: str
@@ -62,7 +63,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
-    """A text that has too few tokens to be measured."""
+    """A text with too few tokens to be measured."""
 
     name: str
     tokens: int
@@ -75,11 +76,11 @@ class Failure:
     Attributes
     ----------
     number : int
-        Its place, from 0.
+        From 0.
     first, last : str
         Names of its first and last text.
     text : str
-        The one that can't be measured; empty if it is none of them alone.
+        The text that can't be measured; empty if each of them can be measured alone, or none was found.
     reason : str
 
     """
@@ -97,7 +98,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a corpus's folder holds.
+    """The content of a corpus's folder.
 
     Attributes
     ----------
@@ -108,13 +109,13 @@ class Manifest:
     failures : tuple of Failure
         Shards that could not be measured.
     left_out : tuple of LeftOut
-        Texts that were left out because they are too short, as was asked for.
+        Texts that were too short, and were left out on request.
     is_complete : bool
-        Whether the texts came to their end and every shard is there.
+        Whether all texts were read and every shard was measured.
     threads : int
-        On how many each shard was measured, in the last run.
+        The number of threads that each shard was measured on in the last run.
     environment : dict
-        Versions of Python, the platform and packages, in the last run.
+        Versions of Python, the platform and packages in the last run.
 
     """
 
@@ -134,12 +135,12 @@ class _Header:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """Return the manifest of a folder, None where there is none.
+    """Return the manifest of a folder, or None if it has none.
 
     Raises
     ------
     InvalidCorpus
-        If it can't be read, or another version of this package wrote it.
+        If it can't be read, or has another schema version.
 
     """
     path = folder / MANIFEST
@@ -150,34 +151,34 @@ def read_manifest(folder: Path) -> Manifest | None:
     except OSError as error:
         raise InvalidCorpus(f"manifest {str(path)!r} can't be read: {error.strerror}") from error
     try:
-        found = msgspec.json.decode(raw, type=_Header).schema_version
-        if found != SCHEMA_VERSION:
-            raise InvalidCorpus(f"schema_version must be {SCHEMA_VERSION}, but {path} has {found}")
+        schema_version = msgspec.json.decode(raw, type=_Header).schema_version
+        if schema_version != SCHEMA_VERSION:
+            raise InvalidCorpus(f"schema_version must be {SCHEMA_VERSION}, but {path} has {schema_version}")
         return msgspec.json.decode(raw, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidCorpus(f"{path} is no manifest of a corpus: {error}") from error
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write a manifest to its folder, completely or not at all."""
+    """Write a manifest to its folder, atomically."""
     write_bytes(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
 
 
 def open_corpus(folder: Path | str, *, partial: bool = False) -> Corpus:
-    """Return the corpus that a folder holds; no model is needed.
+    """Open the corpus in a folder; needs no model.
 
     Parameters
     ----------
     folder : Path or str
-        As `measure_corpus` made it.
+        Where `measure_corpus` wrote it.
     partial : bool
-        Whether to take a corpus whose measurement was interrupted or of which some shards failed: the shards that are there.
+        Whether to accept a corpus whose measurement was interrupted, or some of whose shards failed, with the shards it has.
 
     Raises
     ------
     InvalidCorpus
-        If there is none, it is not complete, or a shard's file is missing or has another size. Whether a shard's content is
-        whole is found out when its first column is read.
+        If there is none, it is incomplete, or a shard's file is missing or has another size. The digest of a shard's content
+        is only checked when its first column is read.
 
     """
     folder = Path(folder)
@@ -192,15 +193,15 @@ def open_corpus(folder: Path | str, *, partial: bool = False) -> Corpus:
         )
     if not manifest.shards:
         raise InvalidCorpus(f"the corpus in {str(folder)!r} has no shard yet")
-    for one in manifest.shards:
-        path = folder / file_name(one.key, one.sha256)
-        if not path.is_file() or path.stat().st_size != one.bytes:
+    for entry in manifest.shards:
+        path = folder / file_name(entry.key, entry.sha256)
+        if not path.is_file() or path.stat().st_size != entry.bytes:
             Shard(path).proven()
     return Corpus(folder, manifest)
 
 
 class Corpus:
-    """What was measured of many texts, in a folder; from `open_corpus` or `pathlen.corpora.measure.measure_corpus`.
+    """The measured columns of many texts, in a folder; from `open_corpus` or `pathlen.corpora.measure.measure_corpus`.
 
     Parameters
     ----------
@@ -225,16 +226,16 @@ class Corpus:
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder
         self.manifest = manifest
-        self._shards = [Shard(folder / file_name(one.key, one.sha256)) for one in manifest.shards]
+        self._shards = [Shard(folder / file_name(entry.key, entry.sha256)) for entry in manifest.shards]
 
     def __len__(self) -> int:
         """Return the number of texts."""
-        return sum(one.texts for one in self.manifest.shards)
+        return sum(entry.texts for entry in self.manifest.shards)
 
     @property
     def tokens(self) -> int:
-        """How many tokens the texts have together."""
-        return sum(one.tokens for one in self.manifest.shards)
+        """The number of tokens in all texts."""
+        return sum(entry.tokens for entry in self.manifest.shards)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -254,64 +255,66 @@ class Corpus:
             yield from shard.passages()
 
     def copies(self) -> int:
-        """Return how many texts are word for word the same as an earlier one.
+        """Return how many texts are identical to an earlier one.
 
-        A copy is no second observation: it narrows intervals that resample whole texts. A digest of each text is kept while
-        they are counted.
+        A copy is not a further observation, yet it narrows intervals that resample whole texts. Counting holds one digest per
+        text in memory.
         """
-        return len(self) - len({one.sha256 for one in self.texts()})
+        return len(self) - len({passage.sha256 for passage in self.texts()})
 
     def traces(self) -> Iterator[Trace]:
-        """Yield the trace of each text, in order, one shard in memory at a time; errors as in `measured`."""
+        """Yield the trace of each text, in order, with one shard in memory at a time; errors as in `measured`."""
         for shard in self._shards:
-            columns = _Columns(shard)
+            columns = _ShardColumns(shard)
             lengths = shard.lengths()
             starts = np.cumsum(lengths) - lengths
-            for place, passage in enumerate(shard.passages()):
-                yield Trace(passage=passage.name, make=partial(columns.of_text, place, starts[place], lengths[place]))
+            for number, passage in enumerate(shard.passages()):
+                yield Trace(
+                    passage=passage.name, make=partial(columns.of_text, number, starts[number], lengths[number])
+                )
 
     @cached_property
     def measured(self) -> Measurement:
-        """The aligned columns of all texts, joined when they are first asked for and mapped into memory, read only.
+        """The aligned columns of all texts, each joined on first use and mapped into memory, read only.
 
         Raises
         ------
         UnmeasuredColumn
-            If a column is asked for that was not measured.
+            If a column was not measured.
         InvalidCorpus
-            If a shard is damaged, or a column of one's own was measured with another function of that name.
+            If a shard is damaged, or a custom column was measured with a different function of that name.
 
         """
         return Measurement(self._joined, passage=np.repeat(np.arange(len(self)), self._lengths - LEFT_OUT - 1))
 
     @cached_property
     def _lengths(self) -> NDArray[np.int64]:
-        return np.concatenate([one.lengths() for one in self._shards])
+        return np.concatenate([shard.lengths() for shard in self._shards])
 
     def _joined(self, name: str) -> NDArray[Any]:
         if name == "token":
             return np.concatenate([np.arange(LEFT_OUT, length - 1) for length in self._lengths])
         name = "token_ids" if name == "token_id" else name
-        self._refuse_another_function(name)
+        self._refuse_changed_function(name)
         rows = int(np.sum(self._lengths - LEFT_OUT - 1))
-        with _unnamed(self.folder) as file:
+        with _unnamed_file(self.folder) as file:
             begin, shape, dtype = 0, (rows,), np.dtype(float)
             for shard in self._shards:
                 column, lengths = shard.column(name), shard.lengths()
                 if begin == 0:
                     shape, dtype = (*column.shape[:-1], rows), column.dtype
                     _reserve(file.fileno(), prod(shape) * dtype.itemsize, f"column {name!r}")
-                part = column[..., _rows(lengths, column.shape[-1])]
-                for place, line in enumerate(part.reshape(-1, part.shape[-1])):
-                    file.seek((place * rows + begin) * dtype.itemsize)
-                    file.write(np.ascontiguousarray(line).data)
+                part = column[..., row_mask(lengths, column.shape[-1])]
+                for series, numbers in enumerate(part.reshape(-1, part.shape[-1])):  # such as one per block
+                    file.seek((series * rows + begin) * dtype.itemsize)
+                    file.write(np.ascontiguousarray(numbers).data)
                 begin += part.shape[-1]
             file.flush()
             return np.memmap(file, dtype=dtype, mode="r", shape=shape).view(np.ndarray)
 
-    def _refuse_another_function(self, name: str) -> None:
-        own = self.manifest.recipe.own.get(name)
-        if own is not None and not is_unchanged(own, CUSTOM_COLUMNS[name].function):
+    def _refuse_changed_function(self, name: str) -> None:
+        recorded = self.manifest.recipe.own.get(name)
+        if recorded is not None and not is_unchanged(recorded, CUSTOM_COLUMNS[name].function):
             raise InvalidCorpus(
                 f"column {name!r} of {str(self.folder)!r} was measured with another function of that name"
             )
@@ -325,52 +328,62 @@ class Corpus:
         )
 
 
-class _Columns:
-    """The columns of one shard, read once while its texts are looked at."""
+class _ShardColumns:
+    """The columns of one shard, each read once for all of its texts."""
 
     def __init__(self, shard: Shard) -> None:
         self._shard = shard
-        self._read: dict[str, NDArray[Any]] = {}
+        self._columns: dict[str, NDArray[Any]] = {}
 
-    def of_text(self, place: int, start: int, length: int, name: str) -> NDArray[Any]:
-        if name not in self._read:
-            self._read[name] = self._shard.column(name)
-        column = self._read[name]
+    def of_text(self, number: int, start: int, length: int, name: str) -> NDArray[Any]:
+        """Return a column of one text, given its number in the shard, its first token in the shard, and its tokens."""
+        if name not in self._columns:
+            self._columns[name] = self._shard.column(name)
+        column = self._columns[name]
         if column.shape[-1] == int(np.sum(self._shard.lengths())):
             return column[..., start : start + length]
-        # What belongs to the next token has one entry less for each text.
-        return column[..., start - place : start - place + length - 1]
+        # Columns about the next token have one entry fewer per text.
+        return column[..., start - number : start - number + length - 1]
 
 
-def _rows(lengths: NDArray[np.int64], entries: int) -> NDArray[np.bool_]:
-    """Return which entries of a shard's column have a row: not a text's first tokens, nor its last, which has no next."""
+def row_mask(lengths: NDArray[np.int64], entries: int) -> NDArray[np.bool_]:
+    """Return which entries of a shard's column have a row: all but each text's first tokens, and its last, which has no next.
+
+    Parameters
+    ----------
+    lengths : array of int, shape ``(texts,)``
+        Tokens of each text.
+    entries : int
+        Of the column along its last axis: all tokens or, for what belongs to the next token, one fewer per text.
+
+    """
     has_next_only = entries != int(np.sum(lengths))
     sizes = lengths - has_next_only
     ends = np.cumsum(sizes)
-    keep = np.ones(entries, dtype=bool)
-    for place in range(LEFT_OUT):
-        keep[ends - sizes + place] = False
+    mask = np.ones(entries, dtype=bool)
+    for position in range(LEFT_OUT):
+        mask[ends - sizes + position] = False
     if not has_next_only:
-        keep[ends - 1] = False
-    return keep
+        mask[ends - 1] = False
+    return mask
 
 
-def _unnamed(folder: Path) -> Any:
-    """Return a file that no name leads to, beside the shards, or where temporary files go if nothing can be written there."""
+def _unnamed_file(folder: Path) -> Any:
+    """Return an unnamed temporary file beside the shards, or in the system's temporary folder if this one is read-only."""
     with suppress(OSError):
         return tempfile.TemporaryFile(dir=folder)
     return tempfile.TemporaryFile()
 
 
 def _reserve(handle: int, size: int, what: str) -> None:
-    """Take the room for a file at once: one that is mapped and turns out too large for the disk would end the process."""
+    """Allocate a file's disk space up front: running out of space in a mapped file would kill the process."""
     try:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(handle, 0, size)
         else:
             os.truncate(handle, size)
     except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # file systems that can't reserve
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # the file system can't preallocate
             raise OSError(
                 error.errno, f"{what} needs {size / 1e6:,.1f} MB of disk while it is used: {error.strerror}"
             ) from error

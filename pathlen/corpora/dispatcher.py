@@ -1,8 +1,8 @@
-"""Dispatcher out shards to whatever measures them, and copes with workers that die.
+"""Hands out shards to an executor, and recovers from workers that die.
 
-Executors differ in what becomes of shards that were with a worker when it died. A pool of processes breaks as a whole: what was
-out is then measured one shard at a time, in a new pool, so that a text that kills its worker is found. Dask gives up on all that
-was with workers that died too often, whoever killed them; what it gives up on is handed out once more when nothing else is out.
+Executors differ in what happens to the shards of a worker that dies. A pool of processes breaks as a whole: all shards in flight
+are then measured one at a time in a new pool, which isolates the text that kills its worker. Dask gives up on every task whose
+workers died too often, whichever task was at fault; those shards are submitted again, alone, once nothing else is in flight.
 """
 
 from __future__ import annotations
@@ -14,138 +14,147 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from pathlen.corpora.worker import Failed, Job, Made
+    from pathlen.corpora.worker import Answer, Job
 
-__all__ = ["Dispatcher", "Factory", "measured_here"]
+__all__ = ["Dispatcher", "Factory", "measure_in_process"]
 
-ATTEMPTS = 2  # for a shard that is the only one in the hands of a worker when that dies
-SHARDS_AHEAD = 32  # shards handed out to an executor that doesn't say how many workers it has
+ATTEMPTS = 2  # at a shard that is measured alone, if its worker dies
+SHARDS_AHEAD = 32  # shards in flight on an executor that doesn't tell its number of workers
 
 Factory = Callable[[], Executor]
 
 
 class Dispatcher:
-    """Dispatcher out shards to an executor, a bounded number at a time, and takes them back in the order in which they are done."""
+    """Hands out shards to an executor, a bounded number at a time, and returns answers in the order they arrive.
+
+    Parameters
+    ----------
+    executor : Executor, function that makes one, or None
+        None measures in this process.
+    ahead : int or None
+        The most shards in flight; None for twice the executor's workers, or `SHARDS_AHEAD` if it doesn't tell.
+
+    """
 
     def __init__(self, executor: Executor | Factory | None, ahead: int | None) -> None:
-        self._make = executor if executor is not None and not isinstance(executor, Executor) else None
+        self._make_executor = executor if executor is not None and not isinstance(executor, Executor) else None
         self._executor = executor if isinstance(executor, Executor) else None
         self._ahead = ahead
-        self._most = 1
-        self._out: dict[Future[Made | Failed], Job] = {}
+        self._most_in_flight = 1
+        self._in_flight: dict[Future[Answer], Job] = {}
         self._lost: list[Job] = []
 
     def __enter__(self) -> Self:
-        if self._make:
-            self._executor = self._make()
+        if self._make_executor:
+            self._executor = self._make_executor()
         workers = getattr(self._executor, "_max_workers", None)
-        self._most = self._ahead or (2 * workers if isinstance(workers, int) else SHARDS_AHEAD)
+        self._most_in_flight = self._ahead or (2 * workers if isinstance(workers, int) else SHARDS_AHEAD)
         return self
 
     def __exit__(self, *raised: object) -> None:
-        for future in self._out:
+        for future in self._in_flight:
             future.cancel()
-        if self._make and self._executor:
+        if self._make_executor and self._executor:
             self._executor.shutdown(wait=True, cancel_futures=True)
         if "pathlen.corpora.worker" in sys.modules:
-            from pathlen.corpora.worker import forget
+            from pathlen.corpora.worker import release_model
 
-            forget()
+            release_model()
 
-    def give(self, job: Job) -> Iterator[tuple[Job, Made | Failed]]:
-        """Hand out a shard, and yield what is done; where too many are out, wait for one."""
+    def submit(self, job: Job) -> Iterator[tuple[Job, Answer]]:
+        """Hand out a shard, and yield the answers that have arrived; wait for one while too many shards are in flight."""
         if self._executor is None:
-            yield job, measured_here(job)
+            yield job, measure_in_process(job)
             return
         try:
-            self._out[self._submitted(job)] = job
+            self._in_flight[self._submit(job)] = job
         except BrokenExecutor:
-            yield from self._after_a_break([job])
-        yield from self._done(is_waiting=False)
-        while len(self._out) >= self._most:
-            yield from self._done(is_waiting=True)
-        if len(self._lost) >= self._most:  # their texts must not pile up
-            yield from self.rest()
+            yield from self._recovered([job])
+        yield from self._completed(is_waiting=False)
+        while len(self._in_flight) >= self._most_in_flight:
+            yield from self._completed(is_waiting=True)
+        if len(self._lost) >= self._most_in_flight:  # their texts must not pile up in memory
+            yield from self.drain()
 
-    def rest(self) -> Iterator[tuple[Job, Made | Failed]]:
-        """Yield all that is still out, when it is done; what an executor lost is given to it once more, alone."""
-        while self._out:
-            yield from self._done(is_waiting=True)
+    def drain(self) -> Iterator[tuple[Job, Answer]]:
+        """Yield the answers of all shards in flight; then shards that the executor lost are submitted again, one by one."""
+        while self._in_flight:
+            yield from self._completed(is_waiting=True)
         while self._lost:
             job = self._lost.pop(0)
-            yield job, self._alone(job)
+            yield job, self._measured_alone(job)
 
-    def _submitted(self, job: Job) -> Future[Made | Failed]:
-        from pathlen.corpora.worker import measured
+    def _submit(self, job: Job) -> Future[Answer]:
+        from pathlen.corpora.worker import measure_shard
 
-        assert self._executor is not None  # noqa: S101  # or it would be measured here
-        return self._executor.submit(measured, job)
+        assert self._executor is not None  # noqa: S101  # without one, the shard is measured in this process
+        return self._executor.submit(measure_shard, job)
 
-    def _done(self, *, is_waiting: bool) -> Iterator[tuple[Job, Made | Failed]]:
-        done, _ = wait(self._out, timeout=None if is_waiting else 0, return_when=FIRST_COMPLETED)
+    def _completed(self, *, is_waiting: bool) -> Iterator[tuple[Job, Answer]]:
+        completed, _ = wait(self._in_flight, timeout=None if is_waiting else 0, return_when=FIRST_COMPLETED)
         broken = []
-        for future in done:
-            job = self._out.pop(future)
+        for future in completed:
+            job = self._in_flight.pop(future)
             if _is_broken(future):
                 broken.append(job)
             elif future.cancelled() or future.exception():
-                # Dask gives up on all that was with workers that died, whoever it was that killed them.
+                # Dask gives up on every task of a worker that died, whichever task killed it.
                 self._lost.append(job)
             else:
                 yield job, future.result()
         if broken:
-            yield from self._after_a_break(broken)
+            yield from self._recovered(broken)
 
-    def _after_a_break(self, jobs: list[Job]) -> Iterator[tuple[Job, Made | Failed]]:
-        """Measure what was out when a worker died one shard at a time, so that one that kills its worker is found."""
-        wait(self._out)  # a pool breaks as a whole
-        while self._out:
-            future, job = self._out.popitem()
+    def _recovered(self, jobs: list[Job]) -> Iterator[tuple[Job, Answer]]:
+        """Measure the shards of a broken pool one at a time, which isolates one that kills its worker."""
+        wait(self._in_flight)  # a pool breaks as a whole
+        while self._in_flight:
+            future, job = self._in_flight.popitem()
             if _is_broken(future):
                 jobs.append(job)
             else:
                 yield job, _answer(future)
-        self._renew()
+        self._replace_executor()
         for job in jobs:
-            yield job, self._alone(job)
+            yield job, self._measured_alone(job)
 
-    def _alone(self, job: Job) -> Made | Failed:
-        from pathlen.corpora.worker import Failed
+    def _measured_alone(self, job: Job) -> Answer:
+        from pathlen.corpora.worker import FailedShard
 
         for attempt in range(1, ATTEMPTS + 1):
             if self._executor is None:
-                return measured_here(job)
+                return measure_in_process(job)
             try:
-                return _answer(self._submitted(replace(job, attempt=attempt)))
+                return _answer(self._submit(replace(job, attempt=attempt)))
             except BrokenExecutor:
-                self._renew()
-        return Failed(text="", reason=f"its worker died {ATTEMPTS} times while it measured nothing else")
+                self._replace_executor()
+        return FailedShard(text="", reason=f"its worker died {ATTEMPTS} times while it measured nothing else")
 
-    def _renew(self) -> None:
-        """Make a new pool in the place of a broken one; where nobody said how, this process goes on by itself."""
-        if self._executor and self._make:
+    def _replace_executor(self) -> None:
+        """Replace a broken pool with a new one; without a function that makes one, this process takes over."""
+        if self._executor and self._make_executor:
             self._executor.shutdown(wait=False, cancel_futures=True)
-        self._executor = self._make() if self._make else None
+        self._executor = self._make_executor() if self._make_executor else None
 
 
-def measured_here(job: Job) -> Made | Failed:
+def measure_in_process(job: Job) -> Answer:
     """Measure a shard in this process."""
-    from pathlen.corpora.worker import measured
+    from pathlen.corpora.worker import measure_shard
 
-    return measured(job)
+    return measure_shard(job)
 
 
-def _is_broken(future: Future[Made | Failed]) -> bool:
+def _is_broken(future: Future[Answer]) -> bool:
     return not future.cancelled() and isinstance(future.exception(), BrokenExecutor)
 
 
-def _answer(future: Future[Made | Failed]) -> Made | Failed:
-    """Return what a worker said, or what became of it; `BrokenExecutor` if its pool broke."""
-    from pathlen.corpora.worker import Failed
+def _answer(future: Future[Answer]) -> Answer:
+    """Return a worker's answer, or what its executor raised as a failed shard; `BrokenExecutor` if its pool broke."""
+    from pathlen.corpora.worker import FailedShard
 
     try:
         return future.result()
     except BrokenExecutor:
         raise
-    except Exception as error:  # noqa: BLE001  # as Dask's of a worker that died too often
-        return Failed(text="", reason=f"{type(error).__name__}: {error}")
+    except Exception as error:  # noqa: BLE001  # such as Dask's `KilledWorker`
+        return FailedShard(text="", reason=f"{type(error).__name__}: {error}")

@@ -1,13 +1,13 @@
-"""Measuring corpora: texts by the million, in constant memory, on one core or on many machines.
+"""Measures corpora: millions of texts, in constant memory, on one core or on many machines.
 
-Texts are taken from an iterator, cut into shards, and each shard is measured by whatever executor is given: in this process, in
-a pool of processes, or by Dask on a cluster. What comes back is the same to the last bit, on the same kind of processor. Only the
-caller writes: each shard's file is there completely or not at all, so that a run that was stopped, by whatever, goes on where
-it was, and what is damaged is made again.
+Texts are read from an iterator and cut into shards. Shards are measured by the given executor: in this process, in a pool of
+processes, or by Dask on a cluster. The results are identical to the last bit on the same kind of processor. Only the caller
+writes, and it writes each shard's file atomically. So a run that was stopped for any reason can be resumed, and damaged shards
+are measured again.
 
-What goes wrong with one shard stays with it. A text that can't be measured is named at the end, when all the others are done; a
-worker that dies is replaced and what it was at is tried again. A worker that can't measure anything, as one that has no weights,
-ends the run.
+A fault of one shard doesn't affect the others. A text that can't be measured is reported at the end, after all others are
+done. A worker that dies is replaced and its shard is tried again. A worker that can't measure anything, such as one without
+weights, ends the run.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FREE", "SHARD_TOKENS", "Progress", "measure_corpus", "processes"]
 
-FREE = tuple(sorted(name for name, one in CATALOG.items() if one.part in ("path", "next")))
+FREE = tuple(sorted(name for name, column in CATALOG.items() if column.part in ("path", "next")))  # of almost no cost
 SHARD_TOKENS = 16_384
 PRELOADED = ("pathlen.corpora.worker", "transformers.modeling_utils", "transformers.models.gpt2.modeling_gpt2")
 TAG = f"{SIGNATURE}\n# Made by pathlen; can be measured again from its texts.\n"
@@ -60,54 +60,54 @@ def measure_corpus(
     leave_out_short: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Corpus:
-    """Measure any number of texts into a folder, and return the corpus it holds then.
+    """Measure any number of texts into a folder, and return the resulting corpus.
 
     Parameters
     ----------
     model : ModelSpec
         From `pathlen.models.families.spec` or `from_name`; every worker loads the model itself.
     passages : iterable of Passage
-        At least one. They are taken one by one, and no more are in memory than the shards in work hold.
+        At least one. They are read one by one; only those of the shards in flight are in memory.
     folder : Path or str
-        A new one, an empty one, or one that holds a corpus measured in the same way; then texts that are there already are
-        not measured again, and new ones at the end are added.
+        A new one, an empty one, or one with a corpus measured in the same way. In the latter case, existing texts are not
+        measured again, and new ones at the end are added.
     columns : iterable of str
-        As in `pathlen.traces.tracer.trace`; unless named, those that cost nearly nothing: lengths along the path and the next token's
+        As in `pathlen.traces.tracer.trace`. By default those of almost no cost: lengths along the path and the next token's
         logit.
     device, dtype : str
         As in `pathlen.models.loading.load`.
     fast : bool
-        Whether short texts are read together, and rounding may differ from what the model computes for each text alone;
-        `pathlen.traces.tracer` says how.
+        Whether short texts are read together, so that rounding may differ from what the model computes for each text alone;
+        see `pathlen.traces.tracer`.
     executor : Executor, or a function that makes one, optional
-        What measures shards; this process unless said. Given a function, a pool one of whose workers was killed is replaced by
-        a new one, and it is shut down at the end; given an executor, what a broken one leaves undone is measured by this process.
-        `processes` makes such functions; for Dask, ``client.get_executor()``.
+        Measures the shards; this process by default. A function's pool is replaced if one of its workers is killed, and
+        is shut down at the end. If a given executor breaks, this process measures what it left undone. `processes` makes
+        such functions; for Dask, pass ``client.get_executor()``.
     threads : int
-        On how many each worker measures, this process included. The last digits depend on it.
+        For each worker, this process included. The last digits depend on it.
     ahead : int, optional
-        How many shards are handed out at once: twice as many as an executor has workers, or 32 if it doesn't say.
+        The most shards in flight; by default twice the executor's number of workers, or 32 if it doesn't tell.
     shard_tokens : int
-        A shard is closed as soon as it has so many tokens; texts are never cut. What is lost when a run is killed are the
-        shards in work.
+        A shard is closed as soon as it has this many tokens; texts are never cut. A run that is killed loses the shards in
+        flight.
     leave_out_short : bool
         Whether texts of fewer than four tokens are left out and listed in the manifest, instead of being an error.
     progress : callable, optional
-        Told of each shard.
+        Called with the `Progress` after each shard.
 
     Returns
     -------
     Corpus
-        As `pathlen.corpora.corpus.open_corpus` gives it later.
+        The same as `pathlen.corpora.corpus.open_corpus` returns later.
 
     Raises
     ------
     ValueError, TypeError
-        If an argument is out of its range.
+        If an argument is out of range or of the wrong type.
     InvalidText
-        If there is no text, or one has too few tokens; before its shard is measured, and shards before it are kept.
+        If there is no text, or one has too few tokens; raised before its shard is measured, and earlier shards are kept.
     InvalidColumn
-        If there is no such column.
+        If a column does not exist.
     ModelNotFound, ModelMismatch
         As in `pathlen.models.loading.load`.
     InvalidCorpus
@@ -117,35 +117,35 @@ def measure_corpus(
 
     Notes
     -----
-    Memory does not grow with the number of texts, but for their shards' names, some 200 bytes each; it does with the longest
-    text, all of whose columns are held at once.
+    Memory does not grow with the number of texts, except for about 200 bytes per shard. It does grow with the longest text,
+    since all of its columns are held at once.
 
     """
-    spec, wanted = _checked(model, columns, device, dtype, executor, threads, ahead, shard_tokens)
-    recipe = _recipe(spec, wanted, device, dtype, shard_tokens, fast=fast)
+    spec, column_names = _checked(model, columns, device, dtype, executor, threads, ahead, shard_tokens)
+    recipe = _recipe(spec, column_names, device, dtype, shard_tokens, fast=fast)
     passages = at_least_one(passages)
     folder = Path(folder)
     _refuse_foreign(folder)
-    cut = _Cut(passages, tokenizing(spec), shard_tokens, leave_out_short=leave_out_short)
-    with _alone_in(folder, progress), Dispatcher(executor, ahead) as hands:
-        ledger = CorpusWriter(folder, recipe, threads, cut.left_out, progress)
+    shards = _Sharding(passages, tokenizing(spec), shard_tokens, leave_out_short=leave_out_short)
+    with _alone_in(folder, progress), Dispatcher(executor, ahead) as dispatcher:
+        writer = CorpusWriter(folder, recipe, threads, shards.left_out, progress)
         try:
-            _measure(_jobs(ledger, cut, spec, device), hands, ledger)
-            return Corpus(folder, ledger.finished())
+            _measure(_jobs(writer, shards, spec, device), dispatcher, writer)
+            return Corpus(folder, writer.finish())
         except BaseException:
-            ledger.save()
+            writer.save()
             raise
 
 
 def processes(workers: int) -> Factory:
-    """Return a function that makes a pool of processes, for `measure_corpus`; each loads the model once.
+    """Return a function that makes a pool of processes, for `measure_corpus`; each process loads the model once.
 
-    A process reads the script that made it: call what measures under ``if __name__ == "__main__":`` there.
+    Processes import the script that starts them, so call `measure_corpus` under ``if __name__ == "__main__":`` there.
 
     Raises
     ------
     ValueError
-        If there is less than one worker.
+        If ``workers`` is less than 1.
 
     """
     if workers < 1:
@@ -155,11 +155,11 @@ def processes(workers: int) -> Factory:
         import multiprocessing
         from concurrent.futures import ProcessPoolExecutor
 
-        # Forked from a process in which torch has run, a worker could wait for threads that were not copied; a server that
-        # has only imported it is safe to fork, and torch is read from disk once.
-        kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        context = multiprocessing.get_context(kind)
-        if kind == "forkserver":
+        # A worker forked from a process in which torch has run could wait forever for threads that were not copied. A fork
+        # server that has only imported torch is safe, and torch is read from disk once.
+        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        context = multiprocessing.get_context(method)
+        if method == "forkserver":
             context.set_forkserver_preload(list(PRELOADED))
         return ProcessPoolExecutor(workers, mp_context=context)
 
@@ -176,43 +176,44 @@ def _checked(
     ahead: int | None,
     shard_tokens: int,
 ) -> tuple[ModelSpec, tuple[str, ...]]:
+    """Return the model with an absolute path, and the sorted names of the columns, after checking all arguments."""
     if not isinstance(model, ModelSpec):
         raise TypeError(
             f"model must be a ModelSpec, from pathlen.spec or LoadedModel.spec, but a {type(model).__name__} was given: every "
             "worker loads the model itself"
         )
-    for name, value in (("threads", threads), ("shard_tokens", shard_tokens), ("ahead", 1 if ahead is None else ahead)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, but {value} was given")
+    for name, count in (("threads", threads), ("shard_tokens", shard_tokens), ("ahead", 1 if ahead is None else ahead)):
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1, but {count} was given")
     if not (executor is None or isinstance(executor, Executor) or callable(executor)):
         raise TypeError(
             f"executor must be a concurrent.futures.Executor or a function that makes one, but a {type(executor).__name__} "
             "was given; of a Dask client, give client.get_executor()"
         )
-    wanted = columns_named(columns)
-    if not wanted:
+    column_names = columns_named(columns)
+    if not column_names:
         raise ValueError("columns must name at least one column, but none was given")
-    # Workers elsewhere may have a device that this process lacks.
+    # Workers on other machines may have a device that this process lacks.
     refuse_device("cpu" if executor is not None and device.partition(":")[0] in ("cuda", "mps") else device, dtype)
     if not model.revision:
-        model = replace(model, source=str(Path(model.source).absolute()))  # workers may run in another folder
-    return model, tuple(sorted(wanted))
+        model = replace(model, source=str(Path(model.source).absolute()))  # workers may have another working directory
+    return model, tuple(sorted(column_names))
 
 
 def _recipe(
     spec: ModelSpec, columns: tuple[str, ...], device: str, dtype: str, shard_tokens: int, *, fast: bool
 ) -> Recipe:
-    own = identify(spec)
+    identity = identify(spec)
     return Recipe(
         family=spec.family,
         size=spec.size,
         title=spec.title,
         source=spec.origin,
         revision=spec.revision,
-        context=own.context,
-        weights_sha256=own.weights_sha256,
-        tokenizer_sha256=own.tokenizer_sha256,
-        config_sha256=own.config_sha256,
+        context=identity.context,
+        weights_sha256=identity.weights_sha256,
+        tokenizer_sha256=identity.tokenizer_sha256,
+        config_sha256=identity.config_sha256,
         columns=columns,
         own={name: source_fingerprint(CUSTOM_COLUMNS[name].function) for name in columns if name in CUSTOM_COLUMNS},
         dtype=dtype,
@@ -224,7 +225,7 @@ def _recipe(
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Raise `InvalidCorpus` unless a folder is new, empty, or was made here."""
+    """Raise `InvalidCorpus` unless a folder is new, empty, or a corpus."""
     if folder.exists() and not folder.is_dir():
         raise InvalidCorpus(f"folder must be a folder, but {str(folder)!r} is a file")
     if folder.is_dir() and any(folder.iterdir()) and not _is_ours(folder):
@@ -238,7 +239,7 @@ def _is_ours(folder: Path) -> bool:
 
 @contextmanager
 def _alone_in(folder: Path, progress: Callable[[Progress], None] | None) -> Iterator[None]:
-    """Let one process at a time measure into a folder; another waits, and finds what the first one made."""
+    """Let one process at a time measure into a folder; a second one waits, and then finds the first one's shards."""
     from filelock import FileLock, Timeout
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -257,8 +258,8 @@ def _alone_in(folder: Path, progress: Callable[[Progress], None] | None) -> Iter
         lock.release()
 
 
-class _Cut:
-    """Cuts texts into shards; iterated over once."""
+class _Sharding:
+    """Cuts texts into shards, and collects those that are too short; iterated over once."""
 
     def __init__(
         self,
@@ -278,7 +279,7 @@ class _Cut:
         from pathlen.traces.tracer import FEWEST_TOKENS
 
         texts: list[Passage] = []
-        tokens = shards = 0
+        tokens = shard_count = 0
         for passage in self._passages:
             count = len(self._token_ids(passage.text))
             if count < FEWEST_TOKENS:
@@ -293,41 +294,41 @@ class _Cut:
             tokens += count
             if tokens >= self._shard_tokens:
                 yield tuple(texts)
-                texts, tokens, shards = [], 0, shards + 1
+                texts, tokens, shard_count = [], 0, shard_count + 1
         if texts:
             yield tuple(texts)
-        elif not shards:
+        elif not shard_count:
             raise InvalidText(
                 f"a text needs at least {FEWEST_TOKENS} tokens, but each of the {len(self.left_out):,} that were given has fewer"
             )
 
 
-def _measure(jobs: Iterator[Job], hands: Dispatcher, ledger: CorpusWriter) -> None:
-    """Have all jobs done; an error that ends the run comes after what is in work was written."""
+def _measure(jobs: Iterator[Job], dispatcher: Dispatcher, writer: CorpusWriter) -> None:
+    """Have all jobs measured and written; if reading texts or writing fails, shards in flight are still written first."""
     try:
         for job in jobs:
-            ledger.take(hands.give(job))
+            writer.write(dispatcher.submit(job))
     except Exception:
-        ledger.take(hands.rest())
+        writer.write(dispatcher.drain())
         raise
-    ledger.take(hands.rest())
+    writer.write(dispatcher.drain())
 
 
-def _jobs(ledger: CorpusWriter, cut: Iterable[tuple[Passage, ...]], spec: ModelSpec, device: str) -> Iterator[Job]:
-    """Yield what is still to be measured."""
+def _jobs(writer: CorpusWriter, shards: Iterable[tuple[Passage, ...]], spec: ModelSpec, device: str) -> Iterator[Job]:
+    """Yield the shards that the folder doesn't have yet."""
     from pathlen.corpora.worker import Job
 
-    own = tuple(CUSTOM_COLUMNS[name] for name in ledger.recipe.own)
-    for number, passages in enumerate(cut):
-        key = key_of(ledger.recipe, passages)
-        if not ledger.has(number, key, passages):
+    custom_columns = tuple(CUSTOM_COLUMNS[name] for name in writer.recipe.own)
+    for number, passages in enumerate(shards):
+        key = key_of(writer.recipe, passages)
+        if not writer.has(number, key, passages):
             yield Job(
                 number=number,
                 key=key,
                 spec=spec,
-                recipe=ledger.recipe,
+                recipe=writer.recipe,
                 device=device,
-                threads=ledger.threads,
-                own=own,
+                threads=writer.threads,
+                custom_columns=custom_columns,
                 passages=passages,
             )

@@ -1,11 +1,11 @@
-"""A shard: some texts of a corpus with the columns that were measured of them, as one file that proves what it is.
+"""A shard: some texts of a corpus with their measured columns, in one file that can be verified.
 
 A shard's *key* is a digest of everything its numbers depend on: the model's files, the texts, the columns, the type, the kind of
-device, and the source of what measures. Its file is named by the key and by a digest of its own content, so that whoever
-knows what is to be measured finds what is there already, and sees whether it is whole. Files are safetensors: no code runs when
-one is opened, and one column is read without the others.
+device, and the code that measures. Its file is named by the key and by a digest of its content. So a run that knows what it
+has to measure finds the shards that exist, and sees whether they are damaged. Files are safetensors: opening one runs no code,
+and a column is read without the others.
 
-Columns are stored as they were traced, text after text along the last axis; what a row is, is decided where they are read.
+Columns are stored as they were traced, text after text along the last axis. Which entries have a row is decided on reading.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from pathlen.passages.passage import Passage
 
 __all__ = ["SHARDING", "Recipe", "Shard", "computes_alike", "continued", "file_name", "key_of", "packed", "sha256"]
 
-SHARDING = ("corpora.worker",)  # the module whose code, with all that it imports, decides what a shard holds
+SHARDING = ("corpora.worker",)  # the module whose code, with its imports, determines the content of a shard
 EARLIER = "earlier_sources.txt"
 PASSAGES, TOKENS = "passages.json", "passages.tokens"  # no column can have a dot in its name
 LETTERS = 32  # of each digest in a file's name: 128 bits
@@ -46,21 +45,21 @@ class Recipe:
     family, size, title, source, revision : str
         The model, as in `pathlen.models.families.ModelSpec`.
     context : int
-        The longest run of tokens it reads; longer texts are read in windows.
+        The most tokens it reads at once; longer texts are read in windows.
     weights_sha256, tokenizer_sha256, config_sha256 : str
         Digests of its files.
     columns : tuple of str
-        What is measured, sorted.
+        Names, sorted.
     own : dict
-        Of columns of one's own among them: the digest of the source that declares each.
+        The custom columns among them, each with a fingerprint of the source that declares it.
     dtype, device : str
-        The type and the kind of device it runs in and on.
+        The network's type, and its kind of device without a number.
     fast : bool
         Whether rounding may differ from what the model computes for each text alone; see `pathlen.traces.tracer.Tracer`.
     shard_tokens : int
-        A shard is closed as soon as it has so many.
+        A shard is closed as soon as it has this many tokens.
     engine : str
-        Digest of the source of what measures, and of the versions of what computes.
+        Fingerprint of the code that measures and of the versions of the packages it computes with.
 
     """
 
@@ -83,60 +82,63 @@ class Recipe:
 
 
 def key_of(recipe: Recipe, passages: Sequence[Passage]) -> str:
-    """Return the digest of all that a shard of these texts depends on."""
+    """Return the digest of everything that a shard of these texts depends on."""
     model = (recipe.weights_sha256, recipe.tokenizer_sha256, recipe.config_sha256)
-    how = (recipe.columns, sorted(recipe.own.items()), recipe.dtype, recipe.device, recipe.fast, recipe.engine)
-    return digest(json.dumps([model, how, [asdict(one) for one in passages]]))
+    options = (recipe.columns, sorted(recipe.own.items()), recipe.dtype, recipe.device, recipe.fast, recipe.engine)
+    return digest(json.dumps([model, options, [asdict(passage) for passage in passages]]))
 
 
 def computes_alike(fingerprint: str) -> bool:
-    """Whether shards that were measured by code of this fingerprint hold what this code would measure."""
+    """Whether code with this fingerprint computes the same numbers as the code and packages installed here."""
     return fingerprint in (code_fingerprint(*SHARDING), _fingerprint_before_folders())
 
 
-@cache
 def _fingerprint_before_folders() -> str:
-    """Return what version 0.1.0 recorded before its modules were moved into folders, with the packages that are here.
+    """Return the fingerprint that version 0.1.0 recorded before its modules moved into folders, with the packages installed here.
 
-    It was taken from the files' text: `EARLIER` has a digest of each, in order. They compute what numerics version 1 does.
+    It was a digest of the files' text; `EARLIER` lists a digest of each file, in order. Their numerics are version 1.
     """
     sources = Path(__file__).with_name(EARLIER).read_text("utf-8").split() if NUMERICS == 1 else []
     return digest(*sources, *versions())
 
 
 def continued(recipe: Recipe, earlier: Recipe) -> Recipe:
-    """Return a recipe under the fingerprints that an earlier run recorded, wherever they stand for the same computation."""
-    own = {
+    """Return a recipe with an earlier run's fingerprints wherever these stand for the same computation.
+
+    Keys of shards then stay the same, so nothing is measured again.
+    """
+    custom_fingerprints = {
         name: earlier.own[name]
         if is_unchanged(earlier.own.get(name, ""), CUSTOM_COLUMNS[name].function)
         else fingerprint
         for name, fingerprint in recipe.own.items()
     }
-    return replace(recipe, engine=earlier.engine if computes_alike(earlier.engine) else recipe.engine, own=own)
+    engine = earlier.engine if computes_alike(earlier.engine) else recipe.engine
+    return replace(recipe, engine=engine, own=custom_fingerprints)
 
 
 def packed(passages: Sequence[Passage], traces: Sequence[Trace]) -> bytes:
     """Return the content of a shard's file: the texts, and their traces joined along the last axis."""
     from safetensors.numpy import save
 
-    texts = json.dumps([asdict(one) for one in passages], ensure_ascii=False).encode("utf-8")
+    texts = json.dumps([asdict(passage) for passage in passages], ensure_ascii=False).encode("utf-8")
     arrays: dict[str, NDArray[Any]] = {
         PASSAGES: np.frombuffer(texts, dtype=np.uint8),
-        TOKENS: np.array([len(one.token_ids) for one in traces]),
+        TOKENS: np.array([len(trace.token_ids) for trace in traces]),
     }
     for name in traces[0].made:
-        parts = [getattr(one, name) for one in traces]
+        parts = [getattr(trace, name) for trace in traces]
         arrays[name] = np.ascontiguousarray(np.concatenate(parts, axis=-1))
     return save(arrays)
 
 
 def file_name(key: str, sha256: str) -> str:
-    """Return where a shard lies below its corpus's folder."""
+    """Return the path of a shard's file, relative to its corpus's folder."""
     return f"shards/{key[:2]}/{key[:LETTERS]}-{sha256[:LETTERS]}.safetensors"
 
 
 class Shard:
-    """A shard's file; a column is read when it is asked for, after the whole file was found to be what its name says.
+    """A shard's file; columns are read on request, after the file was checked once against the digest in its name.
 
     Parameters
     ----------
@@ -153,18 +155,19 @@ class Shard:
         self._sha256 = ""
 
     def proven(self) -> str:
-        """Return the digest of the file's content, after finding that it is the one in its name.
+        """Return the digest of the file's content, after comparing it with the one in its name.
 
         Raises
         ------
         InvalidCorpus
-            If it isn't, or there is no file.
+            If they differ, or there is no file.
 
         """
         if not self._sha256:
             with suppress(OSError):
-                found = digest_of_file(self.path)
-                self._sha256 = found if found[:LETTERS] == self.path.stem.partition("-")[2] else ""
+                content_sha256 = digest_of_file(self.path)
+                is_intact = content_sha256[:LETTERS] == self.path.stem.partition("-")[2]
+                self._sha256 = content_sha256 if is_intact else ""
         if not self._sha256:
             raise InvalidCorpus(
                 f"shard {self.path} is damaged or gone; measure the same texts into the same folder again, which makes this "
@@ -173,7 +176,7 @@ class Shard:
         return self._sha256
 
     def column(self, name: str) -> NDArray[Any]:
-        """Return a column of all its texts, ``(..., tokens)`` or, for what belongs to the next token, ``(..., tokens - texts)``.
+        """Return a column of all its texts, ``(..., tokens)`` or, if it is about the next token, ``(..., tokens - texts)``.
 
         Raises
         ------
@@ -187,19 +190,19 @@ class Shard:
 
         self.proven()
         with safe_open(self.path, framework="np") as tensors:
-            there = tensors.keys()
-            if name not in there:
-                raise unmeasured(name, (one for one in there if "." not in one))
-            found: NDArray[Any] = tensors.get_tensor(name)
-            return found
+            stored = tensors.keys()
+            if name not in stored:
+                raise unmeasured(name, (stored_name for stored_name in stored if "." not in stored_name))
+            column: NDArray[Any] = tensors.get_tensor(name)
+            return column
 
     def passages(self) -> Iterator[Passage]:
         """Yield its texts, in order; errors as in `column`."""
-        for one in json.loads(self.column(PASSAGES).tobytes()):
-            yield Passage(**one)
+        for fields in json.loads(self.column(PASSAGES).tobytes()):
+            yield Passage(**fields)
 
     def lengths(self) -> NDArray[np.int64]:
-        """Return how many tokens each text has; errors as in `column`."""
+        """Return the number of tokens in each text, ``(texts,)``; errors as in `column`."""
         return self.column(TOKENS)
 
 

@@ -1,10 +1,10 @@
-"""What measures one shard, wherever it runs: in the caller, in a process of a pool, or on another machine.
+"""Measures a shard: in the caller's process, in a process of a pool, or on another machine.
 
-A job says which model, which texts and which columns, and the answer is the shard's content with its digest, or why there is
-none. Whoever gets a job loads the model itself, once in a process, after finding that its files, this package and what it
-computes with are those of the caller: shards of two versions must not stand beside each other under one name.
+A job names the model, the texts and the columns; the answer is the shard's content with its digest, or why it failed. A worker
+loads the model itself, once per process, after checking that the model's files, this package and the packages it computes with
+are the caller's: shards from two versions must never end up under one name.
 
-One process measures one shard at a time, on as many threads as the job says, for the last digits of a sum depend on them.
+A process measures one shard at a time, with the number of threads in the job, since the last digits of a sum depend on it.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from pathlen.models.loading import load
 from pathlen.passages.passage import Passage
 from pathlen.traces.tracer import Tracer, on_threads
 
-__all__ = ["Failed", "Job", "Made", "forget", "measured"]
+__all__ = ["Answer", "FailedShard", "Job", "MeasuredShard", "held_tracers", "measure_shard", "release_model"]
 
 SHIPPED = "shipped with pathlen"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One shard to be measured.
+    """A shard to be measured.
 
     Attributes
     ----------
     number : int
-        Its place in the corpus, from 0.
+        The shard's number in the corpus, from 0.
     key : str
     spec : ModelSpec
     recipe : Recipe
     device : str
-        With its number, where it has one; the recipe knows its kind only.
+        With its number, if it has one; the recipe only has its kind.
     threads : int
-    own : tuple of CustomColumn
-        Columns of one's own among those that are wanted; a worker may not know them.
+    custom_columns : tuple of CustomColumn
+        Those among the columns to measure; a worker may not have them registered.
     passages : tuple of Passage
     attempt : int
-        How often it was handed out before. Dask knows a task by what it is given, and answers one that failed with what it
-        answered before.
+        How often it was submitted before. Dask identifies a task by its arguments, and would answer an equal one with the
+        earlier failure.
 
     """
 
@@ -61,14 +61,14 @@ class Job:
     recipe: Recipe
     device: str
     threads: int
-    own: tuple[CustomColumn, ...]
+    custom_columns: tuple[CustomColumn, ...]
     passages: tuple[Passage, ...]
     attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """A shard that was measured: the content of its file, and its digest before it travelled."""
+class MeasuredShard:
+    """A shard that was measured: the content of its file, and the content's digest before transfer."""
 
     content: bytes
     sha256: str
@@ -76,102 +76,113 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
-    """Why there is no shard.
+class FailedShard:
+    """A shard that could not be measured, and why.
 
     Attributes
     ----------
     text : str
-        The text that can't be measured; empty if it is none of them alone.
+        The text that can't be measured; empty if each can be measured alone, or none was tried.
     reason : str
-        The kind of the error and its words.
-    is_the_worker : bool
-        Whether the worker can't measure any text, so that there is no sense in asking on.
+        The error's type and message.
+    is_worker_fault : bool
+        Whether the worker can't measure any text, so further jobs are pointless.
 
     """
 
     text: str
     reason: str
-    is_the_worker: bool = False
+    is_worker_fault: bool = False
 
 
-_ONE_AT_A_TIME = threading.Lock()  # hooks are put on the one network of a process
-_held: dict[tuple[object, ...], Tracer] = {}
+Answer = MeasuredShard | FailedShard
+
+_ONE_AT_A_TIME = threading.Lock()  # hooks are attached to the process's only network
+_tracers: dict[tuple[object, ...], Tracer] = {}  # one at most
 
 
-def measured(job: Job) -> Made | Failed:
-    """Measure one shard; an answer in any case but for an interruption."""
-    _end_with_the_caller()
+def measure_shard(job: Job) -> Answer:
+    """Measure a shard; every error but an interruption is returned as a `FailedShard`."""
+    _exit_with_the_caller()
     with _ONE_AT_A_TIME, on_threads(job.threads):
-        CUSTOM_COLUMNS.update({one.column.name: one for one in job.own})
+        CUSTOM_COLUMNS.update({custom.column.name: custom for custom in job.custom_columns})
         try:
-            tracer = _tracer(job)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the caller is told
-            return Failed(text="", reason=f"{_who()}: {_said(error)}", is_the_worker=True)
+            tracer = _tracer_of(job)
+        except Exception as error:  # noqa: BLE001  # the caller decides what any error means
+            return FailedShard(text="", reason=f"{_process_name()}: {_described(error)}", is_worker_fault=True)
         try:
             traces = list(tracer.traces(job.passages, columns=job.recipe.columns))
-        except ModelMismatch as error:  # a model that can't be captured can't be on any text
-            return Failed(text="", reason=_said(error), is_the_worker=True)
-        except Exception as error:  # noqa: BLE001  # a column of one's own may raise anything
-            return _blamed(tracer, job, error)
+        except ModelMismatch as error:  # a model that can't be traced can't be traced on any text
+            return FailedShard(text="", reason=_described(error), is_worker_fault=True)
+        except Exception as error:  # noqa: BLE001  # a custom column may raise anything
+            return _failure_of_one_text(tracer, job, error)
         content = packed(job.passages, traces)
-        return Made(content=content, sha256=sha256(content), tokens=sum(len(one.token_ids) for one in traces))
+        tokens = sum(len(trace.token_ids) for trace in traces)
+        return MeasuredShard(content=content, sha256=sha256(content), tokens=tokens)
 
 
-def forget() -> None:
-    """Let go of the model that this process holds."""
+def held_tracers() -> tuple[Tracer, ...]:
+    """Return the tracers that this process holds: that of the last job's model, or none."""
+    return tuple(_tracers.values())
+
+
+def release_model() -> None:
+    """Drop the model that this process holds."""
     with _ONE_AT_A_TIME:
-        _held.clear()
+        _tracers.clear()
 
 
-def _tracer(job: Job) -> Tracer:
-    """Return the tracer of a job's model, after finding that it is the caller's."""
+def _tracer_of(job: Job) -> Tracer:
+    """Return the tracer of a job's model, after checking that the model is the caller's."""
     recipe = job.recipe
-    # What ships with the package lies where this worker's package does.
+    # A model that ships with the package is loaded from this worker's own installation.
     spec = spec_of(job.spec.family, job.spec.size) if job.spec.origin == SHIPPED else job.spec
     files = recipe.weights_sha256, recipe.tokenizer_sha256, recipe.config_sha256
-    name = spec, job.device, recipe.dtype, recipe.fast, *files, recipe.engine
-    if name not in _held:
-        _refuse_another_version(spec, recipe)
-        _held.clear()  # before another is loaded
+    key = spec, job.device, recipe.dtype, recipe.fast, *files, recipe.engine
+    if key not in _tracers:
+        _refuse_other_versions(spec, recipe)
+        _tracers.clear()  # before another model is loaded
         keep_pages()
-        _held[name] = Tracer(load(spec, device=job.device, dtype=recipe.dtype), fast=recipe.fast)
-    return _held[name]
+        _tracers[key] = Tracer(load(spec, device=job.device, dtype=recipe.dtype), fast=recipe.fast)
+    return _tracers[key]
 
 
-def _refuse_another_version(spec: ModelSpec, recipe: Recipe) -> None:
-    own = identify(spec)
-    for what in ("weights", "tokenizer", "config"):
-        found, expected = getattr(own, f"{what}_sha256"), getattr(recipe, f"{what}_sha256")
-        if found != expected:
+def _refuse_other_versions(spec: ModelSpec, recipe: Recipe) -> None:
+    identity = identify(spec)
+    for file, actual, expected in (
+        ("weights", identity.weights_sha256, recipe.weights_sha256),
+        ("tokenizer", identity.tokenizer_sha256, recipe.tokenizer_sha256),
+        ("config", identity.config_sha256, recipe.config_sha256),
+    ):
+        if actual != expected:
             raise ModelMismatch(
-                f"the {what} of {spec.title} must be the caller's, {expected[:12]}, but here they are {found[:12]}"
+                f"the {file} of {spec.title} must be the caller's, {expected[:12]}, but here they are {actual[:12]}"
             )
     if not computes_alike(recipe.engine):
         raise ModelMismatch("pathlen and what it computes with must be the caller's versions, but here are others")
 
 
-def _blamed(tracer: Tracer, job: Job, error: Exception) -> Failed:
+def _failure_of_one_text(tracer: Tracer, job: Job, error: Exception) -> FailedShard:
     """Return which text can't be measured, found by measuring each one alone."""
     for passage in job.passages:
         try:
             tracer.trace(passage, columns=job.recipe.columns)
-        except Exception as its_own:  # noqa: BLE001
-            return Failed(text=passage.name, reason=_said(its_own))
-    return Failed(text="", reason=f"{_said(error)} (each of its texts alone can be measured)")
+        except Exception as text_error:  # noqa: BLE001
+            return FailedShard(text=passage.name, reason=_described(text_error))
+    return FailedShard(text="", reason=f"{_described(error)} (each of its texts alone can be measured)")
 
 
-def _said(error: Exception) -> str:
+def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _who() -> str:
+def _process_name() -> str:
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 @cache
-def _end_with_the_caller() -> None:
-    """See to it that a process of a pool ends when the one that made it is gone, even if that was killed."""
+def _exit_with_the_caller() -> None:
+    """Make a pool's process exit when the process that started it is gone, even if that was killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
 

@@ -1,7 +1,7 @@
-"""What one run has found, measured and written of a corpus: its folder, shard by shard, and its manifest.
+"""Writes a corpus's folder: shards one by one, and the manifest that lists them.
 
-A shard's file is written completely or not at all, and named by what it holds, so the manifest can always be made again: it is
-written now and then, and at the end.
+A shard's file is written atomically and named by its content, so the manifest can always be rebuilt: it is written every few
+seconds, and at the end.
 """
 
 from __future__ import annotations
@@ -23,27 +23,28 @@ from pathlen.errors import CorpusFailed, InvalidCorpus
 from pathlen.passages.passage import Passage
 
 if TYPE_CHECKING:
-    from pathlen.corpora.worker import Failed, Job, Made
+    from pathlen.corpora.worker import Answer, Job, MeasuredShard
 
 __all__ = ["CorpusWriter", "Progress"]
 
-SAVED = 10.0  # seconds between two manifests
+NAMES_OF_MODEL = ("family", "size", "title", "source", "revision")  # fields of a recipe that no number depends on
+SAVE_INTERVAL = 10.0  # seconds between two manifests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a run is, told after each shard.
+    """The progress of a run, reported after each shard.
 
     Attributes
     ----------
     shards, texts, tokens, bytes : int
-        What is done, bytes of text in UTF-8, what earlier runs had done included.
+        What is done, including what earlier runs did; ``bytes`` of text in UTF-8.
     earlier_tokens, earlier_bytes : int
-        How much of it earlier runs had done.
+        The part of it that earlier runs did.
     seconds : float
         Since this run began to measure.
     is_waiting : bool
-        Whether another process measures into the folder, and this one waits for it.
+        Whether this process waits for another one that measures into the folder.
 
     """
 
@@ -58,12 +59,30 @@ class Progress:
 
     @property
     def tokens_per_second(self) -> float:
-        """What this run measured itself, over its time; 0 as long as that is nothing."""
+        """The tokens that this run measured itself per second; 0 before the first."""
         return (self.tokens - self.earlier_tokens) / self.seconds if self.seconds else 0.0
 
 
 class CorpusWriter:
-    """What one call has found, measured and written so far."""
+    """Writes measured shards to a folder, and keeps account of those that exist, are new, or failed.
+
+    Parameters
+    ----------
+    folder : Path
+    recipe : Recipe
+    threads : int
+        For the manifest.
+    left_out : list of LeftOut
+        Texts that are too short; it may still grow.
+    progress : callable or None
+        Called after each shard.
+
+    Raises
+    ------
+    InvalidCorpus
+        If the folder holds a corpus that was measured otherwise.
+
+    """
 
     def __init__(
         self,
@@ -76,28 +95,32 @@ class CorpusWriter:
         self.folder = folder
         self.threads = threads
         self._left_out = left_out
-        self._tell = progress or (lambda state: None)
-        before = read_manifest(folder)
-        self.recipe = recipe if before is None else continued(recipe, before.recipe)
-        self._before = before and _measured_alike(before, self.recipe, folder)
-        self._earlier = {one.number: one for one in self._before.shards} if self._before else {}
+        self._report_progress = progress or (lambda state: None)
+        earlier_manifest = read_manifest(folder)
+        self.recipe = recipe if earlier_manifest is None else continued(recipe, earlier_manifest.recipe)
+        if earlier_manifest is not None:
+            _refuse_other_recipe(earlier_manifest.recipe, self.recipe, folder)
+        self._was_complete = earlier_manifest is not None and earlier_manifest.is_complete
+        self._earlier = {entry.number: entry for entry in earlier_manifest.shards} if earlier_manifest else {}
         self._entries: dict[int, Entry] = {}
         self._failures: list[Failure] = []
-        self._count = 0  # shards that the texts were cut into up to now
-        self._saved = self._start = time.monotonic()
+        self._count = 0  # shards that the texts were cut into so far
+        self._last_save = self._start = time.monotonic()
         self._progress = Progress()
-        for part in folder.glob("shards/*/.*.safetensors.*"):  # of a run that was killed while it wrote
-            part.unlink()
+        for partial_file in folder.glob("shards/*/.*.safetensors.*"):  # of a run that was killed while writing
+            partial_file.unlink()
 
-    def take(self, answers: Iterable[tuple[Job, Made | Failed]]) -> None:
-        """Write what was measured, and note what could not be; `CorpusFailed` where there is no sense in going on."""
-        from pathlen.corpora.worker import Made
+    def write(self, answers: Iterable[tuple[Job, Answer]]) -> None:
+        """Write measured shards and note failed ones; `CorpusFailed` if a worker can't measure anything or a write fails."""
+        from pathlen.corpora.worker import MeasuredShard
 
         for job, answer in answers:
-            if isinstance(answer, Made):
+            if isinstance(answer, MeasuredShard):
                 self._write(job, answer)
-            elif answer.is_the_worker:
-                raise CorpusFailed(f"a worker can't measure {self.recipe.title}, {answer.reason}; {self._kept()}")
+            elif answer.is_worker_fault:
+                raise CorpusFailed(
+                    f"a worker can't measure {self.recipe.title}, {answer.reason}; {self._what_is_kept()}"
+                )
             else:
                 self._fail(job, answer.text, answer.reason)
 
@@ -106,18 +129,25 @@ class CorpusWriter:
         self._failures.append(Failure(number=job.number, first=first, last=last, text=text, reason=reason))
 
     def has(self, number: int, key: str, passages: tuple[Passage, ...]) -> bool:
-        """Return whether a shard is there, whole; a damaged one is deleted."""
+        """Return whether an undamaged shard exists, and enter it in the manifest; a damaged one is deleted.
+
+        Raises
+        ------
+        InvalidCorpus
+            If the folder holds a corpus of other texts.
+
+        """
         self._refuse_other_texts(number, key, passages)
         self._count = number + 1
         for path in (self.folder / "shards" / key[:2]).glob(f"{key[:LETTERS]}-*.safetensors"):
             shard = Shard(path)
             try:
-                found = shard.proven()
+                content_sha256 = shard.proven()
             except InvalidCorpus:
                 path.unlink()
                 continue
             tokens = int(shard.lengths().sum())
-            self._enter(number, key, found, path.stat().st_size, passages, tokens, is_earlier=True)
+            self._enter(number, key, content_sha256, path.stat().st_size, passages, tokens, is_earlier=True)
             return True
         return False
 
@@ -125,7 +155,7 @@ class CorpusWriter:
         earlier = self._earlier.get(number)
         if earlier is None or earlier.key == key:
             return
-        if number == max(self._earlier):  # the last one grows where texts are added at the end
+        if number == max(self._earlier):  # the last shard grows when texts are added at the end
             with suppress(InvalidCorpus):
                 texts = list(Shard(self.folder / file_name(earlier.key, earlier.sha256)).passages())
                 if texts == list(passages[: len(texts)]):
@@ -135,24 +165,24 @@ class CorpusWriter:
             f"{passages[-1].name!r}; give another folder, or delete this one"
         )
 
-    def _write(self, job: Job, made: Made) -> None:
-        if sha256(made.content) != made.sha256:
+    def _write(self, job: Job, shard: MeasuredShard) -> None:
+        if sha256(shard.content) != shard.sha256:
             self._fail(job, "", "it was changed on the way from its worker")
             return
         try:
-            write_bytes(self.folder / file_name(job.key, made.sha256), made.content)
+            write_bytes(self.folder / file_name(job.key, shard.sha256), shard.content)
         except OSError as error:
             free = shutil.disk_usage(self.folder).free
             is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise CorpusFailed(
                 f"shard {job.number} can't be written to {str(self.folder)!r}: "
-                f"{'no space is left' if is_full else error.strerror} ({len(made.content) / 1e6:,.1f} MB are needed, "
-                f"{free / 1e6:,.1f} MB are free); {self._kept()}"
+                f"{'no space is left' if is_full else error.strerror} ({len(shard.content) / 1e6:,.1f} MB are needed, "
+                f"{free / 1e6:,.1f} MB are free); {self._what_is_kept()}"
             ) from error
-        self._enter(job.number, job.key, made.sha256, len(made.content), job.passages, made.tokens, is_earlier=False)
+        self._enter(job.number, job.key, shard.sha256, len(shard.content), job.passages, shard.tokens, is_earlier=False)
 
-    def _kept(self) -> str:
-        count, tokens = len(self._entries), sum(one.tokens for one in self._entries.values())
+    def _what_is_kept(self) -> str:
+        count, tokens = len(self._entries), sum(entry.tokens for entry in self._entries.values())
         return (
             f"{count:,} whole shard{'s' * (count != 1)} ({tokens:,} tokens) {'are' if count != 1 else 'is'} kept, and the "
             "same call goes on from there"
@@ -174,8 +204,8 @@ class CorpusWriter:
         )
         now, before = time.monotonic(), self._progress
         if before.tokens == before.earlier_tokens and is_earlier:
-            self._start = now  # nothing was measured yet
-        size_of_texts = sum(len(one.text.encode("utf-8")) for one in passages)
+            self._start = now  # nothing was measured so far
+        size_of_texts = sum(len(passage.text.encode("utf-8")) for passage in passages)
         self._progress = Progress(
             shards=before.shards + 1,
             texts=before.texts + len(passages),
@@ -185,67 +215,77 @@ class CorpusWriter:
             earlier_bytes=before.earlier_bytes + size_of_texts * is_earlier,
             seconds=now - self._start,
         )
-        self._tell(self._progress)
-        if now - self._saved > SAVED:
+        self._report_progress(self._progress)
+        if now - self._last_save > SAVE_INTERVAL:
             self.save()
 
     def _manifest(self, *, is_complete: bool) -> Manifest:
         entries = self._entries
         if not is_complete:
-            # What this run did not come to is there all the same.
-            entries = {number: one for number, one in self._earlier.items() if number >= self._count} | entries
-            was_complete = self._before is not None and self._before.is_complete
-            is_complete = was_complete and entries == self._earlier
+            # Earlier shards that this run has not reached yet still exist.
+            entries = {number: entry for number, entry in self._earlier.items() if number >= self._count} | entries
+            is_complete = self._was_complete and entries == self._earlier
         return Manifest(
             recipe=self.recipe,
             shards=tuple(entries[number] for number in sorted(entries)),
-            failures=tuple(sorted(self._failures, key=lambda one: one.number)),
+            failures=self._sorted_failures(),
             left_out=tuple(self._left_out),
             is_complete=is_complete,
             threads=self.threads,
             environment=environment(),
         )
 
+    def _sorted_failures(self) -> tuple[Failure, ...]:
+        return tuple(sorted(self._failures, key=lambda failure: failure.number))
+
     def save(self) -> None:
-        """Write what is there up to now; where there is no room for the manifest, shards are found without."""
-        self._saved = time.monotonic()
+        """Write the manifest of what exists so far; on a full disk it is skipped, since shards are found without it."""
+        self._last_save = time.monotonic()
         manifest = self._manifest(is_complete=False)
-        if not manifest.is_complete:  # else nothing came to what was there before
+        if not manifest.is_complete:  # otherwise nothing was added to the complete corpus
             with suppress(OSError):
                 write_manifest(self.folder, manifest)
 
-    def finished(self) -> Manifest:
-        """Write and return the manifest of a whole corpus; `CorpusFailed` where it isn't one."""
+    def finish(self) -> Manifest:
+        """Write and return the manifest of the complete corpus.
+
+        Raises
+        ------
+        InvalidCorpus
+            If the folder holds a corpus of more texts.
+        CorpusFailed
+            If shards could not be measured.
+
+        """
         if self._earlier and max(self._earlier) >= self._count:
             raise InvalidCorpus(
                 f"{str(self.folder)!r} holds a corpus of more texts than the {self._progress.texts:,} that were given; "
                 "give another folder, or delete this one"
             )
         if self._failures:
-            listed = "\n  ".join(str(one) for one in sorted(self._failures, key=lambda one: one.number))
+            listed = "\n  ".join(map(str, self._sorted_failures()))
             raise CorpusFailed(
                 f"{len(self._failures):,} of {self._count:,} shards of {self.recipe.title} could not be measured; "
-                f"{self._kept()}:\n  {listed}"
+                f"{self._what_is_kept()}:\n  {listed}"
             )
         manifest = self._manifest(is_complete=True)
         write_manifest(self.folder, manifest)
-        named = {self.folder / file_name(one.key, one.sha256) for one in manifest.shards}
+        listed_paths = {self.folder / file_name(entry.key, entry.sha256) for entry in manifest.shards}
         for path in self.folder.glob("shards/*/*.safetensors"):
-            if path not in named:  # the last shard of a corpus that has grown since
+            if path not in listed_paths:  # the former last shard of a corpus that has grown since
                 path.unlink()
         return manifest
 
 
-def _measured_alike(manifest: Manifest, recipe: Recipe, folder: Path) -> Manifest:
-    """Return the manifest of an earlier run, after finding that it measured the same model in the same way."""
+def _refuse_other_recipe(earlier: Recipe, recipe: Recipe, folder: Path) -> None:
+    """Raise `InvalidCorpus` unless an earlier run measured the same model in the same way."""
     for field in fields(Recipe):
-        before, now = getattr(manifest.recipe, field.name), getattr(recipe, field.name)
-        if before != now and field.name not in ("family", "size", "title", "source", "revision"):
+        before, now = getattr(earlier, field.name), getattr(recipe, field.name)
+        if before != now and field.name not in NAMES_OF_MODEL:
             raise InvalidCorpus(
                 f"{str(folder)!r} holds a corpus that was measured otherwise: {field.name} was {_short(before)}, and is "
                 f"{_short(now)} now; give another folder, or delete this one"
             )
-    return manifest
 
 
 def _short(value: object) -> str:

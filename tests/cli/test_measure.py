@@ -1,4 +1,4 @@
-"""``pathlen measure``: a corpus from files."""
+"""``pathlen measure``: a corpus from files, and its progress."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pathlen.cli import corpora, main
-from pathlen.cli.corpora import _left, _Shown
+from pathlen.cli import main
+from pathlen.cli import measure as measure_command
+from pathlen.cli.measure import ProgressDisplay, time_left
 from pathlen.corpora.corpus import open_corpus
 from pathlen.corpora.measure import Progress
 from pathlen.passages.shipped import NAMES, shipped
@@ -29,13 +30,13 @@ def command(checkpoint: Path, lines: Path, tmp_path: Path) -> list[str]:
     return ["measure", "--model", str(checkpoint), *files, "-o", str(tmp_path / "out"), "--shard-tokens", "100"]
 
 
-def test_it_measures_and_says_what_it_took(
+def test_it_measures_and_prints_a_summary(
     command: list[str], tmp_path: Path, lines: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(command) == 0
     corpus = open_corpus(tmp_path / "out")
     first, second, third = capsys.readouterr().out.splitlines()
-    shards, size = len(corpus.manifest.shards), sum(one.bytes for one in corpus.manifest.shards)
+    shards, size = len(corpus.manifest.shards), sum(entry.bytes for entry in corpus.manifest.shards)
     assert (
         first == f"{tmp_path / 'out'}: 8 texts, {corpus.tokens} tokens in {shards} shards ({size / 1e6:.1f} MB), tiny"
     )
@@ -46,16 +47,16 @@ def test_it_measures_and_says_what_it_took(
     assert capsys.readouterr().out.splitlines()[1] == "measured now: nothing, all of it was there"
 
 
-def test_json_is_for_programs(
+def test_json_has_the_same_summary(
     command: list[str], tmp_path: Path, lines: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*command, "--json", "--columns", "next_logit", "step_length"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    summary = json.loads(capsys.readouterr().out)
     corpus = open_corpus(tmp_path / "out")
-    assert found["columns"] == ["next_logit", "step_length"]
-    assert found["tokens"] == found["measured_tokens"] == corpus.tokens
-    assert found["tokens_per_second"] == pytest.approx(found["tokens"] / found["seconds"], rel=0.05)
-    assert found["left_out"] == [f"{lines}:16"]
+    assert summary["columns"] == ["next_logit", "step_length"]
+    assert summary["tokens"] == summary["measured_tokens"] == corpus.tokens
+    assert summary["tokens_per_second"] == pytest.approx(summary["tokens"] / summary["seconds"], rel=0.05)
+    assert summary["left_out"] == [f"{lines}:16"]
     assert main([*command, "--json", "--columns", "next_logit", "step_length"]) == 0
     assert json.loads(capsys.readouterr().out)["tokens_per_second"] is None
 
@@ -92,7 +93,7 @@ def test_options_reach_the_corpus(command: list[str], tmp_path: Path) -> None:
         (["--dask", "tcp://127.0.0.1:1"], "no Dask scheduler answers at 'tcp://127.0.0.1:1'"),
     ],
 )
-def test_what_is_wrong_is_one_line_and_nothing_is_made(
+def test_bad_input_is_a_one_line_error_and_nothing_is_written(
     command: list[str],
     more: list[str],
     message: str,
@@ -100,11 +101,11 @@ def test_what_is_wrong_is_one_line_and_nothing_is_made(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(corpora, "PATIENCE", "1s")
+    monkeypatch.setattr(measure_command, "DASK_TIMEOUT", "1s")
     assert main([*command, *more]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("pathlen measure: ")
-    assert message in said
+    error = capsys.readouterr().err
+    assert error.startswith("pathlen measure: ")
+    assert message in error
     assert not (tmp_path / "out").exists()
 
 
@@ -114,12 +115,12 @@ def test_a_short_text_is_named(command: list[str], lines: Path, capsys: pytest.C
     assert f"at least 4 tokens, but '{lines}:16' has 2" in capsys.readouterr().err
 
 
-def test_a_family_without_the_size_is_named(lines: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_size_is_named(lines: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["measure", "--size", "huge", "--text", str(lines), "-o", str(tmp_path / "out")]) == 1
     assert "size must be one of small, medium, large, xl, but 'huge' was given" in capsys.readouterr().err
 
 
-def test_dask_that_is_not_installed_is_named_with_its_remedy(
+def test_missing_dask_is_named_with_its_remedy(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
@@ -128,7 +129,7 @@ def test_dask_that_is_not_installed_is_named_with_its_remedy(
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -142,29 +143,24 @@ STATES = [
 
 def test_a_terminal_gets_a_bar_with_throughput_and_time_left() -> None:
     stream = Terminal()
-    shown = _Shown(20_000, stream)
+    display = ProgressDisplay(20_000, stream)
     for state in STATES:
-        shown.tell(state)
-    shown.close()
+        display.tell(state)
+    display.close()
     drawn = stream.getvalue()
     assert "20%|" in drawn.replace(" |", "|")
     assert "60%|" in drawn.replace(" |", "|")
     assert "3,000 tokens, 500 tokens/s, 0:04 left" in drawn
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpora, "EVERY", 0.0)
-
-
-@pytest.mark.usefixtures("impatient")
-def test_elsewhere_a_line_is_written_now_and_then() -> None:
+def test_other_streams_get_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure_command, "LINE_INTERVAL", 0.0)
     stream = io.StringIO()
-    shown = _Shown(20_000, stream)
-    shown.tell(Progress(is_waiting=True))
+    display = ProgressDisplay(20_000, stream)
+    display.tell(Progress(is_waiting=True))
     for state in STATES:
-        shown.tell(state)
-    shown.close()
+        display.tell(state)
+    display.close()
     assert stream.getvalue().splitlines() == [
         "another process measures into this folder; waiting for it",
         "20%: 1,000 tokens, 0 tokens/s, ? left",
@@ -172,14 +168,14 @@ def test_elsewhere_a_line_is_written_now_and_then() -> None:
     ]
 
 
-def test_lines_are_not_written_all_the_time() -> None:
+def test_lines_are_not_written_more_often_than_every_fifteen_seconds() -> None:
     stream = io.StringIO()
-    shown = _Shown(20_000, stream)
+    display = ProgressDisplay(20_000, stream)
     for state in STATES:
-        shown.tell(state)
+        display.tell(state)
     assert stream.getvalue() == ""
 
 
-def test_hours_that_are_left_are_said_as_such() -> None:
-    assert _left(STATES[1], 16_000_000) == "2:13:14"
-    assert _left(STATES[1], 10) == "0:00"
+def test_time_left_has_hours_if_needed() -> None:
+    assert time_left(STATES[1], 16_000_000) == "2:13:14"
+    assert time_left(STATES[1], 10) == "0:00"

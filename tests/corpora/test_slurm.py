@@ -25,12 +25,12 @@ PAGE = DOCS / "cluster.md"
 
 
 def block(begins: str) -> str:
-    """Return the block of code on the page that begins so."""
+    """Return the block of code on the page that begins with this text."""
     blocks: list[str] = re.findall(r"```(?:\w*)\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
-    return next(one for one in blocks if one.startswith(begins))
+    return next(code for code in blocks if code.startswith(begins))
 
 
-def said(*command: str) -> str:
+def output_of(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
@@ -54,7 +54,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("PATH", f"{os.environ['PATH']}:/usr/sbin")
     munged = None
     if subprocess.run(["munge", "-n"], capture_output=True, check=False).returncode:
-        said("install", "-d", "-o", "munge", "-g", "munge", "/run/munge")
+        output_of("install", "-d", "-o", "munge", "-g", "munge", "/run/munge")
         munged = subprocess.Popen(["runuser", "-u", "munge", "--", "munged", "-F"])
         time.sleep(1)
     daemons = [subprocess.Popen([program, "-D"], stderr=subprocess.DEVNULL) for program in ("slurmctld", "slurmd")]
@@ -67,16 +67,16 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             pytest.fail("\n".join(path.read_text("utf-8") for path in (tmp_path / "log").iterdir()))
         yield tmp_path
     finally:
-        for one in [*reversed(daemons), *([munged] if munged else [])]:
-            one.terminate()
-            one.wait()
+        for daemon in [*reversed(daemons), *([munged] if munged else [])]:
+            daemon.terminate()
+            daemon.wait()
 
 
 def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("shards/*/*") if path.is_file()}
 
 
-def test_the_recipe_measures_what_one_process_does_though_a_job_is_cancelled(slurm: Path) -> None:
+def test_the_recipe_gives_what_a_single_process_does_even_if_a_job_is_cancelled(slurm: Path) -> None:
     texts, folder, script = slurm / "texts.txt", slurm / "corpus", slurm / "script.py"
     lines = [f"Take {turn}. {shipped(name).text}".replace("\n", " ") for turn in range(16) for name in NAMES]
     texts.write_text("\n".join(lines), encoding="utf-8")
@@ -85,15 +85,15 @@ def test_the_recipe_measures_what_one_process_does_though_a_job_is_cancelled(slu
         [sys.executable, str(script), str(texts), str(folder)], cwd=slurm, stdout=subprocess.PIPE, text=True
     )
     try:
-        waited = time.monotonic()
+        start = time.monotonic()
         while len(files(folder)) < 1:
             assert run.poll() is None
-            assert time.monotonic() - waited < 300, said("squeue")
+            assert time.monotonic() - start < 300, output_of("squeue")
             time.sleep(0.2)
-        jobs = said("squeue", "--noheader", "--format=%i %T").splitlines()
-        running = [one.split()[0] for one in jobs if one.endswith("RUNNING")]
+        jobs = output_of("squeue", "--noheader", "--format=%i %T").splitlines()
+        running = [job.split()[0] for job in jobs if job.endswith("RUNNING")]
         assert running
-        said("scancel", running[0])
+        output_of("scancel", running[0])
         out, _ = run.communicate(timeout=600)
     finally:
         run.kill()

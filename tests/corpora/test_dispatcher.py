@@ -1,7 +1,7 @@
-"""What holds of every executor: the same shards to the last bit, and a fault of one shard stays with it.
+"""What holds for every executor: identical shards to the last bit, and a fault of one shard doesn't affect the others.
 
-Workers are real processes, and die by a real signal. Columns that misbehave stand in a module of their own, for a worker imports
-them by name.
+Workers are real processes, and are killed by a real signal. Misbehaving columns are in a module of their own, since workers
+import them by name.
 """
 
 from __future__ import annotations
@@ -15,19 +15,18 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pathlen.columns.catalog import CUSTOM_COLUMNS
-from pathlen.corpora import measure as fleet
-from pathlen.corpora import worker as workers
 from pathlen.corpora.corpus import open_corpus
 from pathlen.corpora.measure import measure_corpus, processes
 from pathlen.corpora.shard import packed
-from pathlen.corpora.worker import Job, Made
-from pathlen.corpora.writer import CorpusWriter
+from pathlen.corpora.worker import Answer, Job, MeasuredShard, held_tracers, measure_shard
+from pathlen.corpora.writer import Progress
 from pathlen.errors import CorpusFailed, InvalidCorpus
 from pathlen.models.checkpoint import from_directory
 from pathlen.models.loading import LoadedModel, load
@@ -36,7 +35,7 @@ from pathlen.passages.shipped import NAMES, shipped
 from pathlen.traces.tracer import Tracer
 
 COLUMNS = ("step_length", "next_logit")
-ODD = 7  # tokens of the text on which columns misbehave; no other has so few
+ODD = 7  # tokens of the text on which columns misbehave; no other text has this many
 MISBEHAVING = f'''"""Columns that misbehave on a text of {ODD} tokens."""
 
 import os
@@ -50,7 +49,7 @@ DIED = Path(__file__).with_name("died")
 
 @measures(at="end", unit="1")
 def poisoned(last, final):
-    """Can't be computed of one text."""
+    """Can't be computed for one text."""
     if len(last) == {ODD}:
         raise ArithmeticError("seven")
     return last.sum(dim=-1)
@@ -67,24 +66,24 @@ def deadly_once(last, final):
 
 @measures(at="end", unit="1")
 def deadly(last, final):
-    """Kills its process, always."""
+    """Kills its process every time."""
     if len(last) == {ODD}:
         os.kill(os.getpid(), signal.SIGKILL)
     return last.sum(dim=-1)
 
 
 def held():
-    """Which model this process holds."""
-    from pathlen.corpora import worker as workers
+    """Return this process, and the identities of the tracers it holds."""
+    from pathlen.corpora.worker import held_tracers
 
-    return os.getpid(), [id(one) for one in workers._held.values()]
+    return os.getpid(), [id(tracer) for tracer in held_tracers()]
 '''
 EXECUTORS = ("serial", "threads", "processes", "dask")
 
 
 @pytest.fixture(scope="module")
 def misbehaving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The module of columns that misbehave, where every worker finds it; a file beside it remembers who died."""
+    """A module of misbehaving columns that every worker can import; a file beside it records that a worker died."""
     folder = tmp_path_factory.mktemp("misbehaving")
     (folder / "misbehaving_columns.py").write_text(MISBEHAVING, encoding="utf-8")
     sys.path.insert(0, str(folder))
@@ -103,16 +102,16 @@ def nobody_died(misbehaving: Path) -> None:
 
 @pytest.fixture(scope="module")
 def dask(pool: Executor) -> Iterator[Executor]:
-    """Two workers of Dask, forked from the server that the pool has started, for it has imported torch already."""
+    """Two workers of Dask, forked from the pool's fork server, which has imported torch already."""
     import dask
     from distributed import Client, LocalCluster
 
-    quick = {
+    settings = {
         "distributed.worker.multiprocessing-method": "forkserver",
-        "distributed.scheduler.allowed-failures": 1,  # by default three, each of which starts a worker
+        "distributed.scheduler.allowed-failures": 1,  # instead of three, each of which starts a worker
     }
     with (
-        dask.config.set(quick),
+        dask.config.set(settings),
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster,
         Client(cluster) as client,
     ):
@@ -121,14 +120,14 @@ def dask(pool: Executor) -> Iterator[Executor]:
 
 @pytest.fixture(scope="module")
 def pool(misbehaving: Path) -> Iterator[Executor]:
-    with processes(1)() as made:
-        made.submit(os.getpid).result()
-        yield made
+    with processes(1)() as executor:
+        executor.submit(os.getpid).result()
+        yield executor
 
 
 @pytest.fixture(params=EXECUTORS)
 def executor(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """Each executor in turn: started once, for that takes seconds."""
+    """Each executor in turn; pools are started once, since that takes seconds."""
     if request.param == "serial":
         yield None
     elif request.param == "threads":
@@ -139,12 +138,12 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 
 def some_texts(tiny: LoadedModel, *, odd: int | None = None) -> list[Passage]:
-    """Ten texts, one of which may have an odd number of tokens."""
+    """Return ten texts; the one numbered ``odd`` has `ODD` tokens."""
     texts = [Passage(name=name, text=shipped(name).text[:200], origin="test") for name in NAMES[:10]]
     if odd is not None:
         text = str(tiny.tokenizer.decode(tiny.token_ids(texts[odd].text)[:ODD]))
         texts[odd] = Passage(name="odd", text=text, origin="test")
-    assert [len(tiny.token_ids(one.text)) == ODD for one in texts].count(True) == (odd is not None)
+    assert [len(tiny.token_ids(text.text)) == ODD for text in texts].count(True) == (odd is not None)
     return texts
 
 
@@ -153,7 +152,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.usefixtures("misbehaving")
-def test_every_executor_makes_the_same_shards_to_the_last_bit(executor: Any, tiny: LoadedModel, tmp_path: Path) -> None:
+def test_every_executor_gives_the_same_shards_to_the_last_bit(executor: Any, tiny: LoadedModel, tmp_path: Path) -> None:
     texts = some_texts(tiny)
     serial = measure_corpus(tiny.spec, texts, tmp_path / "serial", columns=COLUMNS, shard_tokens=100)
     other = measure_corpus(tiny.spec, texts, tmp_path / "other", columns=COLUMNS, shard_tokens=100, executor=executor)
@@ -163,26 +162,26 @@ def test_every_executor_makes_the_same_shards_to_the_last_bit(executor: Any, tin
 
 
 @pytest.mark.usefixtures("misbehaving")
-def test_a_poisoned_text_is_named_and_all_other_shards_are_kept(
+def test_a_failing_text_is_named_and_all_other_shards_are_kept(
     executor: Any, tiny: LoadedModel, tmp_path: Path
 ) -> None:
     texts = some_texts(tiny, odd=5)
-    how: dict[str, Any] = {"columns": ["poisoned"], "shard_tokens": 100, "executor": executor}
+    options: dict[str, Any] = {"columns": ["poisoned"], "shard_tokens": 100, "executor": executor}
     message = r"1 of (\d) shards of tiny could not be measured; (\d) whole shards .*:\n  shard \d, text 'odd': ArithmeticError: seven"
     with pytest.raises(CorpusFailed, match=message):
-        measure_corpus(tiny.spec, texts, tmp_path, **how)
+        measure_corpus(tiny.spec, texts, tmp_path, **options)
     with pytest.raises(InvalidCorpus, match=r"is not complete \(\d shards are there, 1 failed\)"):
         open_corpus(tmp_path)
     part = open_corpus(tmp_path, partial=True)
     (failure,) = part.manifest.failures
     assert failure.text == "odd"
     assert len(part.manifest.shards) == len(files(tmp_path)) >= 3
-    assert "odd" not in [one.name for one in part.texts()]
+    assert "odd" not in [text.name for text in part.texts()]
 
 
 @pytest.mark.usefixtures("nobody_died")
 @pytest.mark.parametrize("kind", ["pool that is replaced", "pool that is not", "dask"])
-def test_a_killed_workers_shard_is_measured_again(
+def test_a_shard_whose_worker_was_killed_is_measured_again(
     kind: str, request: pytest.FixtureRequest, misbehaving: Path, tiny: LoadedModel, tmp_path: Path
 ) -> None:
     executor: Any = {"pool that is replaced": processes(1), "pool that is not": None}.get(kind)
@@ -191,11 +190,11 @@ def test_a_killed_workers_shard_is_measured_again(
     elif kind == "dask":
         executor = request.getfixturevalue("dask")
     texts = some_texts(tiny, odd=5)
-    how: dict[str, Any] = {"columns": ["deadly_once"], "shard_tokens": 100}
-    corpus = measure_corpus(tiny.spec, texts, tmp_path / "died", executor=executor, **how)
+    options: dict[str, Any] = {"columns": ["deadly_once"], "shard_tokens": 100}
+    corpus = measure_corpus(tiny.spec, texts, tmp_path / "died", executor=executor, **options)
     assert (misbehaving / "died").exists()
     assert corpus.manifest.is_complete
-    assert files(corpus.folder) == files(measure_corpus(tiny.spec, texts, tmp_path / "serial", **how).folder)
+    assert files(corpus.folder) == files(measure_corpus(tiny.spec, texts, tmp_path / "serial", **options).folder)
 
 
 @pytest.mark.usefixtures("misbehaving")
@@ -208,10 +207,10 @@ def test_a_text_that_kills_every_worker_fails_alone(tiny: LoadedModel, tmp_path:
         measure_corpus(tiny.spec, texts, tmp_path, columns=["deadly"], shard_tokens=100, executor=processes(1))
     part = open_corpus(tmp_path, partial=True)
     (failure,) = part.manifest.failures
-    names = [one.name for one in texts]
+    names = [text.name for text in texts]
     lost = names[names.index(failure.first) : names.index(failure.last) + 1]
     assert "odd" in lost
-    assert [one.name for one in part.texts()] == [name for name in names if name not in lost]
+    assert [text.name for text in part.texts()] == [name for name in names if name not in lost]
 
 
 def test_a_text_that_kills_every_worker_of_dask_fails_alone(dask: Executor, tiny: LoadedModel, tmp_path: Path) -> None:
@@ -221,13 +220,13 @@ def test_a_text_that_kills_every_worker_of_dask_fails_alone(dask: Executor, tiny
 
 
 @pytest.mark.usefixtures("misbehaving")
-def test_a_worker_without_the_weights_says_so(
+def test_a_worker_without_weights_ends_the_run(
     executor: Any, tiny: LoadedModel, new_checkpoint: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder = new_checkpoint("gone", seed=3)
 
     def texts() -> Iterator[Passage]:
-        (folder / "model.safetensors").unlink()  # the caller has seen them by now
+        (folder / "model.safetensors").unlink()  # after the caller has read them
         yield from some_texts(tiny)
 
     message = r"a worker can't measure gone, process \d+ on \S+: ModelNotFound: gone has no model.safetensors in .*; 0 whole shards"
@@ -256,7 +255,7 @@ def test_a_worker_with_other_weights_measures_nothing(
 def test_a_worker_of_another_version_measures_nothing(
     tiny: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fleet, "code_fingerprint", lambda *roots: "another")
+    monkeypatch.setattr("pathlen.corpora.measure.code_fingerprint", lambda *roots: "another")
     with pytest.raises(
         CorpusFailed, match="pathlen and what it computes with must be the caller's versions, but here are"
     ):
@@ -266,146 +265,145 @@ def test_a_worker_of_another_version_measures_nothing(
 def test_a_process_loads_the_model_once(pool: Executor, tiny: LoadedModel, tmp_path: Path) -> None:
     import misbehaving_columns  # type: ignore[import-not-found]  # written above
 
-    found = []
+    held = []
     for name in ("a", "b"):
         measure_corpus(tiny.spec, some_texts(tiny), tmp_path / name, columns=COLUMNS, shard_tokens=100, executor=pool)
-        found.append(pool.submit(misbehaving_columns.held).result())
-    assert found[0] == found[1]
-    assert found[0][0] != os.getpid()
-    assert len(found[0][1]) == 1
+        held.append(pool.submit(misbehaving_columns.held).result())
+    assert held[0] == held[1]
+    process, tracers = held[0]
+    assert process != os.getpid()
+    assert len(tracers) == 1
 
 
-def test_this_process_loads_the_model_once_and_lets_it_go(
+def test_this_process_loads_the_model_once_and_releases_it(
     tiny: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = []
 
-    def counting(*given: Any, **how: Any) -> LoadedModel:
-        loaded.append(given)
-        return load(*given, **how)
+    def counting(*arguments: Any, **options: Any) -> LoadedModel:
+        loaded.append(arguments)
+        return load(*arguments, **options)
 
     monkeypatch.setattr("pathlen.corpora.worker.load", counting)
     corpus = measure_corpus(tiny.spec, some_texts(tiny), tmp_path, shard_tokens=100)
     assert len(corpus.manifest.shards) > 2
     assert len(loaded) == 1
-    assert not workers._held
+    assert held_tracers() == ()
 
 
-def test_a_worker_measures_on_as_many_threads_as_it_is_told(
+def test_a_worker_uses_the_requested_number_of_threads(
     tiny: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
 
-    seen = []
+    threads = []
 
-    def looking(*given: Any) -> bytes:
-        seen.append(torch.get_num_threads())
-        return packed(*given)
+    def watched(*arguments: Any) -> bytes:
+        threads.append(torch.get_num_threads())
+        return packed(*arguments)
 
-    monkeypatch.setattr("pathlen.corpora.worker.packed", looking)
+    monkeypatch.setattr("pathlen.corpora.worker.packed", watched)
     measure_corpus(tiny.spec, some_texts(tiny), tmp_path / "a")
     corpus = measure_corpus(tiny.spec, some_texts(tiny), tmp_path / "b", threads=2)
-    assert seen == [1, 2]
+    assert threads == [1, 2]
     assert torch.get_num_threads() == 1
     assert corpus.manifest.threads == 2
 
 
 class Fake(Executor):
-    """An executor that answers as it is told."""
+    """An executor that answers with a given function."""
 
-    def __init__(self, answer: Callable[[Job], Any]) -> None:
+    def __init__(self, answer: Callable[[Job], Answer]) -> None:
         self.answer = answer
 
-    def submit(self, function: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
         future: Future[Any] = Future()
         try:
-            future.set_result(self.answer(given[0]))
+            future.set_result(self.answer(arguments[0]))
         except Exception as error:  # noqa: BLE001  # as an executor does
             future.set_exception(error)
         return future
 
 
-def test_what_changes_on_the_way_is_not_kept(tiny: LoadedModel, tmp_path: Path) -> None:
-    def changed(job: Job) -> Made:
-        made = workers.measured(job)
-        assert isinstance(made, Made)
-        return replace(made, content=made.content[:-1] + b"x")
+def test_a_shard_that_is_corrupted_in_transfer_is_discarded(tiny: LoadedModel, tmp_path: Path) -> None:
+    def corrupted(job: Job) -> MeasuredShard:
+        shard = measure_shard(job)
+        assert isinstance(shard, MeasuredShard)
+        return replace(shard, content=shard.content[:-1] + b"x")
 
     with pytest.raises(CorpusFailed, match="it was changed on the way from its worker"):
-        measure_corpus(tiny.spec, some_texts(tiny), tmp_path, executor=Fake(changed))
+        measure_corpus(tiny.spec, some_texts(tiny), tmp_path, executor=Fake(corrupted))
     assert files(tmp_path) == {}
 
 
-def test_what_an_executor_raises_belongs_to_its_shard(tiny: LoadedModel, tmp_path: Path) -> None:
-    def lost(job: Job) -> Any:
+def test_an_error_of_the_executor_fails_only_its_shard(tiny: LoadedModel, tmp_path: Path) -> None:
+    def lost(job: Job) -> Answer:
         if job.number == 1:
             raise ConnectionError("the machine is gone")
-        return workers.measured(job)
+        return measure_shard(job)
 
     with pytest.raises(CorpusFailed, match=r"shard 1, texts '\S+' to '\S+': ConnectionError: the machine is gone"):
         measure_corpus(tiny.spec, some_texts(tiny), tmp_path, shard_tokens=100, executor=Fake(lost))
     assert len(files(tmp_path)) == len(open_corpus(tmp_path, partial=True).manifest.shards) > 2
 
 
-def test_what_an_executor_loses_now_and_then_is_measured_all_the_same(tiny: LoadedModel, tmp_path: Path) -> None:
-    tried: list[int] = []
+def test_shards_that_an_executor_loses_are_submitted_again(tiny: LoadedModel, tmp_path: Path) -> None:
+    submitted: list[int] = []
 
-    def losing(job: Job) -> Any:
-        tried.append(job.number)
-        if job.attempt == 0:  # as Dask, which answers a task that failed with what it answered before
+    def losing(job: Job) -> Answer:
+        submitted.append(job.number)
+        if job.attempt == 0:  # like Dask, which answers an equal task with the earlier failure
             raise ConnectionError("the machine is gone")
-        return workers.measured(job)
+        return measure_shard(job)
 
     texts = some_texts(tiny)
     corpus = measure_corpus(tiny.spec, texts, tmp_path / "a", shard_tokens=40, executor=Fake(losing), ahead=2)
     assert files(corpus.folder) == files(measure_corpus(tiny.spec, texts, tmp_path / "b", shard_tokens=40).folder)
-    # No more of them wait for their second turn than may be out.
-    assert tried[:4] == [0, 1, 0, 1]
+    # No more shards wait for their second attempt than may be in flight.
+    assert submitted[:4] == [0, 1, 0, 1]
 
 
-def test_texts_that_fail_together_only_are_said_to(
+def test_texts_that_only_fail_together_are_reported_as_such(
     tiny: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def together(*given: Any, **how: Any) -> Any:
+    def fail_together(*arguments: Any, **options: Any) -> Any:
         raise MemoryError("too many")
 
-    monkeypatch.setattr(Tracer, "traces", together)
-    monkeypatch.setattr(Tracer, "trace", lambda *given, **how: None)
+    monkeypatch.setattr(Tracer, "traces", fail_together)
+    monkeypatch.setattr(Tracer, "trace", lambda *arguments, **options: None)
     with pytest.raises(CorpusFailed, match=r"MemoryError: too many \(each of its texts alone can be measured\)"):
         measure_corpus(tiny.spec, some_texts(tiny), tmp_path)
 
 
-def test_a_pool_that_can_not_take_a_shard_is_replaced_too(tiny: LoadedModel, tmp_path: Path) -> None:
+def test_a_pool_that_refuses_a_shard_is_replaced(tiny: LoadedModel, tmp_path: Path) -> None:
     class Refusing(Fake):
-        def submit(self, function: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
+        def submit(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
             raise BrokenExecutor("no more")
 
-    made = [Refusing(workers.measured), Fake(workers.measured)]
-    corpus = measure_corpus(tiny.spec, some_texts(tiny), tmp_path, shard_tokens=100, executor=lambda: made.pop(0))
+    executors = [Refusing(measure_shard), Fake(measure_shard)]
+    corpus = measure_corpus(tiny.spec, some_texts(tiny), tmp_path, shard_tokens=100, executor=lambda: executors.pop(0))
     assert corpus.manifest.is_complete
-    assert made == []
+    assert executors == []
 
 
-def test_no_more_shards_are_out_than_asked_for(tiny: LoadedModel, tmp_path: Path) -> None:
-    out, most = 0, 0
+def test_no_more_shards_are_in_flight_than_requested(tiny: LoadedModel, tmp_path: Path) -> None:
+    in_flight, most = 0, 0
 
     class Counting(ThreadPoolExecutor):
-        def submit(self, function: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
-            nonlocal out, most
-            out += 1
-            most = max(most, out)
-            return super().submit(function, *given, **named)
+        def submit(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
+            nonlocal in_flight, most
+            in_flight += 1
+            most = max(most, in_flight)
+            return super().submit(function, *arguments, **options)
 
-    real = CorpusWriter._write
+    def written(state: Progress) -> None:
+        nonlocal in_flight
+        in_flight -= 1
 
-    def written(run: Any, job: Job, made: Made) -> None:
-        nonlocal out
-        out -= 1
-        real(run, job, made)
-
-    with pytest.MonkeyPatch.context() as patch, Counting(2) as threads:
-        patch.setattr(CorpusWriter, "_write", written)
-        measure_corpus(tiny.spec, some_texts(tiny), tmp_path, shard_tokens=40, executor=threads, ahead=3)
+    with Counting(2) as threads:
+        measure_corpus(
+            tiny.spec, some_texts(tiny), tmp_path, shard_tokens=40, executor=threads, ahead=3, progress=written
+        )
     assert most == 3
 
 
@@ -429,31 +427,33 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are read from Linux's /proc")
-def test_a_killed_run_leaves_whole_shards_and_no_process(checkpoint: Path, tiny: LoadedModel, tmp_path: Path) -> None:
+def test_a_killed_run_leaves_only_complete_shards_and_no_process(
+    checkpoint: Path, tiny: LoadedModel, tmp_path: Path
+) -> None:
     (tmp_path / "run.py").write_text(KILLED, encoding="utf-8")
     folder = tmp_path / "out"
     run = subprocess.Popen([sys.executable, str(tmp_path / "run.py"), str(checkpoint), str(folder)])
     try:
-        waited = time.monotonic()
+        start = time.monotonic()
         while len(files(folder)) < 3:
             assert run.poll() is None
-            assert time.monotonic() - waited < 120
+            assert time.monotonic() - start < 120
             time.sleep(0.02)
-        workers_of_it = _descendants(run.pid)
+        workers = _descendants(run.pid)
     finally:
         run.send_signal(signal.SIGKILL)
         run.wait()
-    assert workers_of_it
+    assert workers
     for _ in range(200):
-        if not any(Path(f"/proc/{one}").exists() for one in workers_of_it):
+        if not any(Path(f"/proc/{worker}").exists() for worker in workers):
             break
         time.sleep(0.1)
     else:
-        pytest.fail(f"processes {workers_of_it} outlived their caller")
+        pytest.fail(f"processes {workers} outlived their caller")
     done = len(files(folder))
-    whole: dict[str, Any] = {"__name__": "texts"}
-    exec(compile(KILLED, "KILLED", "exec"), whole)  # noqa: S102  # the texts above
-    texts = [one for one, _ in zip(whole["texts"](), range(5 * done + 40), strict=False)]
+    script: dict[str, Any] = {"__name__": "texts"}
+    exec(compile(KILLED, "KILLED", "exec"), script)  # noqa: S102  # the script above
+    texts = list(islice(script["texts"](), 5 * done + 40))
     again = measure_corpus(tiny.spec, texts, folder, shard_tokens=200)
     at_once = measure_corpus(tiny.spec, texts, tmp_path / "at once", shard_tokens=200)
     assert again.manifest.shards == at_once.manifest.shards
@@ -462,15 +462,15 @@ def test_a_killed_run_leaves_whole_shards_and_no_process(checkpoint: Path, tiny:
 
 
 def _descendants(process: int) -> set[int]:
-    found: set[int] = set()
+    descendants: set[int] = set()
     for task in Path(f"/proc/{process}/task").iterdir():
         for child in map(int, (task / "children").read_text().split()):
-            found |= {child} | _descendants(child)
-    return found
+            descendants |= {child} | _descendants(child)
+    return descendants
 
 
-def test_a_pool_of_processes_has_as_many_as_it_is_told() -> None:
-    with processes(3)() as made:
-        assert isinstance(made, ProcessPoolExecutor)
-        workers_of_it: int = made._max_workers  # type: ignore[attr-defined]  # what `measure_corpus` reads, too
-        assert workers_of_it == 3
+def test_a_pool_has_the_requested_number_of_processes() -> None:
+    with processes(3)() as executor:
+        assert isinstance(executor, ProcessPoolExecutor)
+        workers: int = executor._max_workers  # type: ignore[attr-defined]  # the dispatcher reads the same
+        assert workers == 3

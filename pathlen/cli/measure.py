@@ -1,4 +1,4 @@
-"""The command ``pathlen measure``: a corpus from files, with throughput and the time that is left."""
+"""The command ``pathlen measure``: a corpus from files, with throughput and the time left."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from pathlen.corpora.measure import Progress
     from pathlen.models.families import ModelSpec
 
-__all__ = ["measure"]
+__all__ = ["DASK_TIMEOUT", "LINE_INTERVAL", "ProgressDisplay", "measure", "time_left"]
 
-EVERY = 15.0  # seconds between two lines where nobody watches a bar
-PATIENCE = "10s"  # with a scheduler that doesn't answer
-NAMED = 5  # texts that were left out
+LINE_INTERVAL = 15.0  # seconds between two lines of progress where there is no terminal for a bar
+DASK_TIMEOUT = "10s"  # for a scheduler that doesn't answer
+LEFT_OUT_SHOWN = 5  # names of texts that were left out
 
 
 @command(
@@ -58,14 +58,14 @@ NAMED = 5  # texts that were left out
     JSON,
 )
 def measure(options: Namespace) -> int:
-    """Measure the corpus, and say what it holds and what that took."""
+    """Measure the corpus, then print what it holds and how fast it was measured."""
     from pathlen.corpora.measure import FREE, SHARD_TOKENS, measure_corpus
     from pathlen.passages.files import size_of, texts_of
 
     texts = texts_of(options.text, split=options.split)
-    shown = _Shown(size_of(options.text), sys.stderr)
+    display = ProgressDisplay(size_of(options.text), sys.stderr)
     with ExitStack() as stack:
-        stack.callback(shown.close)
+        stack.callback(display.close)
         try:
             corpus = measure_corpus(
                 _model(options),
@@ -79,17 +79,17 @@ def measure(options: Namespace) -> int:
                 threads=options.threads,
                 shard_tokens=SHARD_TOKENS if options.shard_tokens is None else options.shard_tokens,
                 leave_out_short=options.leave_out_short,
-                progress=shown.tell,
+                progress=display.tell,
             )
-        except ValueError as error:  # an option out of its range
-            shown.close()
+        except ValueError as error:  # an option is out of its range
+            display.close()
             print(f"pathlen measure: {error}", file=sys.stderr)
             return FOUND
-    found = _found(corpus, shown.last)
+    summary = _summary(corpus, display.last)
     if options.json:
-        say_json(found)
+        say_json(summary)
     else:
-        say(*_lines(found))
+        say(*_lines(summary))
     return DONE
 
 
@@ -111,34 +111,47 @@ def _executor(workers: int, address: str | None, stack: ExitStack) -> Executor |
     except ImportError as error:
         raise PathlenError("--dask needs Dask: pip install 'pathlen[cluster]'") from error
     try:
-        client = stack.enter_context(Client(address, timeout=PATIENCE))
+        client = stack.enter_context(Client(address, timeout=DASK_TIMEOUT))
     except (OSError, ValueError) as error:
         raise PathlenError(f"no Dask scheduler answers at {address!r}: {error}") from error
     executor: Executor = client.get_executor()
     return executor
 
 
-class _Shown:
-    """Shows progress: a bar on a terminal, a line now and then elsewhere."""
+class ProgressDisplay:
+    """Shows progress on a stream: a bar on a terminal, otherwise a line every `LINE_INTERVAL` seconds.
+
+    Parameters
+    ----------
+    total : int
+        Bytes of text to measure.
+    stream : TextIO
+
+    Attributes
+    ----------
+    last : Progress or None
+        The last state that was told, other than waiting.
+
+    """
 
     def __init__(self, total: int, stream: TextIO) -> None:
         self._total = total
         self._stream = stream
         self._bar: Any = None
-        self._said = time.monotonic()
+        self._last_line = time.monotonic()
         self.last: Progress | None = None
 
     def tell(self, state: Progress) -> None:
-        """Show how far a run is."""
+        """Show the state of a run."""
         if state.is_waiting:
             print("another process measures into this folder; waiting for it", file=self._stream, flush=True)
             return
         self.last = state
-        line = f"{state.tokens:,} tokens, {state.tokens_per_second:,.0f} tokens/s, {_left(state, self._total)} left"
+        line = f"{state.tokens:,} tokens, {state.tokens_per_second:,.0f} tokens/s, {time_left(state, self._total)} left"
         if self._stream.isatty():
             self._draw(state, line)
-        elif time.monotonic() - self._said >= EVERY:
-            self._said = time.monotonic()
+        elif time.monotonic() - self._last_line >= LINE_INTERVAL:
+            self._last_line = time.monotonic()
             print(f"{min(state.bytes / self._total, 1):.0%}: {line}", file=self._stream, flush=True)
 
     def _draw(self, state: Progress, line: str) -> None:
@@ -152,23 +165,27 @@ class _Shown:
         self._bar.refresh()
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
 
 
-def _left(state: Progress, total: int) -> str:
-    """Return the time that is left, if the rest goes as fast as what this run has measured."""
-    done = state.bytes - state.earlier_bytes
-    if not done:
+def time_left(state: Progress, total: int) -> str:
+    """Return the time left as ``minutes:seconds``, or with hours; ``?`` before this run has measured anything.
+
+    It assumes that the rest goes as fast as what this run measured; ``total`` is in bytes of text.
+    """
+    measured_bytes = state.bytes - state.earlier_bytes
+    if not measured_bytes:
         return "?"
-    seconds = round(max(total - state.bytes, 0) / done * state.seconds)
+    seconds = round(max(total - state.bytes, 0) / measured_bytes * state.seconds)
     hours, seconds = divmod(seconds, 3600)
     return f"{hours}:{seconds // 60:02}:{seconds % 60:02}" if hours else f"{seconds // 60}:{seconds % 60:02}"
 
 
-def _found(corpus: Corpus, state: Progress | None) -> dict[str, Any]:
-    measured = state.tokens - state.earlier_tokens if state else 0
+def _summary(corpus: Corpus, state: Progress | None) -> dict[str, Any]:
+    """Return what a corpus holds and what this run measured of it, as plain data."""
+    measured_tokens = state.tokens - state.earlier_tokens if state else 0
     return {
         "folder": str(corpus.folder),
         "model": corpus.manifest.recipe.title,
@@ -177,28 +194,29 @@ def _found(corpus: Corpus, state: Progress | None) -> dict[str, Any]:
         "copies": corpus.copies(),
         "tokens": corpus.tokens,
         "shards": len(corpus.manifest.shards),
-        "bytes": sum(one.bytes for one in corpus.manifest.shards),
-        "left_out": [one.name for one in corpus.manifest.left_out],
-        "measured_tokens": measured,
-        "seconds": round(state.seconds, 3) if state and measured else 0.0,
-        "tokens_per_second": round(state.tokens_per_second, 1) if state and measured else None,
+        "bytes": sum(entry.bytes for entry in corpus.manifest.shards),
+        "left_out": [text.name for text in corpus.manifest.left_out],
+        "measured_tokens": measured_tokens,
+        "seconds": round(state.seconds, 3) if state and measured_tokens else 0.0,
+        "tokens_per_second": round(state.tokens_per_second, 1) if state and measured_tokens else None,
     }
 
 
-def _lines(found: dict[str, Any]) -> list[str]:
-    shards, tokens = found["shards"], found["measured_tokens"]
-    what = f"{found['texts']:,} texts, {found['tokens']:,} tokens in {shards:,} shard{'s' * (shards != 1)}"
-    lines = [f"{found['folder']}: {what} ({found['bytes'] / 1e6:,.1f} MB), {found['model']}"]
-    if tokens:
-        rate = f"{found['tokens_per_second']:,.0f} tokens/s"
-        lines.append(f"measured now: {tokens:,} tokens in {found['seconds']:,.0f} s, {rate}")
+def _lines(summary: dict[str, Any]) -> list[str]:
+    """Return a summary as lines for a terminal."""
+    shards, measured_tokens, left_out = summary["shards"], summary["measured_tokens"], summary["left_out"]
+    content = f"{summary['texts']:,} texts, {summary['tokens']:,} tokens in {shards:,} shard{'s' * (shards != 1)}"
+    lines = [f"{summary['folder']}: {content} ({summary['bytes'] / 1e6:,.1f} MB), {summary['model']}"]
+    if measured_tokens:
+        rate = f"{summary['tokens_per_second']:,.0f} tokens/s"
+        lines.append(f"measured now: {measured_tokens:,} tokens in {summary['seconds']:,.0f} s, {rate}")
     else:
         lines.append("measured now: nothing, all of it was there")
-    if found["left_out"]:
-        names = ", ".join(found["left_out"][:NAMED]) + (", ..." if len(found["left_out"]) > NAMED else "")
-        lines.append(f"left out, for they have fewer than four tokens: {len(found['left_out']):,} texts ({names})")
-    if found["copies"]:
+    if left_out:
+        names = ", ".join(left_out[:LEFT_OUT_SHOWN]) + (", ..." if len(left_out) > LEFT_OUT_SHOWN else "")
+        lines.append(f"left out, for they have fewer than four tokens: {len(left_out):,} texts ({names})")
+    if summary["copies"]:
         lines.append(
-            f"note: {found['copies']:,} texts are word for word the same as others; they are no further observations"
+            f"note: {summary['copies']:,} texts are word for word the same as others; they are no further observations"
         )
     return lines
