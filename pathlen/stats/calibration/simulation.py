@@ -63,7 +63,7 @@ MARGIN = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class DataKind:
     """A kind of data.
 
     Attributes
@@ -83,13 +83,13 @@ class Kind:
 
 
 KINDS = {
-    "independent": Kind(),
-    "ar 0.3": Kind(serial=0.3),
-    "ar 0.6": Kind(serial=0.6),
-    "t5": Kind(heavy_tails=True),
-    "outlier": Kind(has_outlier=True),
-    "icc 0.1": Kind(serial=0.3, between=0.1),
-    "icc 0.3": Kind(serial=0.3, between=0.3),
+    "independent": DataKind(),
+    "ar 0.3": DataKind(serial=0.3),
+    "ar 0.6": DataKind(serial=0.6),
+    "t5": DataKind(heavy_tails=True),
+    "outlier": DataKind(has_outlier=True),
+    "icc 0.1": DataKind(serial=0.3, between=0.1),
+    "icc 0.3": DataKind(serial=0.3, between=0.3),
 }
 
 
