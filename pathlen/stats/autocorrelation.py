@@ -1,8 +1,8 @@
 """How strongly neighbouring tokens depend on each other, and variances that allow for it.
 
-All of it looks at *influence values*, what each token adds to the deviation of a statistic from its truth, and not at
-the series themselves: two columns may both be strongly autocorrelated while their product hardly is, and only the
-product's dependence widens an interval.
+Everything here is computed from *influences*, what each token adds to the deviation of a statistic from its true value,
+not from the columns themselves. Two columns may both be strongly autocorrelated while their product hardly is, and only
+the dependence of the product widens an interval.
 """
 
 from __future__ import annotations
@@ -10,36 +10,36 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.fft import dct
 
+from pathlen.stats.arrays import Array
 from pathlen.stats.clusters import Passages
 
-__all__ = ["block_length", "lag_one", "long_run_variance"]
+__all__ = ["block_length", "lag_one", "long_run_variance", "pooled_lag_one"]
 
 SHORTEST_BLOCK = 10
 
-Array = NDArray[np.float64]
-
 
 def long_run_variance(influences: Array, passages: Passages) -> tuple[Array, float]:
-    """Return the variance of a sum of dependent values, and the degrees of freedom it is known with.
+    """Return the variance of a sum of dependent values, and the degrees of freedom of that variance.
 
     Parameters
     ----------
     influences : ndarray, shape (..., rows)
-        Values whose mean is zero over all rows.
+        Values whose mean over all rows is zero.
     passages : Passages
-        Texts that are independent of each other; inside each, neighbours may depend on each other.
+        Texts that are independent of each other; neighbours within a text may depend on each other.
 
     Returns
     -------
     variance : ndarray, shape (...)
-        ``sum_d n_d * mean_(j <= v_d) c_dj^2``: in each passage the average of the first ``v = 0.4 n^(2/3)`` squared
+        ``sum_d n_d * mean_(1 <= j <= v_d) c_dj^2``: in each passage the average of the first ``v = 0.4 n^(2/3)`` squared
         coefficients of the orthonormal cosine transform, each an independent estimate of the spectrum at frequency
-        zero. The zeroth, the mean, is not among them.
+        zero. The zeroth coefficient, the mean, is left out.
     freedom : float
-        ``sum_d v_d`` over one passage, after Satterthwaite over several: quantiles are Student's, with these.
+        ``v`` of a single passage; Satterthwaite's approximation for several. Quantiles are those of Student's t with
+        these degrees of freedom.
 
     References
     ----------
@@ -51,18 +51,18 @@ def long_run_variance(influences: Array, passages: Passages) -> tuple[Array, flo
     for rows, length in zip(passages.slices, passages.lengths.tolist(), strict=True):
         terms = max(1, min(int(0.4 * length ** (2 / 3)), length - 1))
         coefficients = dct(influences[..., rows], type=2, norm="ortho", axis=-1)
-        # A text of one token has its own square for a variance, and no frequency.
+        # A text of one token has no frequency: its variance is its squared value.
         total += length * np.mean(coefficients[..., min(1, length - 1) : terms + 1] ** 2, axis=-1)
         spread += length**2 / terms
     return total, passages.rows**2 / spread
 
 
 def block_length(influences: Array, passages: Passages) -> int:
-    """Return the length of blocks that suits a series: `SHORTEST_BLOCK` or the automatic choice, whichever is larger.
+    """Return a suitable block length for a series: the automatic choice, but at least `SHORTEST_BLOCK`.
 
-    The automatic choice for circular blocks is ``(2 G^2 / (4/3 g^2))^(1/3) n^(1/3)``, with ``g`` the sum of
-    autocovariances and ``G`` the same weighted by lag, both through a flat-top window that ends at twice the lag after
-    which autocorrelations stay insignificant; autocovariances are pooled over passages, ``n`` is the mean length.
+    The automatic choice for circular blocks is ``(2 G^2 / (4/3 g^2))^(1/3) n^(1/3)``, where ``g`` is the sum of
+    autocovariances and ``G`` the same sum weighted by lag. Both use a flat-top window that ends at twice the lag beyond
+    which autocorrelations are insignificant. Autocovariances are pooled over passages; ``n`` is the mean length.
 
     References
     ----------
@@ -97,8 +97,7 @@ def block_length(influences: Array, passages: Passages) -> int:
 def lag_one(column: ArrayLike, *, passage: ArrayLike) -> float | None:
     """Return the lag-one autocorrelation of a column within passages; None if it is constant there.
 
-    ``sum_t d_t d_(t+1) / sum_t d_t^2`` with deviations ``d`` from each passage's own mean, products never
-    reaching across two passages.
+    ``sum_t d_t d_(t+1) / sum_t d_t^2`` with deviations ``d`` from each passage's mean; no product spans two passages.
 
     Examples
     --------
@@ -110,7 +109,7 @@ def lag_one(column: ArrayLike, *, passage: ArrayLike) -> float | None:
 
 
 def pooled_lag_one(column: Array, passages: Passages) -> float | None:
-    """Return the same for passages that are known already."""
+    """Return the same as `lag_one` for passages that were found before."""
     products = total = 0.0
     for rows in passages.slices:
         deviation = column[rows] - column[rows].mean()

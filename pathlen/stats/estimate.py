@@ -1,4 +1,4 @@
-"""A number, its intervals, and everything needed to judge whether to believe it."""
+"""An estimate: a number, its intervals, and what a reader needs to judge them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from pathlen.errors import UndefinedEstimate
+from pathlen.stats.registry import Kind, kind_of
 
 __all__ = ["LEVELS", "PROBABILITIES", "Estimate", "Interval"]
 
-LEVELS = (0.95, 0.90)  # for directions, and for margins: two one-sided tests at 5 % are one 90 % interval
+LEVELS = (0.95, 0.90)  # for directions, and for margins: two one-sided tests at 5 % are a 90 % interval
 PROBABILITIES = (0.005, 0.025, 0.05, *(step / 10 for step in range(1, 10)), 0.95, 0.975, 0.995)
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """The ends of a confidence interval, on the statistic's own scale, and its level: 1.0 for a census."""
+    """The ends of a confidence interval, in units of the statistic, and its level: 1.0 for a census."""
 
     level: float
     low: float
@@ -32,18 +33,18 @@ class Estimate:
     statistic : str
         What was estimated, in words: ``"Pearson r within passages, trend removed"``.
     value : float
-        The number, on the statistic's own scale.
+        The number, in units of the statistic.
     intervals : tuple of Interval
-        The one that was asked for first, whose ends and level are also ``low``, ``high`` and ``level``; then those of
-        `LEVELS` that it is not. A wider level holds every narrower one.
+        First the requested interval, whose ends and level are also ``low``, ``high`` and ``level``; then the others of
+        `LEVELS`. An interval of a higher level contains those of lower levels.
     n : int
-        Rows (tokens) that went in.
+        Number of rows (tokens).
     effective_n : float or None
-        As many independent tokens would give this standard error: ``n`` times the variance that independent tokens
-        would have over the one that was found. With a dozen passages it is good to a third either way, and it may exceed
-        ``n``. None where nothing was inferred.
+        Number of independent tokens that would give this standard error: ``n`` times the variance under independence
+        over the estimated variance. With a dozen passages it is good to a third either way, and it may exceed ``n``.
+        None where nothing was inferred.
     units : int
-        What was resampled, or read as a series: how many.
+        Number of units that were resampled or read as a series.
     unit : str
         ``"passages"``, ``"texts"``, ``"blocks of 20 tokens"``, ``"tokens"`` or ``"census"``.
     method : str
@@ -55,20 +56,21 @@ class Estimate:
     freedom : float
         Degrees of freedom of that standard error; 0 where there are none.
     autocorrelation : float or None
-        Lag-one autocorrelation within passages of the tokens' influence on the number: the dependence that matters.
+        Lag-one autocorrelation, within passages, of the tokens' influences on the number: the dependence that matters.
     replicates, seed : int
         Bootstrap replicates and the seed they were drawn with; both 0 where nothing was drawn.
     caution : str
-        Where intervals of this kind are known to cover too rarely, how rarely; empty where they hold their level.
+        How rarely intervals of this kind cover, where they are known to cover too rarely; empty where they hold their
+        level.
     quantiles : tuple of float
-        Of the distribution that the intervals are read from, at `PROBABILITIES`, on the statistic's own scale; empty for
+        Of the distribution that the intervals are read from, at `PROBABILITIES`, in units of the statistic; empty for
         a census and for exact bounds.
 
     Raises
     ------
     UndefinedEstimate
-        If any number is not finite, the value lies outside an interval, or intervals are not nested: no estimate,
-        and so no verdict.
+        If a number is not finite, the value lies outside an interval, or intervals are not nested. Without an estimate
+        there is no verdict.
 
     """
 
@@ -92,58 +94,66 @@ class Estimate:
     def __post_init__(self) -> None:
         if not self.intervals:
             raise UndefinedEstimate(f"{self.statistic}: an estimate needs an interval, but none was given")
-        for one in self.intervals:
-            if not all(map(math.isfinite, (self.value, one.low, one.high, self.standard_error, *self.quantiles))):
+        for interval in self.intervals:
+            low, high, level = interval.low, interval.high, interval.level
+            if not all(map(math.isfinite, (self.value, low, high, self.standard_error, *self.quantiles))):
                 raise UndefinedEstimate(
                     f"{self.statistic}: an estimate needs finite numbers, but the value is {self.value} "
-                    f"and the interval [{one.low}, {one.high}]"
+                    f"and the interval [{low}, {high}]"
                 )
-            if not 0.0 < one.level <= 1.0:
+            if not 0.0 < level <= 1.0:
                 raise UndefinedEstimate(
-                    f"{self.statistic}: a level lies above 0 and is at most 1, but {one.level} was given"
+                    f"{self.statistic}: a level lies above 0 and is at most 1, but {level} was given"
                 )
-            if not one.low <= self.value <= one.high:
+            if not low <= self.value <= high:
                 raise UndefinedEstimate(
-                    f"{self.statistic}: the value {self.value} lies outside its interval [{one.low}, {one.high}]"
+                    f"{self.statistic}: the value {self.value} lies outside its interval [{low}, {high}]"
                 )
-        for narrow, wide in pairwise(sorted(self.intervals, key=lambda one: one.level)):
+        for narrow, wide in pairwise(sorted(self.intervals, key=lambda interval: interval.level)):
             if not wide.low <= narrow.low <= narrow.high <= wide.high:
                 raise UndefinedEstimate(f"{self.statistic}: {wide} does not hold {narrow}")
 
     @property
+    def kind(self) -> Kind | None:
+        """What kind of number it is, where sentences have a short name for it: a correlation, a dominance, ..."""
+        return kind_of(self.statistic)
+
+    @property
     def low(self) -> float:
-        """Lower end of the interval that was asked for."""
+        """Lower end of the requested interval."""
         return self.intervals[0].low
 
     @property
     def high(self) -> float:
-        """Upper end of the interval that was asked for."""
+        """Upper end of the requested interval."""
         return self.intervals[0].high
 
     @property
     def level(self) -> float:
-        """Level of the interval that was asked for."""
+        """Level of the requested interval."""
         return self.intervals[0].level
 
     def at(self, level: float) -> Interval:
-        """Return the interval of a level; of a census, whatever the level, the one there is."""
-        for one in self.intervals:
-            if one.level in (level, 1.0):
-                return one
-        raise ValueError(f"level must be one of {[one.level for one in self.intervals]}, but {level} was given")
+        """Return the interval of a level; a census has a single one, for any level."""
+        for interval in self.intervals:
+            if interval.level in (level, 1.0):
+                return interval
+        raise ValueError(
+            f"level must be one of {[interval.level for interval in self.intervals]}, but {level} was given"
+        )
 
     @property
     def digits(self) -> tuple[str, str, str]:
-        """Value, low and high with the digits that the width of the interval allows, and never "-0".
+        """Value, low and high, rounded to the digits that the width of the interval allows, and never "-0".
 
-        Two digits of the half-width are kept, more where an end would else look like zero, and beyond six decimals
-        as many significant ones; without a width, three significant digits.
+        Two digits of the half-width are shown, more where an end would otherwise look like zero. Beyond six decimals as
+        many significant digits are shown instead; without a width, three.
 
         Examples
         --------
-        >>> one = Estimate(statistic="r", value=-0.28731, intervals=(Interval(0.95, -0.32411, -0.24903),), n=99, units=9,
-        ...                unit="passages", method="by hand")
-        >>> one.digits
+        >>> estimate = Estimate(statistic="r", value=-0.28731, intervals=(Interval(0.95, -0.32411, -0.24903),), n=99,
+        ...                     units=9, unit="passages", method="by hand")
+        >>> estimate.digits
         ('-0.287', '-0.324', '-0.249')
 
         """
@@ -166,7 +176,7 @@ class Estimate:
 
     @property
     def sample(self) -> str:
-        """What the number was made of, in words: ``"6,163 tokens in 14 passages"``."""
+        """The size of the sample, in words: ``"6,163 tokens in 14 passages"``."""
         tokens = f"{self.n:,} tokens"
         if self.unit == "census":
             return tokens

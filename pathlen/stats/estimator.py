@@ -1,7 +1,7 @@
-"""Estimators of one's own, resampled by the engine that resamples all others.
+"""Your own estimators, resampled in the same way as the built-in ones.
 
 Most numbers are a smooth function of the means of some columns: a standardised third moment of the means of ``x``, ``x^2`` and
-``x^3``, a coefficient of determination of the means of products. Such a function is all that has to be written::
+``x^3``, a coefficient of determination of the means of products. Such a function is all you have to write::
 
     @estimator
     def skewness(first, second, third):
@@ -10,16 +10,16 @@ Most numbers are a smooth function of the means of some columns: a standardised 
 
     skewness(x, x**2, x**3, passage=measured.passage)      # a statistic like any other
 
-Its slopes are found by central differences, so that its interval is what a built-in statistic of the same totals gets: studentised,
-over whole passages, with the standard error computed anew in every resample.
+Its gradient is computed by central differences, so its interval is the one that a built-in statistic of the same totals gets:
+studentised, over whole passages, with the standard error computed anew in every resample.
 
-A number that needs whole columns, a median or a quantile, is declared with ``of="columns"``. It is computed anew on the rows of
-every resample, which takes as long as that takes, 9,999 times. Its standard error is the jackknife's over the units; in a resample
-it is the spread of the same jackknife values among the units that were drawn, to first order what computing it anew would
-give. With fewer than five passages blocks of neighbouring tokens are resampled.
+A number that needs whole columns, such as a median or a quantile, is declared with ``of="columns"``. It is computed anew on the
+rows of every resample, 9,999 times. Its standard error is the jackknife's over the units. In a resample, the standard error is
+the spread of the same jackknife values among the units drawn, which to first order equals a new jackknife. With fewer than
+five passages, blocks of neighbouring tokens are resampled.
 
-How often built-in intervals cover was counted (`pathlen.stats.calibration.table`); of an own number nobody knows, and every estimate of
-it says so. Numbers that hang on rare large values are covered too rarely with a dozen passages, whatever the method.
+How often built-in intervals cover was counted (`pathlen.stats.calibration.table`). For your own number it was not, and each of its
+estimates says so. Numbers that depend on rare large values are covered too rarely with a dozen passages by any method.
 
 References
 ----------
@@ -37,32 +37,43 @@ from functools import partial
 from typing import Any, Literal, Protocol, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from pathlen.errors import UndefinedEstimate
+from pathlen.stats.arrays import Array
 from pathlen.stats.autocorrelation import block_length
-from pathlen.stats.clusters import By, Passages, Units, blocks_of, checked, checked_trend, is_rounding
+from pathlen.stats.base import REPLICATES, Statistic, checked_draws
+from pathlen.stats.clusters import (
+    FEWEST_PASSAGES,
+    By,
+    Passages,
+    Units,
+    checked,
+    checked_trend,
+    is_rounding,
+    resampling_units,
+)
 from pathlen.stats.estimate import Estimate
 from pathlen.stats.inference import Pivot, Sampling, Studentised
+from pathlen.stats.registry import public_statistic
 from pathlen.stats.resampling import counts
-from pathlen.stats.statistic import FEWEST_PASSAGES, FEWEST_UNITS, REPLICATES, Smooth, Statistic, checked_draws
+from pathlen.stats.statistic import Smooth
 from pathlen.stats.transforms import SCALES
 
 __all__ = ["Estimator", "OfColumns", "detrended", "estimator"]
 
-Array = NDArray[np.float64]
 Of = Literal["means", "columns"]
 
 CAUTION = "an estimator of one's own: how often its intervals cover was not counted"
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-STEP = 6e-6  # about the cube root of a double's precision: the best for central differences
+STEP = 6e-6  # about the cube root of a double's precision, which is optimal for central differences
 
 
 class Estimator(Protocol):
-    """What `estimator` makes of a function: from columns ``(rows,)`` to a statistic of them."""
+    """A function from columns ``(rows,)`` to a statistic of them, as `estimator` returns it."""
 
     def __call__(self, *columns: ArrayLike, passage: ArrayLike) -> Statistic:
-        """Return the statistic of these columns; the passage of each row is always named."""
+        """Return the statistic of these columns; the passage of each row is a keyword argument."""
         ...
 
 
@@ -70,6 +81,11 @@ class Estimator(Protocol):
 def estimator(function: Callable[..., Any], /) -> Estimator: ...
 @overload
 def estimator(*, scale: str = ..., of: Of = ..., name: str = ...) -> Callable[[Callable[..., Any]], Estimator]: ...
+@public_statistic(
+    number="a function of your own",
+    interval="any of these",
+    sentence="none of these",
+)
 def estimator(
     function: Callable[..., Any] | None = None, /, *, scale: str = "identity", of: Of = "means", name: str = ""
 ) -> Estimator | Callable[[Callable[..., Any]], Estimator]:
@@ -78,23 +94,23 @@ def estimator(
     Parameters
     ----------
     function : callable
-        With ``of="means"``, from the means of columns to the number. It is called with arrays, one entry for each resample, so it
-        has to be made of arithmetic and NumPy's element-wise functions, and must not look at one entry. With ``of="columns"``,
-        from columns of shape ``(rows,)`` to one number.
+        With ``of="means"``, from the means of columns to the number. It is called with arrays that have one entry for each
+        resample, so it must consist of arithmetic and NumPy's element-wise functions, and must not branch on single entries.
+        With ``of="columns"``, from columns of shape ``(rows,)`` to one number.
     scale : str
         Of the interval, one of ``"identity"``, ``"fisher z"`` (numbers from -1 to 1), ``"log"`` (above 0), ``"logit"`` (from 0 to
         1): an interval made there can't leave the number's range.
     of : str
         ``"means"`` or ``"columns"``.
     name : str
-        In words, for readers; made of the function's own unless given.
+        In words, for readers; by default the function's name.
 
     Raises
     ------
     ValueError
         If the scale or ``of`` is unknown, or the function takes no column. When called: if columns differ in length.
     TypeError
-        When called: if the number of columns is another than the function takes, or it returns something of another shape.
+        When called: if the number of columns differs from what the function takes, or its result has the wrong shape.
     UndefinedEstimate
         When estimated: as in `Statistic.estimate`.
 
@@ -115,32 +131,36 @@ def estimator(
         raise ValueError(f"of must be 'means' or 'columns', but {of!r} was given")
 
     def declare(function: Callable[..., Any]) -> Estimator:
-        given = inspect.signature(function).parameters.values()
-        arguments = [one.name for one in given if one.default is one.empty and one.kind in POSITIONAL]
+        parameters = inspect.signature(function).parameters.values()
+        arguments = [
+            parameter.name
+            for parameter in parameters
+            if parameter.default is parameter.empty and parameter.kind in POSITIONAL
+        ]
         if not arguments:
             raise ValueError(f"an estimator needs a column at least, but {function.__name__} takes no argument")
         words = name or function.__name__.replace("_", " ")
-        make = _of_means if of == "means" else _of_columns
+        statistic_of = _of_means if of == "means" else _of_columns
 
-        def made(*columns: ArrayLike, passage: ArrayLike) -> Statistic:
+        def estimated(*columns: ArrayLike, passage: ArrayLike) -> Statistic:
             if len(columns) != len(arguments):
                 raise TypeError(
                     f"{function.__name__} takes {len(arguments)} columns ({', '.join(arguments)}), "
                     f"but {len(columns)} were given"
                 )
-            passages, found = checked(passage, **dict(zip(arguments, columns, strict=True)))
-            return make(words, function, scale, passages, found)
+            passages, arrays = checked(passage, **dict(zip(arguments, columns, strict=True)))
+            return statistic_of(words, function, scale, passages, arrays)
 
-        made.__name__, made.__qualname__, made.__doc__ = function.__name__, function.__qualname__, function.__doc__
-        made.__module__ = function.__module__
-        made.__wrapped__ = function  # type: ignore[attr-defined]  # so that what it is made of can be found out
-        return made
+        estimated.__name__, estimated.__qualname__ = function.__name__, function.__qualname__
+        estimated.__doc__, estimated.__module__ = function.__doc__, function.__module__
+        estimated.__wrapped__ = function  # type: ignore[attr-defined]  # for `inspect`
+        return estimated
 
     return declare if function is None else declare(function)
 
 
 def detrended(column: ArrayLike, *, passage: ArrayLike, trend: int = 1) -> Array:
-    """Return a column without each passage's own mean and trend along the text: what correlations within passages are of.
+    """Return a column minus each passage's mean and trend along the text, as correlations within passages use it.
 
     Parameters
     ----------
@@ -149,7 +169,7 @@ def detrended(column: ArrayLike, *, passage: ArrayLike, trend: int = 1) -> Array
     passage : array_like of int, shape (rows,)
         The passage of each row.
     trend : int
-        Degree, from 0 to 3, of the polynomial in the position that is taken out; 0 takes out means only.
+        Degree, from 0 to 3, of the polynomial in the position that is subtracted; 0 subtracts means only.
 
     Raises
     ------
@@ -174,25 +194,25 @@ def detrended(column: ArrayLike, *, passage: ArrayLike, trend: int = 1) -> Array
 def _of_means(name: str, function: Callable[..., Any], scale: str, passages: Passages, columns: list[Array]) -> Smooth:
     columns = list(np.broadcast_arrays(*columns))
     there = SCALES[scale].forth_and_back[0]
-    # What a column's mean can be wrong by, in its own units, sets the step of a difference.
+    # The step of a difference is relative to the column's size.
     steps = [STEP * np.sqrt(np.mean(column**2, axis=-1)) for column in columns]
 
-    def of_means(means: list[Array]) -> Array:
+    def on_scale(means: list[Array]) -> Array:
         with np.errstate(all="ignore"):
-            found: Array = there(np.asarray(function(*means), dtype=np.float64))
-        return found
+            numbers: Array = there(np.asarray(function(*means), dtype=np.float64))
+        return numbers
 
     def value(total: Array) -> Array:
-        return of_means(list(total[:-1] / total[-1]))
+        return on_scale(list(total[:-1] / total[-1]))
 
     def gradient(total: Array) -> Array:
         means = list(total[:-1] / total[-1])
         slopes = []
-        for place, step in enumerate(steps):
-            ends = [[*means[:place], means[place] + side * step, *means[place + 1 :]] for side in (1, -1)]
+        for index, step in enumerate(steps):
+            ends = [[*means[:index], means[index] + side * step, *means[index + 1 :]] for side in (1, -1)]
             with np.errstate(all="ignore"):
-                slopes.append((of_means(ends[0]) - of_means(ends[1])) / (2 * step) / total[-1])
-        # By Euler: a function of means does not change when all totals do.
+                slopes.append((on_scale(ends[0]) - on_scale(ends[1])) / (2 * step) / total[-1])
+        # Euler: a function of means does not change when all totals are multiplied.
         by_number = -sum(mean * slope for mean, slope in zip(means, slopes, strict=True))
         return np.stack([*slopes, np.broadcast_to(by_number, slopes[0].shape)])
 
@@ -209,14 +229,14 @@ def _of_means(name: str, function: Callable[..., Any], scale: str, passages: Pas
 
 
 def _refuse_other_shapes(function: Callable[..., Any], means: list[Array]) -> None:
-    """Raise `TypeError` unless a function of means works on many at once, as resamples need it."""
-    many = [np.stack([mean] * 3) for mean in means]
+    """Raise `TypeError` unless a function of means works element-wise on the means of several resamples."""
+    several = [np.stack([mean] * 3) for mean in means]
     with np.errstate(all="ignore"):
-        found = np.asarray(function(*many))
-    if found.shape != many[0].shape:
+        numbers = np.asarray(function(*several))
+    if numbers.shape != several[0].shape:
         raise TypeError(
-            f"{function.__name__} is given the means of its columns, one for each resample, {many[0].shape} of them, and must "
-            f"return as many numbers, but returned {found.shape}: use element-wise arithmetic, or declare it with "
+            f"{function.__name__} is given the means of its columns, one for each resample, {several[0].shape} of them, and must "
+            f"return as many numbers, but returned {numbers.shape}: use element-wise arithmetic, or declare it with "
             'of="columns" if it needs whole columns'
         )
 
@@ -226,7 +246,7 @@ def _refuse_other_shapes(function: Callable[..., Any], means: list[Array]) -> No
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfColumns(Statistic):
-    """A statistic that is computed anew from the rows of every resample; see the module's docstring.
+    """A statistic that is recomputed from the rows of every resample; see the module's docstring.
 
     Attributes
     ----------
@@ -250,19 +270,19 @@ class OfColumns(Statistic):
 
     @property
     def value(self) -> float:
-        """The number as `Statistic.value` says; errors as in `estimate`."""
+        """The number; see `Statistic.value`. Errors are those of `estimate`."""
         return SCALES[self.scale].back(self._on_scale())
 
     def _on_scale(self) -> float:
-        found = self.function(*self.columns)
-        if not np.isfinite(found):
+        number = self.function(*self.columns)
+        if not np.isfinite(number):
             raise UndefinedEstimate(
-                f"{self.name} has no interval on these {self.passages.rows} tokens: on its scale ({self.scale}) it is {found}"
+                f"{self.name} has no interval on these {self.passages.rows} tokens: on its scale ({self.scale}) it is {number}"
             )
-        return found
+        return number
 
-    def minus(self, other: Statistic) -> OfColumns:  # type: ignore[override]  # a contrast of its own kind
-        """Return the paired contrast with another of whole columns, as `Statistic.minus` says."""
+    def minus(self, other: Statistic) -> OfColumns:
+        """Return the paired contrast with another statistic of whole columns; see `Statistic.minus`."""
         if not isinstance(other, OfColumns):
             raise TypeError(
                 f"a contrast needs two statistics of one kind, but {self.name} is of whole columns and {other.name} is not: "
@@ -272,20 +292,21 @@ class OfColumns(Statistic):
             raise ValueError(f"a contrast needs one scale, but {self.scale!r} and {other.scale!r} were given")
         if not self.passages.same_rows(other.passages):
             raise ValueError(f"a contrast needs the same tokens on both sides, but {other.name} is of others")
-        mine = len(self.columns)
+        split = len(self.columns)
         return OfColumns(
             name=f"difference of {self.name} ({self.scale})",
-            function=lambda *columns: self.function(*columns[:mine]) - other.function(*columns[mine:]),
+            function=lambda *columns: self.function(*columns[:split]) - other.function(*columns[split:]),
             columns=(*self.columns, *other.columns),
             scale="identity",
             passages=self.passages,
         )
 
     def sampling(self, *, by: By | None = None, seed: int = 0, replicates: int = REPLICATES) -> Sampling:
-        """Return what can be said about the truth behind the number; arguments and errors as in `estimate`."""
+        """Return what can be said about the true value; arguments and errors are those of `estimate`."""
         checked_draws(by, replicates, seed)
         value = self._on_scale()
-        units = self._units(by or ("passages" if self.passages.count >= FEWEST_PASSAGES else "blocks"))
+        by = by or ("passages" if self.passages.count >= FEWEST_PASSAGES else "blocks")
+        units = resampling_units(by, self.passages, self._block_length)
         influence = self._jackknifed(units)
         count = units.count
         error = float(np.sqrt(count / (count - 1) * np.sum(influence**2)))
@@ -299,13 +320,11 @@ class OfColumns(Statistic):
             spread = np.sqrt(count / (count - 1) * np.sum(drawn * (influence - middle[:, None]) ** 2, axis=1))
             with np.errstate(all="ignore"):
                 scores.append((self._redrawn(units, drawn) - value) / spread)
-        found = np.concatenate(scores)
-        usable = found[np.isfinite(found) & (np.abs(found) < 1e9)]
-        if len(usable) < 0.9 * len(found):
-            raise UndefinedEstimate(
-                f"{self.name}: {len(found) - len(usable)} of {len(found)} resamples are degenerate, too many for an interval"
-            )
-        blank = partial(
+        try:
+            pivot = Pivot.of_resamples(np.concatenate(scores), count - 1.0)
+        except UndefinedEstimate as degenerate:
+            raise UndefinedEstimate(f"{self.name}: {degenerate}") from degenerate
+        complete = partial(
             Estimate,
             statistic=self.name,
             n=self.passages.rows,
@@ -316,31 +335,15 @@ class OfColumns(Statistic):
             seed=seed,
             caution=CAUTION,
         )
-        pivot = Pivot.blended(usable, count - 1.0)
-        return Studentised(value=value, error=error, pivot=pivot, scale=self.scale, blank=blank)
+        return Studentised(value=value, error=error, pivot=pivot, scale=self.scale, complete=complete)
 
-    def _units(self, by: By) -> Units:
-        if by == "passages":
-            if self.passages.count < FEWEST_PASSAGES:
-                raise UndefinedEstimate(
-                    f"resampling passages needs at least {FEWEST_PASSAGES}, but {self.passages.count} were given"
-                )
-            return self.passages
-        if by == "tokens":
-            every = np.arange(self.passages.rows)
-            units = Units(starts=every, rows=self.passages.rows, name="tokens, taken as independent")
-        else:
-            varied = [one for one in self.columns if not is_rounding(np.asarray(np.ptp(one)), one)]
-            length = max((block_length(one - one.mean(), self.passages) for one in varied), default=1)
-            units = blocks_of(self.passages, length)
-        if units.count < FEWEST_UNITS:
-            raise UndefinedEstimate(
-                f"resampling needs at least {FEWEST_UNITS} units, but there are {units.count} {units.name}"
-            )
-        return units
+    def _block_length(self) -> int:
+        """Return the longest block length that suits one of the columns; constant ones need none."""
+        varying = [column for column in self.columns if not is_rounding(np.asarray(np.ptp(column)), column)]
+        return max((block_length(column - column.mean(), self.passages) for column in varying), default=1)
 
     def _jackknifed(self, units: Units) -> Array:
-        """Return what each unit does to the number, from leaving each out in turn, ``(units,)``, sum zero."""
+        """Return each unit's influence on the number, from leaving each out in turn, ``(units,)``, sum zero."""
         without = np.empty(units.count)
         for unit, (start, length) in enumerate(zip(units.starts, units.lengths, strict=True)):
             rows = np.r_[:start, start + length : units.rows]
@@ -353,13 +356,13 @@ class OfColumns(Statistic):
         return influence
 
     def _redrawn(self, units: Units, drawn: Array) -> Array:
-        """Return the number of each resample, whose rows are drawn as often as their units, ``(resamples,)``."""
-        each = np.repeat(np.arange(units.count), units.lengths)
-        found = np.empty(len(drawn))
-        for place, times in enumerate(drawn.astype(np.intp)):
-            rows = np.repeat(np.arange(units.rows), times[each])
-            found[place] = self.function(*(column[rows] for column in self.columns))
-        return found
+        """Return the number in each resample, whose rows are repeated as often as their units are drawn, ``(resamples,)``."""
+        unit = np.repeat(np.arange(units.count), units.lengths)
+        numbers = np.empty(len(drawn))
+        for resample, times in enumerate(drawn.astype(np.intp)):
+            rows = np.repeat(np.arange(units.rows), times[unit])
+            numbers[resample] = self.function(*(column[rows] for column in self.columns))
+        return numbers
 
 
 def _of_columns(
@@ -371,10 +374,12 @@ def _of_columns(
     there = SCALES[scale].forth_and_back[0]
 
     def on_scale(*rows: Array) -> float:
-        found = np.asarray(function(*rows), dtype=np.float64)
-        if found.shape != ():
-            raise TypeError(f"{function.__name__} must return one number, but returned an array of shape {found.shape}")
+        number = np.asarray(function(*rows), dtype=np.float64)
+        if number.shape != ():
+            raise TypeError(
+                f"{function.__name__} must return one number, but returned an array of shape {number.shape}"
+            )
         with np.errstate(all="ignore"):
-            return float(there(found))
+            return float(there(number))
 
     return OfColumns(name=name, function=on_scale, columns=tuple(columns), scale=scale, passages=passages)

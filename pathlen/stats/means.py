@@ -1,26 +1,33 @@
-"""Statistics made of sums: means and their ratios, shares, slopes over blocks, and the dominance of one group."""
+"""Statistics of sums: means and their ratios, shares, growth over blocks, and the dominance of one group of tokens."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from pathlen.errors import UndefinedEstimate
-from pathlen.stats.clusters import blocks_of, checked, is_rounding
+from pathlen.stats.arrays import Array
+from pathlen.stats.base import Statistic
+from pathlen.stats.clusters import FEWEST_PASSAGES, blocks_of, checked, is_rounding
 from pathlen.stats.exact import BLOCK, rare
-from pathlen.stats.statistic import FEWEST_PASSAGES, Smooth, Statistic
+from pathlen.stats.registry import Kind, public_statistic
+from pathlen.stats.statistic import Smooth
 
 __all__ = ["cliffs_delta", "head_cancellation", "log_slope", "mean", "ratio", "share", "variation"]
 
 FEWEST_WITH_EXCEPTION = 5  # of five units a resample draws none once in 150 times
 
-Array = NDArray[np.float64]
 
-
+@public_statistic(
+    number="mean over all rows",
+    interval="identity",
+    sentence="on average",
+    calibrated=True,
+)
 def mean(values: ArrayLike, *, passage: ArrayLike) -> Smooth:
-    """Return the mean of a column over all rows, with its interval on the column's own scale.
+    """Return the mean of a column over all rows, with its interval in units of the column.
 
     Parameters
     ----------
@@ -38,7 +45,7 @@ def mean(values: ArrayLike, *, passage: ArrayLike) -> Smooth:
     passages, (column,) = checked(passage, values=values)
     if is_rounding(np.ptp(column, axis=-1), column):
         raise UndefinedEstimate("the mean does not vary between tokens, so it has no interval")
-    middle = column.mean(axis=-1)  # sums of deviations are exact where the mean is large beside them
+    middle = column.mean(axis=-1)  # summing deviations loses no digits where the mean is large compared with them
     return Smooth(
         name="mean",
         moments=np.stack([column - middle[..., None], np.ones_like(column)]),
@@ -49,6 +56,12 @@ def mean(values: ArrayLike, *, passage: ArrayLike) -> Smooth:
     )
 
 
+@public_statistic(
+    number="sum over sum",
+    interval="logarithm",
+    sentence="so many times as large",
+    calibrated=True,
+)
 def ratio(numerator: ArrayLike, denominator: ArrayLike, *, passage: ArrayLike) -> Smooth:
     """Return the sum of one positive column over the sum of another, with an interval on the logarithm.
 
@@ -78,13 +91,18 @@ def ratio(numerator: ArrayLike, denominator: ArrayLike, *, passage: ArrayLike) -
     )
 
 
+@public_statistic(
+    number="length of the heads' sum over that of heads with unrelated directions",
+    interval="logarithm",
+    sentence="heads offset each other",
+)
 def head_cancellation(norm_of_sum: ArrayLike, head_norms: ArrayLike, *, passage: ArrayLike) -> Smooth:
-    """Return how long the sum of the heads' outputs is, over what independent directions would give.
+    """Return the length of the sum of the heads' outputs, relative to that of heads with unrelated directions.
 
     Parameters
     ----------
     norm_of_sum : array_like, shape (rows,) or (blocks, rows)
-        ``||sum_h v_h||`` of each token, in one block or in several.
+        ``||sum_h v_h||`` of each token, in one block or several.
     head_norms : array_like, shape (heads, rows) or (blocks, heads, rows)
         ``||v_h||`` of each head.
     passage : array_like, shape (rows,)
@@ -94,13 +112,13 @@ def head_cancellation(norm_of_sum: ArrayLike, head_norms: ArrayLike, *, passage:
     -------
     Smooth
         ``sum ||sum_h v_h|| / sum sqrt(sum_h ||v_h||^2)`` over all tokens and blocks, with an interval on the logarithm: 1
-        where heads point in unrelated directions, below 1 where they offset each other, above where they join. That it is
-        below the square root of the number of heads says nothing: the triangle inequality alone does that.
+        where heads point in unrelated directions, below 1 where they offset each other, above 1 where they reinforce each
+        other. A value below the square root of the number of heads shows nothing: the triangle inequality guarantees it.
 
     Raises
     ------
     ValueError
-        If there are fewer than two heads, or the shapes don't go together.
+        If there are fewer than two heads, or the shapes don't match.
     UndefinedEstimate
         As for `ratio`.
 
@@ -116,10 +134,15 @@ def head_cancellation(norm_of_sum: ArrayLike, head_norms: ArrayLike, *, passage:
     if together.shape != unrelated.shape:
         raise ValueError(f"norm_of_sum must have shape {unrelated.shape} like head_norms, but has {together.shape}")
     rows = unrelated.shape[-1]
-    top, bottom = (part.reshape(-1, rows).sum(axis=0) for part in (together, unrelated))
+    top, bottom = (lengths.reshape(-1, rows).sum(axis=0) for lengths in (together, unrelated))
     return replace(ratio(top, bottom, passage=passage), name="length of the heads' sum over unrelated heads'")
 
 
+@public_statistic(
+    number="standard deviation over mean",
+    interval="logarithm",
+    sentence="about the same for every token",
+)
 def variation(values: ArrayLike, *, passage: ArrayLike) -> Smooth:
     """Return the coefficient of variation of a positive column, with an interval on the logarithm.
 
@@ -145,7 +168,7 @@ def variation(values: ArrayLike, *, passage: ArrayLike) -> Smooth:
     if not column.min() > 0:
         raise UndefinedEstimate(f"a coefficient of variation needs positive values, but the least is {column.min():g}")
     middle = float(column.mean())
-    moved = column / middle - 1  # about zero, where sums of squares lose no digits
+    deviation = column / middle - 1  # around zero, where sums of squares lose no digits
 
     def function(total: Array) -> Array:
         n, first, second = total
@@ -158,12 +181,12 @@ def variation(values: ArrayLike, *, passage: ArrayLike) -> Smooth:
         variance = second / n - mean**2
         by_second = 0.5 / (variance * n)
         by_first = -mean / (variance * n) - 1 / (n * (1 + mean))
-        # By Euler: the totals times their slopes add up to nothing.
+        # Euler: the totals times their slopes sum to zero.
         return np.stack([-(first * by_first + second * by_second) / n, by_first, by_second])
 
     return Smooth(
         name="coefficient of variation",
-        moments=np.stack([np.ones_like(moved), moved, moved**2]),
+        moments=np.stack([np.ones_like(deviation), deviation, deviation**2]),
         function=function,
         gradient=gradient,
         scale="log",
@@ -171,6 +194,12 @@ def variation(values: ArrayLike, *, passage: ArrayLike) -> Smooth:
     )
 
 
+@public_statistic(
+    number="share of true cells",
+    interval="logit",
+    sentence="most; where exceptions are rare, an exact bound on blocks instead of a bootstrap",
+    calibrated=True,
+)
 def share(is_true: ArrayLike, *, passage: ArrayLike) -> Statistic:
     """Return the share of cells that are true, with an interval on the logit.
 
@@ -186,23 +215,23 @@ def share(is_true: ArrayLike, *, passage: ArrayLike) -> Statistic:
     Where exceptions (or their opposite) occur in fewer than five passages, resampling says little: many resamples have
     none. The estimate is a bound instead. A share of cells is at least the share of blocks of 20 neighbouring tokens without
     an exception, and that share has Clopper and Pearson's lower bound; the other end is left at 1 (or 0). Blocks with an
-    exception that come together in a passage are counted as fewer (a design effect, in the method's name): a passage that
-    is bad throughout is one exception of so many passages, not of so many blocks. A caution says what can't be known. With
-    fewer than five passages, blocks are counted in their place, as they are.
+    exception that cluster in a passage count for fewer trials (a design effect, named in the method): a passage that
+    consists of exceptions is one exception among the passages, not one for each of its blocks. A caution says what can't be
+    known. With fewer than five passages, blocks are counted instead of passages, without a design effect.
 
     """
     cells = np.atleast_2d(np.asarray(is_true))
     if cells.dtype != np.bool_:
         raise TypeError(f"is_true must be an array of bool, but its type is {cells.dtype}")
     passages, _ = checked(passage, is_true=cells)
-    yes = cells.sum(axis=0, dtype=np.float64)
-    no = len(cells) - yes
+    true = cells.sum(axis=0, dtype=np.float64)
+    false = len(cells) - true
     units = passages if passages.count >= FEWEST_PASSAGES else blocks_of(passages, BLOCK)
-    if min(np.count_nonzero(units.sums(side)) for side in (yes, no)) < FEWEST_WITH_EXCEPTION:
+    if min(np.count_nonzero(units.sums(count)) for count in (true, false)) < FEWEST_WITH_EXCEPTION:
         return rare(cells, passages)
     return Smooth(
         name="share",
-        moments=np.stack([yes, no]),
+        moments=np.stack([true, false]),
         function=_log_ratio,
         gradient=_log_ratio_gradient,
         scale="logit",
@@ -210,6 +239,12 @@ def share(is_true: ArrayLike, *, passage: ArrayLike) -> Statistic:
     )
 
 
+@public_statistic(
+    number="slope of the log mean over blocks",
+    interval="identity",
+    sentence="grows through the blocks",
+    calibrated=True,
+)
 def log_slope(columns: ArrayLike, *, passage: ArrayLike) -> Smooth:
     """Return the slope over blocks of the logarithm of a column's mean.
 
@@ -224,7 +259,7 @@ def log_slope(columns: ArrayLike, *, passage: ArrayLike) -> Smooth:
     -------
     Smooth
         The least-squares slope of ``log(mean over rows of columns[L])`` on ``L``: the growth per block, as a
-        logarithm (0.05 is about 5 % a block).
+        logarithm (0.05 is about 5 % per block).
 
     Raises
     ------
@@ -240,8 +275,8 @@ def log_slope(columns: ArrayLike, *, passage: ArrayLike) -> Smooth:
     passages, _ = checked(passage, columns=values)
     if not values.min() > 0:
         raise UndefinedEstimate("a slope of logarithms needs positive finite values in every block")
-    place = np.arange(len(values)) - (len(values) - 1) / 2
-    weights = place / np.sum(place**2)
+    block = np.arange(len(values)) - (len(values) - 1) / 2
+    weights = block / np.sum(block**2)
     return Smooth(
         name="slope of the log mean over blocks",
         moments=values,
@@ -252,8 +287,16 @@ def log_slope(columns: ArrayLike, *, passage: ArrayLike) -> Smooth:
     )
 
 
+@public_statistic(
+    number="dominance of one group over another within passages",
+    interval="Fisher's z",
+    sentence="one kind of token more than another (Cliff, *Psychological Bulletin* 114, 1993, 494-509)",
+    named="Cliff's delta",
+    kind=Kind.DOMINANCE,
+    calibrated=True,
+)
 def cliffs_delta(values: ArrayLike, *, top: ArrayLike, bottom: ArrayLike, passage: ArrayLike) -> Smooth:
-    """Return Cliff's delta between two groups of tokens, compared inside passages only.
+    """Return Cliff's delta between two groups of tokens, compared only within passages.
 
     Parameters
     ----------
@@ -268,7 +311,7 @@ def cliffs_delta(values: ArrayLike, *, top: ArrayLike, bottom: ArrayLike, passag
     -------
     Smooth
         ``delta = P(a > b) - P(a < b)`` over all pairs of a token ``a`` of the top group and a token ``b`` of the bottom
-        group of the same passage: 1 if every top value is the larger one, -1 if every one is the smaller. The
+        group in the same passage: 1 if the top value is larger in every pair, -1 if it is smaller in every pair. The
         interval is on ``atanh delta``.
 
     Raises
@@ -296,16 +339,16 @@ def cliffs_delta(values: ArrayLike, *, top: ArrayLike, bottom: ArrayLike, passag
         raise ValueError(f"values must have one value per token, but its shape is {column.shape}")
     moments, sways = np.zeros((2, 2, passages.rows))
     for rows in passages.slices:
-        inside = {name: group[rows] for name, group in groups.items()}
+        members = {name: group[rows] for name, group in groups.items()}
         for name, other, sign in (("top", "bottom", 1), ("bottom", "top", -1)):
-            rivals = np.sort(column[rows][inside[other]])
-            mine = column[rows][inside[name]]
-            won = np.searchsorted(rivals, mine, side="left")
-            lost = len(rivals) - np.searchsorted(rivals, mine, side="right")
-            here = np.flatnonzero(inside[name]) + rows.start
-            sways[:, here] = sign * (won - lost), np.full(len(mine), len(rivals))
+            rivals = np.sort(column[rows][members[other]])
+            group_values = column[rows][members[name]]
+            won = np.searchsorted(rivals, group_values, side="left")
+            lost = len(rivals) - np.searchsorted(rivals, group_values, side="right")
+            tokens = np.flatnonzero(members[name]) + rows.start
+            sways[:, tokens] = sign * (won - lost), np.full(len(group_values), len(rivals))
             if name == "top":
-                moments[:, here] = sways[:, here]
+                moments[:, tokens] = sways[:, tokens]
     if not moments[1].any():
         raise UndefinedEstimate("Cliff's delta is undefined: no passage has tokens of both groups")
     return Smooth(

@@ -1,8 +1,9 @@
-"""What an estimate could have seen, what it would take to decide, and how long a text to plan for.
+"""Which effects an estimate could have detected, and how many tokens to plan for.
 
-The first three start from the standard error that was measured, on the scale of the interval, and from Student's t with
-its degrees of freedom; they are good to the precision of that standard error: with a dozen passages, a fifth either way.
-`tokens_for_effect` and `tokens_for_margin` need no data, only how strongly neighbouring tokens depend on each other.
+`smallest_effect`, `smallest_margin` and `tokens_to_decide` start from the measured standard error, on the scale of the
+interval, and from Student's t with its degrees of freedom. They are as precise as that standard error: with a dozen
+passages, to a fifth either way. `tokens_for_effect` and `tokens_for_margin` need no data, only how strongly neighbouring
+tokens depend on each other.
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ POWER = 0.80
 
 
 def smallest_effect(estimate: Estimate) -> float | None:
-    """Return the smallest distance from an edge, on the interval's scale, that would be found 4 times in 5.
+    """Return the smallest distance from an edge, on the interval's scale, that is detected with 80 % power.
 
-    ``(t_0.975 + t_0.8) * se``, by the two-sided 95 % interval. None where there is no standard error.
+    ``(t_0.975 + t_0.8) * se``, for the two-sided 95 % interval. None where there is no standard error.
     """
     return _reach(estimate, 0.975, POWER)
 
 
 def smallest_margin(estimate: Estimate) -> float | None:
-    """Return the smallest margin around a value, on the interval's scale, that would be shown 4 times in 5 were it true.
+    """Return the smallest margin around the true value, on the interval's scale, that is shown with 80 % power.
 
-    ``(t_0.95 + t_0.9) * se``: both one-sided tests at 5 % must reject, each failing in half of the fifth that may
-    fail. None where there is no standard error.
+    ``(t_0.95 + t_0.9) * se``: both one-sided tests at 5 % must reject, and each may fail in 10 % of cases. None where
+    there is no standard error.
     """
     return _reach(estimate, 0.95, (1 + POWER) / 2)
 
@@ -47,28 +48,28 @@ def smallest_margin(estimate: Estimate) -> float | None:
 def _reach(estimate: Estimate, *probabilities: float) -> float | None:
     if estimate.standard_error == 0:
         return None
-    return estimate.standard_error * sum(float(stdtrit(estimate.freedom, one)) for one in probabilities)
+    return estimate.standard_error * sum(float(stdtrit(estimate.freedom, probability)) for probability in probabilities)
 
 
 def tokens_to_decide(estimate: Estimate, edge: float) -> int | None:
-    """Return how many tokens of this kind would tell the value from an edge 4 times in 5, were it what it seems.
+    """Return how many such tokens tell the estimated value from an edge with 80 % power, if it is the true value.
 
-    ``n * ((arm + t_0.8 * se) / distance)^2`` on the interval's scale, where the arm reaches from the value to that end
-    of its own interval that lies towards the edge. An interval that crosses the edge has an arm longer than the
-    distance, so the answer is always more than the tokens that did not decide.
+    ``n * ((arm + t_0.8 * se) / distance)^2`` on the interval's scale, where the arm reaches from the value to the end of
+    its interval on the side of the edge. If the interval crosses the edge, the arm is longer than the distance, so the
+    result exceeds the number of tokens that did not decide.
 
     Parameters
     ----------
     estimate : Estimate
         With a standard error, or a share without exception.
     edge : float
-        The nearest end of a region, on the statistic's own scale.
+        The nearest end of a region, in units of the statistic.
 
     Returns
     -------
     int or None
-        None if the value lies on the edge, or if the edge has no place on that scale. For a share without exception
-        the tokens whose exact bound would pass the edge.
+        None if the value lies on the edge, or if the edge does not lie on that scale. For a share without exception,
+        the number of tokens whose exact bound would pass the edge.
 
     """
     if not math.isfinite(edge):
@@ -86,7 +87,7 @@ def tokens_to_decide(estimate: Estimate, edge: float) -> int | None:
 
 
 def passages_in(tokens: int, estimate: Estimate) -> int | None:
-    """Return how many passages like those of an estimate hold so many tokens; None if it is not of passages."""
+    """Return how many passages like those of an estimate hold this many tokens; None if passages are not its unit."""
     return math.ceil(tokens * estimate.units / estimate.n) if estimate.unit == "passages" else None
 
 
@@ -99,7 +100,7 @@ def _tokens_without_exception(estimate: Estimate, edge: float) -> int | None:
 
 
 def tokens_for_effect(r: float, *, inflation: float = 1.0) -> int:
-    """Return the tokens that find a true correlation's sign 4 times in 5, by the two-sided 95 % interval.
+    """Return how many tokens detect the sign of a true correlation with 80 % power, by the two-sided 95 % interval.
 
     ``V ((z_0.975 + z_0.8) / atanh |r|)^2 + 3``.
 
@@ -109,7 +110,7 @@ def tokens_for_effect(r: float, *, inflation: float = 1.0) -> int:
         The true correlation, not 0.
     inflation : float
         Variance inflation ``V = n / effective n``: 1 for independent tokens, ``(1 + ab) / (1 - ab)`` for two series with
-        autocorrelations ``a`` and ``b`` that fall geometrically.
+        geometrically decaying autocorrelations ``a`` and ``b``.
 
     Raises
     ------
@@ -126,7 +127,7 @@ def tokens_for_effect(r: float, *, inflation: float = 1.0) -> int:
 
 
 def tokens_for_margin(margin: float, *, inflation: float = 1.0) -> int:
-    """Return the tokens that show ``|r| < margin`` 4 times in 5 where the true correlation is 0, by the 90 % interval.
+    """Return how many tokens show ``|r| < margin`` with 80 % power, by the 90 % interval, if the true correlation is 0.
 
     ``V ((z_0.95 + z_0.9) / atanh margin)^2 + 3``; arguments and errors as in `tokens_for_effect`.
 

@@ -1,7 +1,7 @@
-"""The scales on which intervals are made, and the way back from each.
+"""The scales on which intervals are made, and the transforms to them and back.
 
-On these scales the spread of a statistic hardly depends on its value, and an interval made there and carried
-back can't leave the statistic's range: no correlation beyond one, no negative ratio, no share above 100 %.
+On these scales the spread of a statistic hardly depends on its value. An interval made there and transformed back can't
+leave the statistic's range: no correlation beyond 1, no negative ratio, no share above 100 %.
 """
 
 from __future__ import annotations
@@ -10,36 +10,34 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, logit
+
+from pathlen.stats.arrays import Array
 
 __all__ = ["SCALES", "Transform"]
 
 
-Array = NDArray[np.float64]
-
-
 @dataclass(frozen=True, slots=True)
 class Transform:
-    """A monotone map of a statistic to the scale of its interval, and back.
+    """A monotone map of a statistic to the scale of its interval, and its inverse.
 
-    ``ends`` are the least and the largest value that the statistic can have; they lie at infinity on the scale.
+    ``ends`` are the smallest and the largest value that the statistic can have; on the scale they are infinite.
     """
 
     forth_and_back: tuple[Callable[[Array], Array], Callable[[Array], Array]]
     ends: tuple[float, float]
 
     def there(self, value: float) -> float:
-        """Return a value on the scale; one beyond the ends is at infinity, too."""
+        """Return a value on the scale; a value beyond the ends is infinite there, too."""
         with np.errstate(divide="ignore"):
             return float(self.forth_and_back[0](np.clip(value, *self.ends)))
 
     def back(self, value: float) -> float:
-        """Return a value of the scale as the statistic's own."""
+        """Return a value given on the scale as the statistic's value."""
         return float(self.all_back(np.asarray(value)))
 
     def all_back(self, values: Array) -> Array:
-        """Return an array of the scale's values as the statistic's own."""
+        """Return an array of values given on the scale as the statistic's values."""
         with np.errstate(over="ignore"):
             return self.forth_and_back[1](values)
 

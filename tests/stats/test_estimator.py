@@ -1,4 +1,4 @@
-"""Estimators of one's own: the same intervals as the built-in statistics of the same totals, and intervals that cover."""
+"""Your own estimators: the same intervals as built-in statistics of the same totals, and intervals that cover."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def median(values):  # type: ignore[no-untyped-def]
 
 
 @estimator(of="columns", name="mean")
-def whole_mean(values):  # type: ignore[no-untyped-def]
+def mean_of_columns(values):  # type: ignore[no-untyped-def]
     return values.mean()
 
 
@@ -46,41 +46,41 @@ def smooth(statistic: Statistic) -> Smooth:
     return statistic
 
 
-def columns(one: np.ndarray, passage: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return one, one**2, one**3
+def powers(column: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return column, column**2, column**3
 
 
-def test_a_value_is_the_functions_own() -> None:
-    found = skewness(X, X**2, X**3, passage=PASSAGE)
-    assert found.value == pytest.approx(scipy.stats.skew(X), abs=1e-12)
-    assert found.name == "skewness"
+def test_the_value_is_what_the_function_returns() -> None:
+    statistic = skewness(X, X**2, X**3, passage=PASSAGE)
+    assert statistic.value == pytest.approx(scipy.stats.skew(X), abs=1e-12)
+    assert statistic.name == "skewness"
     assert median(X, passage=PASSAGE).value == np.median(X)
 
 
 def test_the_interval_is_that_of_the_built_in_statistic_of_the_same_totals() -> None:
-    x, y = (detrended(one, passage=PASSAGE) for one in (X, Y))
-    own = correlation(x * y, x**2, y**2, passage=PASSAGE).estimate(seed=4)
-    theirs = pearson(X, Y, passage=PASSAGE).estimate(seed=4)
-    assert own.statistic == theirs.statistic
-    for mine, other in zip(own.intervals, theirs.intervals, strict=True):
-        assert (mine.low, mine.high) == pytest.approx((other.low, other.high), rel=1e-7)
-    assert (own.caution, theirs.caution) == (
+    x, y = (detrended(column, passage=PASSAGE) for column in (X, Y))
+    estimate = correlation(x * y, x**2, y**2, passage=PASSAGE).estimate(seed=4)
+    built_in = pearson(X, Y, passage=PASSAGE).estimate(seed=4)
+    assert estimate.statistic == built_in.statistic
+    for interval, expected in zip(estimate.intervals, built_in.intervals, strict=True):
+        assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), rel=1e-7)
+    assert (estimate.caution, built_in.caution) == (
         "an estimator of one's own: how often its intervals cover was not counted",
         "",
     )
-    assert own.effective_n == pytest.approx(theirs.effective_n, rel=1e-7)
-    assert own.autocorrelation == pytest.approx(theirs.autocorrelation, rel=1e-6)
+    assert estimate.effective_n == pytest.approx(built_in.effective_n, rel=1e-7)
+    assert estimate.autocorrelation == pytest.approx(built_in.autocorrelation, rel=1e-6)
 
 
 @given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e3))
 def test_slopes_by_differences_are_those_of_a_ratio(middle: float, spread: float) -> None:
     @estimator(scale="log")
-    def own(top, bottom):  # type: ignore[no-untyped-def]
+    def quotient(top, bottom):  # type: ignore[no-untyped-def]
         return top / bottom
 
     top, bottom = np.exp(X / 3) * spread, np.exp(NOISE / 3) + abs(middle)
-    mine, theirs = smooth(own(top, bottom, passage=PASSAGE)), ratio(top, bottom, passage=PASSAGE)
-    assert mine.influences() == pytest.approx(theirs.influences(), rel=1e-6, abs=1e-10)
+    statistic, built_in = smooth(quotient(top, bottom, passage=PASSAGE)), ratio(top, bottom, passage=PASSAGE)
+    assert statistic.influences() == pytest.approx(built_in.influences(), rel=1e-6, abs=1e-10)
 
 
 def test_influences_sum_to_zero() -> None:
@@ -88,41 +88,42 @@ def test_influences_sum_to_zero() -> None:
     assert abs(influences.sum()) < 1e-9 * np.abs(influences).sum()
 
 
-def test_fewer_than_five_texts_are_read_as_a_series_as_for_any_statistic() -> None:
+def test_fewer_than_five_texts_are_read_as_a_series() -> None:
     rows = PASSAGE < 2
-    own = correlation(*(one[rows] for one in (X * X / 2 + X * Y, X**2, Y**2)), passage=PASSAGE[rows])
-    assert own.estimate().unit == "texts"
+    statistic = correlation(*(column[rows] for column in (X * X / 2 + X * Y, X**2, Y**2)), passage=PASSAGE[rows])
+    assert statistic.estimate().unit == "texts"
 
 
 def test_estimators_of_means_contrast_and_stand_side_by_side() -> None:
-    one, other = (skewness(*columns(column, PASSAGE), passage=PASSAGE) for column in (X, np.exp(X)))
-    found = one.minus(other).estimate()
-    assert found.value == pytest.approx(one.value - other.value)
-    assert found.high < 0
+    first, second = (skewness(*powers(column), passage=PASSAGE) for column in (X, np.exp(X)))
+    contrast = first.minus(second).estimate()
+    assert contrast.value == pytest.approx(first.value - second.value)
+    assert contrast.high < 0
     both = np.stack([X, np.exp(X)])
     cells = smooth(skewness(both, both**2, both**3, passage=PASSAGE)).estimates()
-    assert [cell.value for cell in cells] == pytest.approx([one.value, other.value])
+    assert [cell.value for cell in cells] == pytest.approx([first.value, second.value])
 
 
 # Of whole columns.
 
 
 def test_of_whole_columns_a_mean_is_the_mean() -> None:
-    own = whole_mean(X, passage=PASSAGE).estimate(seed=2)
-    theirs = mean(X, passage=PASSAGE).estimate(seed=2)
-    assert own.value == pytest.approx(theirs.value)
-    assert own.standard_error == pytest.approx(theirs.standard_error, rel=1e-9)
-    for mine, other in zip(own.intervals, theirs.intervals, strict=True):
-        assert (mine.low, mine.high) == pytest.approx((other.low, other.high), abs=0.1 * other.high - 0.1 * other.low)
-    assert own.method.startswith("studentised bootstrap of passages, computed anew in each")
+    estimate = mean_of_columns(X, passage=PASSAGE).estimate(seed=2)
+    built_in = mean(X, passage=PASSAGE).estimate(seed=2)
+    assert estimate.value == pytest.approx(built_in.value)
+    assert estimate.standard_error == pytest.approx(built_in.standard_error, rel=1e-9)
+    for interval, expected in zip(estimate.intervals, built_in.intervals, strict=True):
+        tolerance = 0.1 * expected.high - 0.1 * expected.low
+        assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), abs=tolerance)
+    assert estimate.method.startswith("studentised bootstrap of passages, computed anew in each")
 
 
 def test_of_whole_columns_a_contrast_is_paired() -> None:
-    one, other = median(X, passage=PASSAGE), median(X + 0.3 + NOISE / 1e3, passage=PASSAGE)
-    found = one.minus(other).estimate(replicates=999)
-    assert found.value == pytest.approx(one.value - other.value)
-    assert found.high - found.low < 0.02, "far less than either's own interval"
-    assert found.high < 0
+    first, second = median(X, passage=PASSAGE), median(X + 0.3 + NOISE / 1e3, passage=PASSAGE)
+    contrast = first.minus(second).estimate(replicates=999)
+    assert contrast.value == pytest.approx(first.value - second.value)
+    assert contrast.high - contrast.low < 0.02, "much narrower than the interval of either"
+    assert contrast.high < 0
 
 
 @pytest.mark.parametrize(
@@ -133,24 +134,25 @@ def test_of_whole_columns_other_units_are_resampled_on_request(by: str, unit: st
 
 
 def test_of_whole_columns_fewer_than_five_texts_are_resampled_by_blocks() -> None:
-    found = median(X, passage=np.zeros(600, int)).estimate(replicates=999)
-    assert found.unit.startswith("blocks of ")
+    estimate = median(X, passage=np.zeros(600, int)).estimate(replicates=999)
+    assert estimate.unit.startswith("blocks of ")
     with pytest.raises(UndefinedEstimate, match="resampling passages needs at least 5, but 1 were given"):
         median(X, passage=np.zeros(600, int)).estimate(by="passages")
     with pytest.raises(UndefinedEstimate, match="resampling needs at least 10 units, but there are"):
         median(X[:40], passage=np.zeros(40, int)).estimate()
 
 
-def covered(make: object, truth: float, runs: int, draw: np.random.Generator) -> float:
+def covered(statistic_of: object, truth: float, runs: int, draw: np.random.Generator) -> float:
     """Return how often a 95 % interval of dependent data holds the truth."""
     times = 0
     for _ in range(runs):
         noise = draw.normal(size=(14, 60))
-        for place in range(1, 60):  # AR(1), 0.5
-            noise[:, place] = 0.5 * noise[:, place - 1] + np.sqrt(0.75) * noise[:, place]
+        for token in range(1, 60):  # AR(1), 0.5
+            noise[:, token] = 0.5 * noise[:, token - 1] + np.sqrt(0.75) * noise[:, token]
         values = np.exp(noise + 0.3 * draw.normal(size=(14, 1))).ravel()
-        found = make(values, np.repeat(np.arange(14), 60)).estimate(replicates=399, seed=int(draw.integers(1000)))  # type: ignore[operator]
-        times += found.low <= truth <= found.high
+        statistic = statistic_of(values, np.repeat(np.arange(14), 60))  # type: ignore[operator]
+        estimate = statistic.estimate(replicates=399, seed=int(draw.integers(1000)))
+        times += estimate.low <= truth <= estimate.high
     return times / runs
 
 
@@ -161,21 +163,21 @@ def test_a_median_of_dependent_tokens_is_covered() -> None:
     assert rate >= 0.89
 
 
-def test_a_slope_within_passages_is_scipys_of_what_is_left() -> None:
-    x, y = (detrended(one, passage=PASSAGE) for one in (X, Y))
-    found = slope(Y, X, passage=PASSAGE)
-    assert found.value == pytest.approx(scipy.stats.linregress(x, y).slope, rel=1e-12)
-    assert slope(3 * Y, 2 * X, passage=PASSAGE).value == pytest.approx(1.5 * found.value)
-    low, high = found.estimate().low, found.estimate().high
-    assert low < 1.0 < high, "the slope that was planted"
+def test_a_slope_within_passages_is_scipys_of_detrended_columns() -> None:
+    x, y = (detrended(column, passage=PASSAGE) for column in (X, Y))
+    statistic = slope(Y, X, passage=PASSAGE)
+    assert statistic.value == pytest.approx(scipy.stats.linregress(x, y).slope, rel=1e-12)
+    assert slope(3 * Y, 2 * X, passage=PASSAGE).value == pytest.approx(1.5 * statistic.value)
+    low, high = statistic.estimate().low, statistic.estimate().high
+    assert low < 1.0 < high, "the planted slope"
     both = slope(np.stack([Y, -Y]), X, passage=PASSAGE).estimates()
-    assert [one.value for one in both] == pytest.approx([found.value, -found.value])
+    assert [estimate.value for estimate in both] == pytest.approx([statistic.value, -statistic.value])
 
 
 # In a claim.
 
 
-def test_a_claim_may_return_an_estimator_of_its_own(pytester: pytest.Pytester, checkpoint: Path) -> None:
+def test_a_claim_may_return_its_own_estimator(pytester: pytest.Pytester, checkpoint: Path) -> None:
     pytester.makepyfile(
         test_own="""
 from pathlen import SIZES, UNTRAINED, above, claim, estimator
@@ -253,7 +255,7 @@ def test_a_function_of_columns_returns_one_number() -> None:
         _ = wrong(X, passage=PASSAGE).value
 
 
-def test_what_has_no_interval_says_why() -> None:
+def test_an_estimator_without_an_interval_says_why() -> None:
     logged = estimator(scale="log", name="own")(lambda first: first)
     with pytest.raises(
         UndefinedEstimate, match=r"own has no interval on these 600 tokens: on its scale \(log\) it is nan"
@@ -277,27 +279,27 @@ def test_what_has_no_interval_says_why() -> None:
 
     @estimator(of="columns")
     def rare(values, which):  # type: ignore[no-untyped-def]
-        kept = np.unique(which)
-        return values.mean() if len(kept) > 8 else np.nan
+        passages = np.unique(which)
+        return values.mean() if len(passages) > 8 else np.nan
 
     with pytest.raises(UndefinedEstimate, match=r"rare: \d+ of 399 resamples are degenerate, too many for an interval"):
         rare(X, PASSAGE, passage=PASSAGE).estimate(replicates=399)
 
 
 def test_contrasts_of_different_kinds_are_refused() -> None:
-    one = median(X, passage=PASSAGE)
+    statistic = median(X, passage=PASSAGE)
     with pytest.raises(
         TypeError, match=r'needs two statistics of one kind, but median .* declare both with of="columns"'
     ):
-        one.minus(mean(X, passage=PASSAGE))
+        statistic.minus(mean(X, passage=PASSAGE))
     with pytest.raises(ValueError, match="a contrast needs one scale, but 'identity' and 'log' were given"):
-        one.minus(estimator(of="columns", scale="log")(np.mean)(np.exp(X), passage=PASSAGE))
+        statistic.minus(estimator(of="columns", scale="log")(np.mean)(np.exp(X), passage=PASSAGE))
     with pytest.raises(ValueError, match="a contrast needs the same tokens on both sides, but median is of others"):
-        one.minus(median(X, passage=np.zeros(600, int)))
-    assert isinstance(one, OfColumns)
+        statistic.minus(median(X, passage=np.zeros(600, int)))
+    assert isinstance(statistic, OfColumns)
 
 
-def test_a_slope_needs_one_explaining_column() -> None:
+def test_a_slope_needs_one_explanatory_column() -> None:
     with pytest.raises(ValueError, match=r"x must have one value per token, but its shape is \(2, 600\)"):
         slope(Y, np.stack([X, Y]), passage=PASSAGE)
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""The distribution that intervals and p-values are read from, and what intervals may not depend on."""
+"""The distribution that intervals and p-values are read from, and what intervals must not depend on."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from scipy.signal import lfilter
 from pathlen.claims.verdict import Verdict, above, below, within
 from pathlen.errors import UndefinedEstimate
 from pathlen.stats import cliffs_delta, every, mean, partial, pearson, ratio, share, spearman
-from pathlen.stats import permutation as nulls
 from pathlen.stats.autocorrelation import block_length, long_run_variance
 from pathlen.stats.calibration.simulation import Cell, simulated
 from pathlen.stats.clusters import Passages
 from pathlen.stats.estimate import PROBABILITIES
 from pathlen.stats.inference import Pivot, Studentised
+from pathlen.stats.permutation import circularly_shifted
 from pathlen.stats.resampling import counts
 
 DRAW = np.random.default_rng(11)
 PASSAGE = np.repeat(np.arange(9), 40)
 X, Z = DRAW.normal(size=(2, 360))
 Y = 0.3 * X + Z
-ONE = np.zeros(340, int)
+ONE_TEXT = np.zeros(340, int)
 
 
 def ar(serial: float, seed: int, rows: int = 340) -> np.ndarray:
@@ -59,29 +59,29 @@ def test_counts_do_not_depend_on_how_they_are_chunked() -> None:
 
 
 def test_an_interval_is_the_bootstrap_t_by_hand_averaged_with_students() -> None:
-    """Each resample's rows are put together and the whole statistic is made of them anew."""
+    """Each resample's rows are put together, and the statistic is computed from them anew."""
     statistic = ratio(np.exp(X), np.exp(Y), passage=PASSAGE)
     value, scores = float(statistic.function(statistic.moments.sum(axis=-1))), []
     for drawn in np.concatenate(list(counts(9, 199, 5))).astype(int):
-        rows = np.concatenate([np.flatnonzero(PASSAGE == one) for one in np.repeat(np.arange(9), drawn)])
+        rows = np.concatenate([np.flatnonzero(PASSAGE == number) for number in np.repeat(np.arange(9), drawn)])
         label = np.repeat(np.arange(9), 40)
         again = ratio(np.exp(X)[rows], np.exp(Y)[rows], passage=label)
         estimate = again.estimate(replicates=199)
         scores.append((np.log(estimate.value) - value) / estimate.standard_error)
-    places = np.arange(1, 200) / 200
-    pivot = (np.sort(scores) + scipy.stats.t.ppf(places, 8)) / 2
+    probabilities = np.arange(1, 200) / 200
+    pivot = (np.sort(scores) + scipy.stats.t.ppf(probabilities, 8)) / 2
     error = statistic.estimate().standard_error
-    ends = np.exp(value - error * np.interp([0.975, 0.025], places, pivot))
-    found = statistic.estimate(seed=5, replicates=199)
-    assert (found.low, found.high) == pytest.approx(tuple(ends), rel=1e-9)
+    ends = np.exp(value - error * np.interp([0.975, 0.025], probabilities, pivot))
+    interval = statistic.estimate(seed=5, replicates=199)
+    assert (interval.low, interval.high) == pytest.approx(tuple(ends), rel=1e-9)
 
 
 def test_percentiles_of_resampled_tokens_are_scipys() -> None:
     """To the error of 9,999 resamples each: quantiles at 2.5 % stray by some 0.003 at this width."""
 
     def r(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
-        found: np.ndarray = scipy.stats.pearsonr(x, y, axis=axis).statistic
-        return found
+        correlation: np.ndarray = scipy.stats.pearsonr(x, y, axis=axis).statistic
+        return correlation
 
     theirs = scipy.stats.bootstrap(
         (X, Y), r, paired=True, vectorized=True, batch=500, method="percentile", rng=np.random.default_rng(1)
@@ -101,9 +101,9 @@ def test_replicates_have_the_spread_of_the_standard_error() -> None:
 def test_numbers_side_by_side_are_those_one_by_one() -> None:
     together = pearson(np.stack([X, Y**2, Z]), Y, passage=PASSAGE).estimates(seed=4)
     alone = [pearson(column, Y, passage=PASSAGE).estimate(seed=4) for column in (X, Y**2, Z)]
-    for one, other in zip(together, alone, strict=True):
-        assert one.quantiles == pytest.approx(other.quantiles)
-        assert one.intervals[0].low == pytest.approx(other.low)
+    for estimate, expected in zip(together, alone, strict=True):
+        assert estimate.quantiles == pytest.approx(expected.quantiles)
+        assert estimate.intervals[0].low == pytest.approx(expected.low)
     with pytest.raises(ValueError, match=r"a claim is about one number, but .* has 3 side by side"):
         pearson(np.stack([X, Y**2, Z]), Y, passage=PASSAGE).estimate()
 
@@ -132,9 +132,7 @@ def test_the_same_seed_gives_the_same_bytes_on_one_thread_and_on_two() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e3), st.integers(0, 50))
-def test_correlations_do_not_care_where_a_column_lies_or_how_it_is_scaled(
-    shift: float, scale: float, seed: int
-) -> None:
+def test_correlations_do_not_change_when_a_column_is_shifted_or_scaled(shift: float, scale: float, seed: int) -> None:
     for correlation in (pearson, spearman):
         plain = correlation(X, Y, passage=PASSAGE).estimate(seed=seed, replicates=199)
         moved = correlation(shift + scale * X, Y, passage=PASSAGE).estimate(seed=seed, replicates=199)
@@ -144,19 +142,19 @@ def test_correlations_do_not_care_where_a_column_lies_or_how_it_is_scaled(
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 1000))
-def test_turning_a_column_round_turns_the_interval_round(seed: int) -> None:
+def test_the_sign_of_a_column_is_the_sign_of_the_interval(seed: int) -> None:
     plain = pearson(X, Y, passage=PASSAGE).estimate(seed=seed, replicates=199)
     turned = pearson(-X, Y, passage=PASSAGE).estimate(seed=seed, replicates=199)
     assert (turned.low, turned.high) == pytest.approx((-plain.high, -plain.low))
 
 
-def test_rank_correlation_does_not_care_for_any_monotone_change() -> None:
+def test_rank_correlation_does_not_change_under_monotone_maps() -> None:
     plain, bent = (spearman(column, Y, passage=PASSAGE).estimate() for column in (X, np.exp(3 * X)))
     assert bent == plain
 
 
 def test_the_order_of_passages_changes_nothing_but_which_resamples_are_drawn() -> None:
-    order = np.concatenate([np.flatnonzero(PASSAGE == one) for one in (4, 0, 8, 2, 1, 7, 3, 6, 5)])
+    order = np.concatenate([np.flatnonzero(PASSAGE == number) for number in (4, 0, 8, 2, 1, 7, 3, 6, 5)])
     plain, other = (
         pearson(x, y, passage=p).estimate() for x, y, p in ((X, Y, PASSAGE), (X[order], Y[order], PASSAGE[order]))
     )
@@ -166,7 +164,7 @@ def test_the_order_of_passages_changes_nothing_but_which_resamples_are_drawn() -
 
 
 def test_the_order_of_tokens_inside_whole_passages_matters_only_by_the_trend() -> None:
-    inside = np.concatenate([DRAW.permutation(np.flatnonzero(PASSAGE == one)) for one in range(9)])
+    inside = np.concatenate([DRAW.permutation(np.flatnonzero(PASSAGE == number)) for number in range(9)])
     without, shuffled = (
         pearson(x, y, passage=PASSAGE, trend=0).estimate() for x, y in ((X, Y), (X[inside], Y[inside]))
     )
@@ -179,8 +177,8 @@ def test_the_order_of_tokens_inside_whole_passages_matters_only_by_the_trend() -
 def test_levels_nest_and_hold_the_value(seed: int, level: float) -> None:
     for passage in (PASSAGE, np.zeros(360, int)):
         estimate = pearson(X, Y, passage=passage).estimate(seed=seed, replicates=999, level=level)
-        ends = sorted(estimate.intervals, key=lambda one: one.level)
-        assert {0.90, 0.95, level} == {one.level for one in ends}
+        ends = sorted(estimate.intervals, key=lambda interval: interval.level)
+        assert {0.90, 0.95, level} == {interval.level for interval in ends}
         for narrow, wide in pairwise(ends):
             assert wide.low < narrow.low < estimate.value < narrow.high < wide.high
 
@@ -190,7 +188,7 @@ def test_levels_nest_and_hold_the_value(seed: int, level: float) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000), st.floats(-0.3, 0.5))
-def test_a_p_value_below_five_per_cent_and_support_are_one_thing(seed: int, edge: float) -> None:
+def test_support_means_a_p_value_below_five_per_cent(seed: int, edge: float) -> None:
     for passage in (PASSAGE, np.zeros(360, int)):
         sampling = pearson(X, Y, passage=passage).sampling(seed=seed)
         for region in (below(edge), above(edge), within(edge, edge + 0.25)):
@@ -209,7 +207,7 @@ def test_p_values_are_never_zero_and_a_census_has_none() -> None:
     assert share(X < 99, passage=PASSAGE).sampling().p_value(-np.inf, 0.5) == 1.0
 
 
-def test_what_lies_beyond_a_scale_can_not_be_the_truth() -> None:
+def test_a_value_beyond_the_scale_can_not_be_true() -> None:
     sampling = pearson(X, Y, passage=PASSAGE).sampling()
     assert sampling.p_value(-2.0, np.inf) == 0.0
     assert sampling.p_value(-np.inf, -1.0) == 1.0
@@ -247,10 +245,10 @@ def test_resamples_on_one_side_give_no_interval() -> None:
 # One text.
 
 
-def test_the_long_run_variance_of_white_noise_is_its_variance_and_of_ar_what_theory_says() -> None:
+def test_the_long_run_variance_of_white_noise_and_of_ar_is_what_theory_says() -> None:
     for serial, expected in ((0.0, 1.0), (0.3, 1.3 / 0.7), (0.6, 1.6 / 0.4)):
         columns = np.stack([ar(serial, seed)[0] for seed in range(400)])
-        variance, freedom = long_run_variance(columns, Passages.of(ONE))
+        variance, freedom = long_run_variance(columns, Passages.of(ONE_TEXT))
         assert np.mean(variance) / 340 == pytest.approx(expected, rel=0.1)
         assert freedom == pytest.approx(19)
 
@@ -267,8 +265,8 @@ def test_the_error_of_a_single_text_agrees_with_statsmodels_hac_where_tokens_dep
     assert np.median(ratios) == pytest.approx(1.0, abs=0.08)
 
 
-def test_influences_of_ranks_and_of_pairs_are_what_a_further_token_does() -> None:
-    """One token is drawn once more; the statistic moves by its influence, up to the order of 1/n^2."""
+def test_influences_of_ranks_and_pairs_are_the_effect_of_one_more_token() -> None:
+    """A token is drawn once more; the statistic changes by its influence, up to order 1/n^2."""
     x, y = X[:200], Y[:200]
     passage = np.zeros(200, int)
     rank = spearman(x, y, passage=passage, trend=0)
@@ -279,7 +277,7 @@ def test_influences_of_ranks_and_of_pairs_are_what_a_further_token_does() -> Non
         (dominance, lambda rows: _delta(x[rows], groups["top"][rows], groups["bottom"][rows])),
     ):
         base = np.arctanh(again(np.arange(200)))
-        moved = np.array([np.arctanh(again(np.append(np.arange(200), one))) - base for one in range(200)])
+        moved = np.array([np.arctanh(again(np.append(np.arange(200), token))) - base for token in range(200)])
         influences = statistic.influences()
         assert abs(influences.sum()) < 1e-9
         assert np.corrcoef(moved, influences)[0, 1] > 0.999
@@ -301,8 +299,8 @@ def test_ranks_are_taken_anew_in_every_resample(trend: int) -> None:
         rows = np.repeat(np.arange(120), weights.astype(int))
         ranks = [scipy.stats.rankdata(column[rows]) for column in (x, y)]
         design = np.vander(rows, trend + 1)
-        left = [rank - design @ np.linalg.lstsq(design, rank, rcond=None)[0] for rank in ranks]
-        expected = np.corrcoef(*left)[0, 1]
+        residuals = [rank - design @ np.linalg.lstsq(design, rank, rcond=None)[0] for rank in ranks]
+        expected = np.corrcoef(*residuals)[0, 1]
         assert np.tanh(statistic.reranked(weights[None])[0, 0]) == pytest.approx(expected, abs=1e-9)
 
 
@@ -336,15 +334,15 @@ def test_a_text_drawn_often_counts_as_often_as_its_tokens() -> None:
     )
 
 
-def test_errors_and_worth_of_ranks_are_like_those_of_values_where_passages_differ() -> None:
+def test_standard_errors_and_effective_n_of_ranks_are_like_those_of_values() -> None:
     slope = np.linspace(-0.8, 0.9, 9)[PASSAGE]
     y = slope * X + np.sqrt(1 - slope**2) * Z
-    rank, value = (one(X, y, passage=PASSAGE).estimate() for one in (spearman, pearson))
+    rank, value = (statistic(X, y, passage=PASSAGE).estimate() for statistic in (spearman, pearson))
     assert rank.standard_error == pytest.approx(value.standard_error, rel=0.15)
     assert rank.effective_n == pytest.approx(value.effective_n, rel=0.5)
 
 
-def test_resamples_that_can_not_be_solved_are_left_out_and_do_not_stop_the_others() -> None:
+def test_singular_resamples_are_left_out_without_an_error() -> None:
     assert spearman(X, Y, passage=PASSAGE).estimate(by="blocks").low < 0.4
     only_once = np.where(PASSAGE == 0, Z, 0.0)
     with pytest.raises(UndefinedEstimate, match="resamples are degenerate"):
@@ -379,9 +377,9 @@ def test_seed_and_replicates_are_checked(arguments: dict[str, int], message: str
 
 @pytest.mark.parametrize("trend", [-1, 4, 1.0])
 def test_a_trend_is_a_small_whole_number(trend: int) -> None:
-    for one in (pearson, nulls.circularly_shifted):
+    for function in (pearson, circularly_shifted):
         with pytest.raises(ValueError, match="trend must be a degree from 0 to 3"):
-            one(X, Y, passage=PASSAGE, trend=trend)
+            function(X, Y, passage=PASSAGE, trend=trend)
 
 
 @pytest.mark.parametrize(("serial", "passages"), [(0.6, 1), (0.3, 3)])
@@ -396,7 +394,7 @@ def test_intervals_of_few_texts_cover(serial: float, passages: int) -> None:
     assert 0.925 <= hits / 600 <= 0.975
 
 
-def test_tokens_that_depend_are_worth_fewer_and_taking_them_as_independent_shows() -> None:
+def test_dependent_tokens_have_a_smaller_effective_n() -> None:
     x, y, _ = np.concatenate([ar(0.6, seed, 2000) for seed in range(3)], axis=1)
     estimate = pearson(x, y, passage=np.zeros(6000, int)).estimate()
     assert estimate.effective_n == pytest.approx(6000 * 0.64 / 1.36, rel=0.3)

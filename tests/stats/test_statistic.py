@@ -41,7 +41,7 @@ from pathlen.stats.clusters import Passages, blocks_of
 from pathlen.stats.correlation import all_pairs
 from pathlen.stats.exact import exact_bounds
 from pathlen.stats.power import smallest_effect, smallest_margin, tokens_for_effect, tokens_for_margin, tokens_to_decide
-from pathlen.stats.resampling import _from_influences, studentised
+from pathlen.stats.resampling import studentised_from_influences, studentised_from_products
 from pathlen.stats.statistic import Smooth
 from pathlen.stats.transforms import SCALES
 
@@ -52,7 +52,7 @@ Y = X * 0.4 + DRAW.normal(size=600) + DRAW.normal(size=12)[PASSAGE]
 
 
 def centred(column: np.ndarray) -> np.ndarray:
-    means = np.array([column[PASSAGE == one].mean() for one in range(12)])
+    means = np.array([column[PASSAGE == number].mean() for number in range(12)])
     deviations: np.ndarray = column - means[PASSAGE]
     return deviations
 
@@ -67,12 +67,12 @@ def test_pearson_within_passages_is_scipys_on_centred_columns() -> None:
 
 @pytest.mark.parametrize("trend", [1, 2, 3])
 def test_a_trend_is_taken_out_of_each_passage_as_by_least_squares(trend: int) -> None:
-    left = np.empty((2, 600))
-    for column, rest in zip((X, Y), left, strict=True):
-        for one in range(12):
-            rows = PASSAGE == one
-            rest[rows] = column[rows] - np.polyval(np.polyfit(np.arange(50), column[rows], trend), np.arange(50))
-    expected = scipy.stats.pearsonr(*left).statistic
+    residuals = np.empty((2, 600))
+    for column, residual in zip((X, Y), residuals, strict=True):
+        for number in range(12):
+            rows = PASSAGE == number
+            residual[rows] = column[rows] - np.polyval(np.polyfit(np.arange(50), column[rows], trend), np.arange(50))
+    expected = scipy.stats.pearsonr(*residuals).statistic
     assert pearson(X, Y, passage=PASSAGE, trend=trend).estimate().value == pytest.approx(expected, abs=1e-9)
 
 
@@ -88,29 +88,29 @@ def test_two_columns_that_drift_alike_are_related_only_if_the_trend_is_left_in()
 
 def test_all_pairs_are_the_correlations_of_every_two_and_resample_alike() -> None:
     passages = Passages.of(PASSAGE)
-    x, y = (passages.detrended(np.stack(one), 0) for one in ([X, X**2, X**3], [X + Y, Y**2]))
-    found = all_pairs(x, y, passages=passages)
+    x, y = (passages.detrended(np.stack(columns), 0) for columns in ([X, X**2, X**3], [X + Y, Y**2]))
+    pairs = all_pairs(x, y, passages=passages)
     expected = pearson(np.repeat(x, 2, axis=0), np.tile(y, (3, 1)), passage=PASSAGE, trend=0)
-    np.testing.assert_allclose(found.values(), expected.values(), rtol=1e-10)
-    one, other = (each.resampled(seed=3) for each in (found, expected))
-    np.testing.assert_allclose(one.error, other.error, rtol=1e-8)
-    assert one.scores is not None
-    assert other.scores is not None
-    np.testing.assert_allclose(one.scores, other.scores, rtol=1e-6)
+    np.testing.assert_allclose(pairs.values(), expected.values(), rtol=1e-10)
+    resampled, expected_resampled = (statistic.resampled(seed=3) for statistic in (pairs, expected))
+    np.testing.assert_allclose(resampled.error, expected_resampled.error, rtol=1e-8)
+    assert resampled.scores is not None
+    assert expected_resampled.scores is not None
+    np.testing.assert_allclose(resampled.scores, expected_resampled.scores, rtol=1e-6)
     with pytest.raises(UndefinedEstimate, match="constant within every passage"):
         all_pairs(np.ones((1, 600)), y, passages=passages)
 
 
 def test_pearson_of_one_passage_is_scipys() -> None:
-    one = pearson(X, Y, passage=np.zeros(600, int), trend=0).estimate()
-    assert one.value == pytest.approx(scipy.stats.pearsonr(X, Y).statistic, abs=1e-12)
-    assert (one.unit, one.units, one.replicates) == ("texts", 1, 0)
-    assert str(one).endswith("(600 tokens in 1 text)")
+    estimate = pearson(X, Y, passage=np.zeros(600, int), trend=0).estimate()
+    assert estimate.value == pytest.approx(scipy.stats.pearsonr(X, Y).statistic, abs=1e-12)
+    assert (estimate.unit, estimate.units, estimate.replicates) == ("texts", 1, 0)
+    assert str(estimate).endswith("(600 tokens in 1 text)")
 
 
 def test_spearman_of_one_passage_is_scipys() -> None:
-    found = spearman(X, Y, passage=np.zeros(600, int), trend=0).estimate().value
-    assert found == pytest.approx(scipy.stats.spearmanr(X, Y).statistic, abs=1e-12)
+    value = spearman(X, Y, passage=np.zeros(600, int), trend=0).estimate().value
+    assert value == pytest.approx(scipy.stats.spearmanr(X, Y).statistic, abs=1e-12)
 
 
 def test_a_difference_between_passages_is_no_relation_between_tokens() -> None:
@@ -149,12 +149,12 @@ def test_pooled_pearson_is_scipys_and_sees_differences_between_passages() -> Non
 
 
 def test_winsorised_is_scipys_where_quantiles_fall_on_values() -> None:
-    one = np.zeros(201, int)
+    passage = np.zeros(201, int)
     x, y = X[:201], Y[:201]
     expected = [scipy.stats.mstats.winsorize(column, limits=(0.05, 0.05)).data for column in (x, y)]
-    found = winsorised(x, y, passage=one, trend=0).estimate().value
-    assert found == pytest.approx(np.corrcoef(*expected)[0, 1], abs=1e-12)
-    assert winsorised(x, y, passage=one, tail=0.0, trend=0).estimate().value == pytest.approx(
+    value = winsorised(x, y, passage=passage, trend=0).estimate().value
+    assert value == pytest.approx(np.corrcoef(*expected)[0, 1], abs=1e-12)
+    assert winsorised(x, y, passage=passage, tail=0.0, trend=0).estimate().value == pytest.approx(
         np.corrcoef(x, y)[0, 1], abs=1e-12
     )
 
@@ -171,12 +171,12 @@ def test_one_wild_token_moves_winsorised_and_spearman_little() -> None:
 def test_partial_is_the_correlation_of_statsmodels_residuals() -> None:
     given = [X + Y + DRAW.normal(size=600), DRAW.normal(size=600) ** 2]
     design = np.stack([centred(column) for column in given], axis=1)
-    left = [sm.OLS(centred(column), design).fit().resid for column in (X, Y)]
-    found = partial(X, Y, given=given, passage=PASSAGE, trend=0).estimate().value
-    assert found == pytest.approx(np.corrcoef(*left)[0, 1], abs=1e-12)
+    residuals = [sm.OLS(centred(column), design).fit().resid for column in (X, Y)]
+    value = partial(X, Y, given=given, passage=PASSAGE, trend=0).estimate().value
+    assert value == pytest.approx(np.corrcoef(*residuals)[0, 1], abs=1e-12)
 
 
-def test_a_relation_that_a_third_column_carries_is_gone_once_it_is_given() -> None:
+def test_a_relation_due_to_a_third_column_vanishes_once_it_is_given() -> None:
     cause = DRAW.normal(size=600)
     x, y = cause + 0.5 * DRAW.normal(size=600), cause + 0.5 * DRAW.normal(size=600)
     assert pearson(x, y, passage=PASSAGE).estimate().low > 0.6
@@ -184,7 +184,7 @@ def test_a_relation_that_a_third_column_carries_is_gone_once_it_is_given() -> No
     assert estimate.low < 0 < estimate.high
 
 
-def test_heads_that_point_anywhere_neither_offset_nor_join_each_other() -> None:
+def test_heads_of_random_directions_neither_offset_nor_reinforce_each_other() -> None:
     vectors = DRAW.normal(size=(8, 600, 400))
     norms, together = np.linalg.norm(vectors, axis=-1), np.linalg.norm(vectors.sum(axis=0), axis=-1)
     assert head_cancellation(together, norms, passage=PASSAGE).estimate().value == pytest.approx(1, abs=0.01)
@@ -201,14 +201,14 @@ def test_heads_of_several_blocks_are_taken_together() -> None:
     unrelated = np.array(
         [[np.sqrt(sum(norms[b, h, row] ** 2 for h in range(4))) for row in range(600)] for b in range(3)]
     )
-    found = head_cancellation(together, norms, passage=PASSAGE)
-    assert found.value == pytest.approx(together.sum() / unrelated.sum())
-    assert found.estimate().value == pytest.approx(found.value)
-    assert found.tokens == 600
+    statistic = head_cancellation(together, norms, passage=PASSAGE)
+    assert statistic.value == pytest.approx(together.sum() / unrelated.sum())
+    assert statistic.estimate().value == pytest.approx(statistic.value)
+    assert statistic.tokens == 600
     alone = [head_cancellation(together[b], norms[b], passage=PASSAGE).value for b in range(3)]
-    assert min(alone) < found.value < max(alone)
-    one = head_cancellation(together[1:2], norms[1:2], passage=PASSAGE).estimate()
-    assert one == head_cancellation(together[1], norms[1], passage=PASSAGE).estimate()
+    assert min(alone) < statistic.value < max(alone)
+    single_block = head_cancellation(together[1:2], norms[1:2], passage=PASSAGE).estimate()
+    assert single_block == head_cancellation(together[1], norms[1], passage=PASSAGE).estimate()
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_heads_of_several_blocks_are_taken_together() -> None:
         ((4, 600), (3, 4, 600), r"must have shape \(3, 600\) like head_norms, but has \(4, 600\)"),
     ],
 )
-def test_heads_and_their_sum_have_to_go_together(
+def test_heads_and_their_sum_need_matching_shapes(
     together: tuple[int, ...], heads: tuple[int, ...], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -232,9 +232,9 @@ def test_heads_and_their_sum_have_to_go_together(
 
 def test_variation_is_scipys() -> None:
     values = np.exp(0.3 * X)
-    found = variation(values, passage=PASSAGE).estimate()
-    assert found.value == pytest.approx(scipy.stats.variation(values), abs=1e-12)
-    assert variation(1e6 * values, passage=PASSAGE).estimate().low == pytest.approx(found.low)
+    estimate = variation(values, passage=PASSAGE).estimate()
+    assert estimate.value == pytest.approx(scipy.stats.variation(values), abs=1e-12)
+    assert variation(1e6 * values, passage=PASSAGE).estimate().low == pytest.approx(estimate.low)
     with pytest.raises(UndefinedEstimate, match="needs positive values, but the least is -"):
         variation(X, passage=PASSAGE)
 
@@ -246,14 +246,14 @@ def test_mean_by_hand() -> None:
 def test_cliffs_delta_is_scipys_mann_whitney_of_one_passage_and_weighs_passages_by_pairs() -> None:
     top, bottom = Y > 0.5, Y < -0.5
     pairs = won = 0.0
-    for one in range(12):
-        rows = PASSAGE == one
+    for number in range(12):
+        rows = PASSAGE == number
         a, b = np.round(X[rows & top], 1), np.round(X[rows & bottom], 1)  # rounding makes ties
         u = scipy.stats.mannwhitneyu(a, b).statistic if len(a) and len(b) else 0.0
         won += 2 * u - len(a) * len(b)
         pairs += len(a) * len(b)
-    found = cliffs_delta(np.round(X, 1), top=top, bottom=bottom, passage=PASSAGE).estimate()
-    assert found.value == pytest.approx(won / pairs, abs=1e-12)
+    estimate = cliffs_delta(np.round(X, 1), top=top, bottom=bottom, passage=PASSAGE).estimate()
+    assert estimate.value == pytest.approx(won / pairs, abs=1e-12)
 
 
 # Standard errors and intervals.
@@ -290,11 +290,11 @@ STATISTICS = {
 def test_a_gradient_is_the_slope_of_its_function(name: str) -> None:
     statistic = STATISTICS[name]
     total = statistic.moments.sum(axis=-1)
-    for place in range(len(total)):
+    for moment in range(len(total)):
         step = np.zeros_like(total)
-        step[place] = 1e-6 * np.abs(total).max()
-        slope = (statistic.function(total + step) - statistic.function(total - step)) / (2 * step[place])
-        assert statistic.gradient(total)[place] == pytest.approx(slope, rel=1e-6, abs=1e-9)
+        step[moment] = 1e-6 * np.abs(total).max()
+        slope = (statistic.function(total + step) - statistic.function(total - step)) / (2 * step[moment])
+        assert statistic.gradient(total)[moment] == pytest.approx(slope, rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", STATISTICS)
@@ -317,11 +317,11 @@ def test_a_value_is_the_estimates_and_lies_between_its_ends(name: str) -> None:
         ("contrast", (-np.inf, np.inf)),
     ],
 )
-def test_ends_are_the_least_and_the_largest_a_number_can_be(name: str, ends: tuple[float, float]) -> None:
+def test_ends_are_the_smallest_and_the_largest_possible_value(name: str, ends: tuple[float, float]) -> None:
     assert STATISTICS[name].ends == ends
 
 
-def test_a_value_needs_one_number_and_a_finite_one() -> None:
+def test_a_value_needs_a_single_finite_number() -> None:
     several = pearson(np.stack([X, Y, X - Y]), Y + X**2, passage=PASSAGE)
     with pytest.raises(ValueError, match="Pearson r .* has 3 numbers side by side, so none is its value"):
         several.value  # noqa: B018
@@ -338,13 +338,14 @@ def test_a_value_needs_no_units_to_resample() -> None:
 
 @pytest.mark.parametrize("name", STATISTICS)
 def test_scores_are_the_same_from_products_and_from_influences(name: str) -> None:
-    one = STATISTICS[name]
-    sums, value = one._sums(one.passages), one.values()
-    sums = np.repeat(sums, 5, axis=-1)  # 60 units, for products to be taken
-    scores, influences = (
-        way(sums, one.function, one.gradient, value, replicates=999, seed=1) for way in (studentised, _from_influences)
+    statistic = STATISTICS[name]
+    sums, value = statistic.sums(statistic.passages), statistic.values()
+    sums = np.repeat(sums, 5, axis=-1)  # 60 units
+    from_products, from_influences = (
+        scores_by(sums, statistic.function, statistic.gradient, value, replicates=999, seed=1)
+        for scores_by in (studentised_from_products, studentised_from_influences)
     )
-    np.testing.assert_allclose(influences, scores, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(from_influences, from_products, rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("name", STATISTICS)
@@ -358,7 +359,7 @@ def test_the_standard_error_is_close_to_the_jackknife_over_units(name: str) -> N
     statistic = STATISTICS[name]
     sums = statistic.passages.sums(statistic.moments)
     total, units = sums.sum(axis=-1), sums.shape[-1]
-    without = np.array([statistic.function(total - one) for one in sums.T])
+    without = np.array([statistic.function(total - unit) for unit in sums.T])
     jackknife = np.sqrt((units - 1) / units * np.sum((without - without.mean()) ** 2))
     assert statistic.estimate().standard_error == pytest.approx(jackknife, rel=0.15)
 
@@ -375,10 +376,10 @@ def test_the_standard_error_of_a_slope_is_statsmodels_cluster_robust_one() -> No
 
 def test_the_same_seed_gives_the_same_interval_and_another_nearly() -> None:
     statistic = STATISTICS["pearson"]
-    one, same, other = (statistic.estimate(seed=seed) for seed in (1, 1, 2))
-    assert one == same
-    assert one != other
-    assert one.low == pytest.approx(other.low, abs=0.02)
+    first, same, other = (statistic.estimate(seed=seed) for seed in (1, 1, 2))
+    assert first == same
+    assert first != other
+    assert first.low == pytest.approx(other.low, abs=0.02)
 
 
 def test_a_higher_level_gives_a_wider_interval() -> None:
@@ -427,8 +428,8 @@ def test_resampling_tokens_instead_would_undercover() -> None:
         slope = 0.3 * draw.normal(size=14)[passage]
         x = draw.normal(size=passage.size)
         y = slope * x + draw.normal(size=passage.size)
-        found = pearson(x, y, passage=passage).estimate(seed=seed, replicates=399)
-        hits["passages"] += found.low < 0 < found.high
+        estimate = pearson(x, y, passage=passage).estimate(seed=seed, replicates=399)
+        hits["passages"] += estimate.low < 0 < estimate.high
         fisher = scipy.stats.pearsonr(x, y).confidence_interval()
         hits["tokens"] += fisher.low < 0 < fisher.high
     assert hits["tokens"] < 0.75 * 200
@@ -443,10 +444,10 @@ def test_a_contrast_of_a_statistic_with_itself_does_not_vary() -> None:
 
 def test_a_paired_contrast_is_narrower_than_independent_ones() -> None:
     near = X + 0.1 * DRAW.normal(size=600)
-    one, two = pearson(X, Y, passage=PASSAGE), pearson(near, Y, passage=PASSAGE)
-    paired = one.minus(two).estimate().standard_error
-    apart = np.hypot(one.estimate().standard_error, two.estimate().standard_error)
-    assert paired < 0.5 * apart
+    first, second = pearson(X, Y, passage=PASSAGE), pearson(near, Y, passage=PASSAGE)
+    paired = first.minus(second).estimate().standard_error
+    independent = np.hypot(first.estimate().standard_error, second.estimate().standard_error)
+    assert paired < 0.5 * independent
 
 
 # Units.
@@ -469,7 +470,7 @@ def test_too_little_of_anything_is_refused() -> None:
         mean(X[:99], passage=few).estimate(by="blocks")
 
 
-def test_rows_of_a_passage_that_do_not_stand_together_are_refused() -> None:
+def test_rows_of_a_passage_must_be_contiguous() -> None:
     with pytest.raises(ValueError, match="must stand together, but 2 passages change 99 times"):
         Passages.of(np.tile([0, 1], 50))
 
@@ -530,7 +531,7 @@ def test_a_slope_needs_positive_values_and_two_blocks() -> None:
         log_slope(np.exp(X)[None], passage=PASSAGE)
 
 
-def test_collinear_columns_and_none_can_not_be_given() -> None:
+def test_the_given_columns_are_neither_collinear_nor_none() -> None:
     with pytest.raises(UndefinedEstimate, match="given 2 columns is undefined: the given columns are collinear"):
         partial(X, Y, given=[X**2, 3 * X**2], passage=PASSAGE)
     with pytest.raises(ValueError, match="without any, use pearson"):
@@ -588,7 +589,7 @@ def test_a_contrast_needs_one_scale_and_the_same_units() -> None:
         every(X > -99).minus(STATISTICS["pearson"])
 
 
-def test_an_estimate_outside_its_interval_or_not_finite_is_none() -> None:
+def test_an_estimate_is_finite_and_lies_inside_its_interval() -> None:
     good = STATISTICS["pearson"].estimate()
     with pytest.raises(UndefinedEstimate, match="lies outside its interval"):
         replace(good, value=2.0)
@@ -605,12 +606,12 @@ def test_an_estimate_outside_its_interval_or_not_finite_is_none() -> None:
 
 def test_a_census_has_no_width() -> None:
     assert every(X < 99).estimate() == every(X < 99).estimate(seed=5, level=0.5)
-    found = largest(np.abs(np.stack([X, Y]))).estimate()
-    assert (found.low, found.high, found.unit) == (found.value, found.value, "census")
-    assert found.value == max(np.abs(X).max(), np.abs(Y).max())
+    estimate = largest(np.abs(np.stack([X, Y]))).estimate()
+    assert (estimate.low, estimate.high, estimate.unit) == (estimate.value, estimate.value, "census")
+    assert estimate.value == max(np.abs(X).max(), np.abs(Y).max())
 
 
-def test_a_census_and_a_bound_have_values_and_ends_too() -> None:
+def test_a_census_and_a_bound_have_values_and_ends() -> None:
     assert (every(X > 0).value, every(X > 0).ends) == ((X > 0).mean(), (0.0, 1.0))
     assert (largest(X).value, largest(X).ends) == (X.max(), (-np.inf, np.inf))
     rare = share(np.arange(600) != 7, passage=PASSAGE)
@@ -626,18 +627,18 @@ def test_exact_bounds_are_scipys(trials: int, successes: int, level: float) -> N
     assert exact_bounds(successes, trials, level) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
-def test_exact_bounds_of_half_a_trial_lie_between_those_of_whole_ones() -> None:
+def test_exact_bounds_of_half_a_success_lie_between_those_of_integers() -> None:
     lows = [exact_bounds(successes, 10)[0] for successes in (7.0, 7.5, 8.0)]
     assert lows == sorted(lows)
     assert len(set(lows)) == 3
 
 
 def test_a_share_without_exception_has_the_exact_bound_of_clopper_and_pearson() -> None:
-    found = share(X < 99, passage=PASSAGE).estimate()
-    assert found.units == 24
+    estimate = share(X < 99, passage=PASSAGE).estimate()
+    assert estimate.units == 24
     expected = scipy.stats.binomtest(24, 24).proportion_ci(0.95, method="exact")
-    assert found.low == pytest.approx(expected.low)
-    assert (found.value, found.high) == (1.0, 1.0)
+    assert estimate.low == pytest.approx(expected.low)
+    assert (estimate.value, estimate.high) == (1.0, 1.0)
     none = share(X > 99, passage=PASSAGE).estimate()
     assert none.low == 0.0
     assert none.high == pytest.approx(1 - expected.low)
@@ -647,14 +648,14 @@ def test_a_share_without_exception_has_the_exact_bound_of_clopper_and_pearson() 
 def test_a_share_with_few_exceptions_has_a_bound_too(exceptions: int) -> None:
     is_true = np.ones(600, bool)
     is_true[[7, 130, 333, 480][:exceptions]] = False
-    found = share(is_true, passage=PASSAGE).estimate()
+    estimate = share(is_true, passage=PASSAGE).estimate()
     expected = scipy.stats.binomtest(24 - exceptions, 24).proportion_ci(0.95, method="exact")
-    assert found.value == pytest.approx(1 - exceptions / 600)
-    assert found.low == pytest.approx(expected.low)
-    assert found.high == 1.0
+    assert estimate.value == pytest.approx(1 - exceptions / 600)
+    assert estimate.low == pytest.approx(expected.low)
+    assert estimate.high == 1.0
     mirrored = share(~is_true, passage=PASSAGE).estimate()
     assert mirrored.low == 0.0
-    assert mirrored.high == pytest.approx(1 - found.low)
+    assert mirrored.high == pytest.approx(1 - estimate.low)
 
 
 def test_exceptions_that_come_in_clusters_count_for_fewer_trials() -> None:
@@ -668,12 +669,12 @@ def test_exceptions_that_come_in_clusters_count_for_fewer_trials() -> None:
 
 
 def test_the_bound_holds_where_whole_passages_are_exceptions() -> None:
-    """12 passages, each bad throughout with a chance of 1/4: of 400 sets, over 4 % false support comes once in 40 times."""
+    """12 passages, each all exceptions with probability 1/4; over 400 sets, false support exceeds 4 % by luck once in 40 times."""
     passage, wrong = np.repeat(np.arange(12), 60), 0
     for seed in range(400):
-        bad = np.random.default_rng(seed).uniform(size=12) < 0.25
-        if 0 < bad.sum() < 12:
-            wrong += share(~bad[passage], passage=passage).estimate(replicates=199).low > 0.75
+        is_exception = np.random.default_rng(seed).uniform(size=12) < 0.25
+        if 0 < is_exception.sum() < 12:
+            wrong += share(~is_exception[passage], passage=passage).estimate(replicates=199).low > 0.75
     assert wrong / 400 < 0.04
 
 
@@ -726,7 +727,7 @@ def test_tokens_to_plan_for_are_those_of_fisher_z() -> None:
         tokens_for_effect(0.1, inflation=-1.0)
 
 
-def test_the_smallest_margin_is_shown_four_times_in_five() -> None:
+def test_the_smallest_margin_is_shown_with_80_percent_power() -> None:
     estimate = STATISTICS["pearson"].estimate()
     margin, error = smallest_margin(estimate), estimate.standard_error
     assert margin is not None
@@ -736,18 +737,18 @@ def test_the_smallest_margin_is_shown_four_times_in_five() -> None:
 
 
 @pytest.mark.parametrize(("edge", "end"), [(-np.inf, 0.3), (0.3, np.inf), (-np.inf, -0.5), (0.0, np.inf)])
-def test_what_could_be_found_is_told_from_its_edge_four_times_in_five(edge: float, end: float) -> None:
+def test_the_detectable_number_is_told_from_its_edge_with_80_percent_power(edge: float, end: float) -> None:
     estimate, region = STATISTICS["pearson"].estimate(), Region(edge, end)
     said = re.fullmatch(r"find an r of (-?0\.\d+) or (more|less) four times in five", detectable(estimate, region))
     assert said is not None
-    found, more_or_less = said.groups()
+    number, more_or_less = said.groups()
     assert more_or_less == ("less" if np.isinf(edge) else "more")
-    distance = abs(np.arctanh(float(found)) - np.arctanh(end if np.isinf(edge) else edge)) / estimate.standard_error
+    distance = abs(np.arctanh(float(number)) - np.arctanh(end if np.isinf(edge) else edge)) / estimate.standard_error
     critical = scipy.stats.t.ppf(0.975, estimate.freedom)
     assert scipy.stats.t.cdf(distance - critical, estimate.freedom) == pytest.approx(0.8, abs=0.01)
 
 
-def test_what_could_be_shown_lies_around_the_middle_of_the_margin() -> None:
+def test_the_bounds_that_can_be_shown_lie_around_the_middle_of_the_margin() -> None:
     estimate = mean(X + 90, passage=PASSAGE).estimate()
     said = re.fullmatch(
         r"show a value between (\S+) and (\S+) at best, four times in five", detectable(estimate, Region(75.0, 105.0))
@@ -765,7 +766,7 @@ def test_what_could_be_shown_lies_around_the_middle_of_the_margin() -> None:
 
 
 @given(st.integers(0, 400), st.floats(-0.3, 0.3))
-def test_more_tokens_than_did_not_decide_are_needed_to_decide(seed: int, edge: float) -> None:
+def test_deciding_takes_more_tokens_than_did_not_decide(seed: int, edge: float) -> None:
     x, y, passage = simulated(seed, 5, 0.1)
     estimate = pearson(x, y, passage=passage).estimate(seed=seed, replicates=199)
     if estimate.low <= edge <= estimate.high and (needed := tokens_to_decide(estimate, edge)) is not None:
@@ -780,7 +781,7 @@ def test_a_share_without_exception_says_how_many_tokens_its_bound_needs() -> Non
     assert 0.025 ** (1 / (blocks - 1)) < 0.95 < 0.025 ** (1 / (blocks + 1))
 
 
-def test_nothing_can_be_said_about_a_census_or_an_edge_it_sits_on() -> None:
+def test_a_census_and_a_value_on_the_edge_have_no_power() -> None:
     assert smallest_effect(every(X < 99).estimate()) is None
     assert tokens_to_decide(every(X < 99).estimate(), 0.5) is None
     estimate = STATISTICS["pearson"].estimate()
@@ -795,7 +796,7 @@ def test_nothing_can_be_said_about_a_census_or_an_edge_it_sits_on() -> None:
 
 @given(st.floats(-0.999, 0.999), st.floats(1e-5, 0.5))
 def test_digits_never_show_minus_zero_and_keep_the_order(value: float, half: float) -> None:
-    one = Estimate(
+    estimate = Estimate(
         statistic="r",
         value=value,
         intervals=(Interval(0.95, value - half, value + half),),
@@ -804,9 +805,11 @@ def test_digits_never_show_minus_zero_and_keep_the_order(value: float, half: flo
         unit="u",
         method="m",
     )
-    shown = one.digits
+    shown = estimate.digits
     assert "-0" not in {text.rstrip("0").rstrip(".") for text in shown}
-    assert all(float(text) != 0 for text, end in zip(shown[1:], (one.low, one.high), strict=True) if abs(end) > 1e-6)
+    assert all(
+        float(text) != 0 for text, end in zip(shown[1:], (estimate.low, estimate.high), strict=True) if abs(end) > 1e-6
+    )
     low, high = float(shown[1]), float(shown[2])
     assert low <= float(shown[0]) <= high
     assert float(shown[0]) == pytest.approx(value, abs=half / 10 + 1e-6)

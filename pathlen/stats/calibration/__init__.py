@@ -1,1 +1,1 @@
-"""How often intervals cover: the table that ships, and the simulation that counts it."""
+"""How often intervals cover: the table that ships with the package, and the simulation that counts it."""

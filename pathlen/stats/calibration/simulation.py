@@ -41,17 +41,18 @@ from scipy.stats import t as student
 
 from pathlen._util.files import write_text
 from pathlen.errors import UndefinedEstimate
+from pathlen.stats.arrays import Array
+from pathlen.stats.base import Statistic
 from pathlen.stats.calibration.table import Rate
 from pathlen.stats.correlation import partial, pearson, pooled_pearson, spearman, winsorised
 from pathlen.stats.inference import Sampling
 from pathlen.stats.means import cliffs_delta, log_slope, mean, ratio, share
 from pathlen.stats.multiplicity import largest_difference
-from pathlen.stats.statistic import Smooth, Statistic
+from pathlen.stats.statistic import Smooth
 from pathlen.stats.transforms import SCALES
 
-__all__ = ["KINDS", "STATISTICS", "Cell", "cells", "rate", "simulated"]
+__all__ = ["KINDS", "STATISTICS", "Cell", "Simulated", "cells", "main", "markdown", "rate", "simulated"]
 
-KINDS = ("independent", "ar 0.3", "ar 0.6", "t5", "outlier", "icc 0.1", "icc 0.3")
 PASSAGES = (1, 5, 8, 12, 20, 40)
 RHOS = (0.0, -0.1, -0.3, -0.6)
 TOKENS = 340
@@ -60,12 +61,41 @@ BATCH = 50
 TRUTH_PASSAGES = 8000
 MARGIN = 0.1
 
-Array = NDArray[np.float64]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataKind:
+    """A kind of data.
+
+    Attributes
+    ----------
+    serial : float
+        Lag-one autocorrelation of the columns within a passage.
+    between : float
+        Share of each column's variance that lies between passages.
+    heavy_tails, has_outlier : bool
+
+    """
+
+    serial: float = 0.0
+    between: float = 0.0
+    heavy_tails: bool = False
+    has_outlier: bool = False
+
+
+KINDS = {
+    "independent": DataKind(),
+    "ar 0.3": DataKind(serial=0.3),
+    "ar 0.6": DataKind(serial=0.6),
+    "t5": DataKind(heavy_tails=True),
+    "outlier": DataKind(has_outlier=True),
+    "icc 0.1": DataKind(serial=0.3, between=0.1),
+    "icc 0.3": DataKind(serial=0.3, between=0.3),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One kind of data and one statistic of it."""
+    """A statistic and the data it is computed from."""
 
     statistic: str
     kind: str
@@ -74,9 +104,9 @@ class Cell:
 
 
 def simulated(cell: Cell, seed: int, tokens: int = TOKENS) -> tuple[Array, NDArray[np.int64]]:
-    """Return three columns of standard margins and the passage of each row, shapes ``(3, rows)`` and ``(rows,)``.
+    """Return three standardised columns and the passage of each row, shapes ``(3, rows)`` and ``(rows,)``.
 
-    The second and the third are each correlated ``rho`` with the first and, given it, independent of each other.
+    The second and the third column each have correlation ``rho`` with the first and are independent of each other given it.
 
     Examples
     --------
@@ -85,30 +115,45 @@ def simulated(cell: Cell, seed: int, tokens: int = TOKENS) -> tuple[Array, NDArr
     [-0.6, -0.6, 0.6]
 
     """
-    draw = np.random.default_rng([seed, KINDS.index(cell.kind), cell.passages, round(-100 * cell.rho)])
+    kind = KINDS[cell.kind]
+    draw = np.random.default_rng([seed, list(KINDS).index(cell.kind), cell.passages, round(-100 * cell.rho)])
     columns = draw.normal(size=(3, cell.passages, tokens))
     columns[1:] = cell.rho * columns[0] + np.sqrt(1 - cell.rho**2) * columns[1:]
-    serial = {"ar 0.3": 0.3, "ar 0.6": 0.6, "icc 0.1": 0.3, "icc 0.3": 0.3}.get(cell.kind, 0.0)
-    if serial:
-        columns[..., 1:] *= np.sqrt(1 - serial**2)  # the first token is in the stationary state already
-        columns = lfilter([1.0], [1.0, -serial], columns, axis=-1)
-    if cell.kind == "t5":
+    if kind.serial:
+        columns[..., 1:] *= np.sqrt(1 - kind.serial**2)  # the first token has the stationary variance already
+        columns = lfilter([1.0], [1.0, -kind.serial], columns, axis=-1)
+    if kind.heavy_tails:
         columns /= np.sqrt(draw.chisquare(5, size=(1, cell.passages, tokens)) / 5)
-    if cell.kind.startswith("icc"):
-        between = float(cell.kind.split()[1])
-        columns = np.sqrt(1 - between) * columns + np.sqrt(between) * draw.normal(size=(3, cell.passages, 1))
+    if kind.between:
+        shifts = draw.normal(size=(3, cell.passages, 1))
+        columns = np.sqrt(1 - kind.between) * columns + np.sqrt(kind.between) * shifts
     rows = columns.reshape(3, -1)
-    if cell.kind == "outlier":
+    if kind.has_outlier:
         rows[1, draw.integers(rows.shape[1])] = 4.0
     return rows, np.repeat(np.arange(cell.passages), tokens)
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class Simulated:
     """A statistic of simulated columns, and its true value there.
 
-    ``batched`` says whether it takes many data sets side by side, ``only_null`` whether the truth is known for rho = 0
-    alone, ``by_rho`` whether it depends on rho, ``of_texts`` whether passages that differ move it.
+    Attributes
+    ----------
+    of : callable
+        From columns ``(3, rows)``, or ``(3, data sets, rows)`` where it is batched, and passages to the statistic.
+    truth : callable
+        From a cell to the true value.
+    batched : bool
+        Whether it takes many data sets side by side.
+    only_null : bool
+        Whether the true value is known for rho = 0 only.
+    by_rho : bool
+        Whether it depends on rho.
+    of_texts : bool
+        Whether differences between passages move it.
+    from_one_text : bool
+        Whether there are cells of a single passage.
+
     """
 
     of: Callable[[Array, NDArray[np.int64]], Statistic]
@@ -117,66 +162,67 @@ class _Known:
     only_null: bool = False
     by_rho: bool = True
     of_texts: bool = False
+    from_one_text: bool = True
 
 
 def _tail(cell: Cell) -> float:
-    return float(student.sf(1.0, 5) if cell.kind == "t5" else norm.sf(1.0))
+    return float(student.sf(1.0, 5) if KINDS[cell.kind].heavy_tails else norm.sf(1.0))
 
 
 def _pooled_truth(cell: Cell) -> float:
-    return cell.rho * (1 - float(cell.kind.removeprefix("icc "))) if cell.kind.startswith("icc") else cell.rho
+    between = KINDS[cell.kind].between
+    return cell.rho * (1 - between) if between else cell.rho
 
 
 def _simulated_truth(cell: Cell) -> float:
-    kind = "independent" if cell.kind == "outlier" else cell.kind  # the outlier is no part of the population
+    kind = "independent" if KINDS[cell.kind].has_outlier else cell.kind  # the outlier is not part of the population
     return _on_many_passages(cell.statistic, kind, cell.rho) if cell.rho else 0.0
 
 
 @cache
 def _on_many_passages(statistic: str, kind: str, rho: float) -> float:
-    many = Cell(statistic=statistic, kind=kind, passages=TRUTH_PASSAGES, rho=rho)
-    found = STATISTICS[statistic].of(*simulated(many, seed=0))
-    assert isinstance(found, Smooth)  # noqa: S101  # correlations and dominance are
-    return SCALES[found.scale].back(float(found.function(found.moments.sum(axis=-1))))
+    cell = Cell(statistic=statistic, kind=kind, passages=TRUTH_PASSAGES, rho=rho)
+    smooth = STATISTICS[statistic].of(*simulated(cell, seed=0))
+    assert isinstance(smooth, Smooth)  # noqa: S101  # correlations and dominance are
+    return SCALES[smooth.scale].back(float(smooth.function(smooth.moments.sum(axis=-1))))
 
 
 def _spread(columns: Array, passage: NDArray[np.int64]) -> Statistic:
-    return largest_difference(
-        [pearson(columns[one], columns[other], passage=passage) for one, other in ((0, 1), (0, 2), (1, 2))]
-    )
+    return largest_difference([pearson(columns[i], columns[j], passage=passage) for i, j in ((0, 1), (0, 2), (1, 2))])
 
 
+# All that `pathlen.stats.registry` calls calibrated, and a contrast. A test compares the two.
 STATISTICS = {
-    "pearson": _Known(lambda c, p: pearson(c[0], c[1], passage=p), lambda cell: cell.rho, batched=True),
-    "pooled_pearson": _Known(
+    "pearson": Simulated(lambda c, p: pearson(c[0], c[1], passage=p), lambda cell: cell.rho, batched=True),
+    "pooled_pearson": Simulated(
         lambda c, p: pooled_pearson(c[0], c[1], passage=p), _pooled_truth, batched=True, of_texts=True
     ),
-    "spearman": _Known(lambda c, p: spearman(c[0], c[1], passage=p), _simulated_truth, batched=True),
-    "winsorised": _Known(lambda c, p: winsorised(c[0], c[1], passage=p), _simulated_truth, batched=True),
-    "partial": _Known(
+    "spearman": Simulated(lambda c, p: spearman(c[0], c[1], passage=p), _simulated_truth, batched=True),
+    "winsorised": Simulated(lambda c, p: winsorised(c[0], c[1], passage=p), _simulated_truth, batched=True),
+    "partial": Simulated(
         lambda c, p: partial(c[0], c[1], given=[c[2]], passage=p), lambda cell: cell.rho / (1 + cell.rho**2) ** 0.5
     ),
-    "contrast": _Known(
+    "contrast": Simulated(
         lambda c, p: pearson(c[0], c[1], passage=p).minus(pearson(c[0], c[2], passage=p)),
         lambda cell: 0.0,
         batched=True,
     ),
-    "largest_difference": _Known(_spread, lambda cell: 0.0, only_null=True, by_rho=False),
-    "cliffs_delta": _Known(
+    "largest_difference": Simulated(_spread, lambda cell: 0.0, only_null=True, by_rho=False, from_one_text=False),
+    "cliffs_delta": Simulated(
         lambda c, p: cliffs_delta(c[0], top=c[1] > 0.67, bottom=c[1] < -0.67, passage=p),
         _simulated_truth,
         of_texts=True,
     ),
-    "mean": _Known(lambda c, p: mean(c[0], passage=p), lambda cell: 0.0, batched=True, by_rho=False, of_texts=True),
-    "ratio": _Known(
+    "mean": Simulated(lambda c, p: mean(c[0], passage=p), lambda cell: 0.0, batched=True, by_rho=False, of_texts=True),
+    "ratio": Simulated(
         lambda c, p: ratio(np.abs(c[0]), np.abs(c[1]), passage=p),
         lambda cell: 1.0,
         batched=True,
         by_rho=False,
         of_texts=True,
     ),
-    "share": _Known(lambda c, p: share(c[0] > 1.0, passage=p), _tail, by_rho=False, of_texts=True),
-    "log_slope": _Known(
+    "share": Simulated(lambda c, p: share(c[0] > 1.0, passage=p), _tail, by_rho=False, of_texts=True),
+    "log_slope": Simulated(
         lambda c, p: log_slope(np.abs(c) * np.array([[1.0], [1.1], [1.21]]), passage=p),
         lambda cell: float(np.log(1.1)),
         by_rho=False,
@@ -188,23 +234,23 @@ STATISTICS = {
 def cells() -> Iterator[Cell]:
     """Yield every cell: all kinds, passages and, where it matters, correlations, for every statistic."""
     for name, kind, passages, rho in product(STATISTICS, KINDS, PASSAGES, RHOS):
-        known = STATISTICS[name]
-        if (known.only_null or not known.by_rho) and rho:
+        statistic = STATISTICS[name]
+        if (statistic.only_null or not statistic.by_rho) and rho:
             continue
-        if passages == 1 and ((known.of_texts and kind.startswith("icc")) or name == "largest_difference"):
+        if passages == 1 and ((statistic.of_texts and KINDS[kind].between) or not statistic.from_one_text):
             continue
         yield Cell(statistic=name, kind=kind, passages=passages, rho=rho)
 
 
 def rate(cell: Cell, runs: int, replicates: int = REPLICATES) -> Rate:
     """Return what is counted over simulated data sets of one cell."""
-    known = STATISTICS[cell.statistic]
-    truth = known.truth(cell)
+    statistic = STATISTICS[cell.statistic]
+    truth = statistic.truth(cell)
     counts = np.zeros(4)
     undefined = 0
     for first in range(0, runs, BATCH):
         seeds = range(first, min(first + BATCH, runs))
-        for sampling in _samplings(known, cell, seeds, replicates):
+        for sampling in _samplings(statistic, cell, seeds, replicates):
             try:
                 estimate = sampling.estimate() if sampling else None
             except UndefinedEstimate:
@@ -232,59 +278,73 @@ def rate(cell: Cell, runs: int, replicates: int = REPLICATES) -> Rate:
     )
 
 
-def _samplings(known: _Known, cell: Cell, seeds: range, replicates: int) -> Iterator[Sampling | None]:
-    sets = [simulated(cell, seed) for seed in seeds]
-    if known.batched:
-        statistic = known.of(np.stack([columns for columns, _ in sets], axis=1), sets[0][1])
-        assert isinstance(statistic, Smooth)  # noqa: S101  # every batched one is
-        yield from statistic.samplings(seed=seeds[0], replicates=replicates)
+def _samplings(statistic: Simulated, cell: Cell, seeds: range, replicates: int) -> Iterator[Sampling | None]:
+    """Yield the sampling of each data set, None where it is undefined."""
+    data_sets = [simulated(cell, seed) for seed in seeds]
+    if statistic.batched:
+        smooth = statistic.of(np.stack([columns for columns, _ in data_sets], axis=1), data_sets[0][1])
+        assert isinstance(smooth, Smooth)  # noqa: S101  # every batched one is
+        yield from smooth.samplings(seed=seeds[0], replicates=replicates)
         return
-    for columns, passage in sets:
+    for columns, passage in data_sets:
         try:
-            yield known.of(columns, passage).sampling(seed=seeds[0], replicates=replicates)
+            yield statistic.of(columns, passage).sampling(seed=seeds[0], replicates=replicates)
         except UndefinedEstimate:
             yield None
 
 
 def markdown(table: Sequence[Rate]) -> str:
-    """Return the whole table as Markdown: a cell's coverage at 95 % and 90 %, and its verdicts where they were wrong."""
+    """Return the table as Markdown: each cell's coverage at 95 % and 90 %, and how often verdicts were wrong."""
     lines = [
         "# How often intervals cover",
         "",
         "Made by `python -m pathlen.stats.calibration --out FILE --markdown FILE`; `calibration.json` holds the same numbers. In each",
         "cell, the share of simulated data sets whose 95 % interval holds the true value, then that of the 90 % interval,",
         "in per cent. A share of N runs has a standard error of `sqrt(p (1 - p) / N)`: near 95 %, 0.7 points with 1,000 runs and",
-        "0.3 with 4,000. The kinds of data are explained in `calibrate.py`.",
+        "0.3 with 4,000. The kinds of data are explained in `simulation.py`.",
         "",
     ]
     for statistic, rho in dict.fromkeys((rate.statistic, rate.rho) for rate in table):
-        here = {(rate.kind, rate.passages): rate for rate in table if (rate.statistic, rate.rho) == (statistic, rho)}
-        runs = min(rate.runs + rate.undefined for rate in here.values())
+        rates = [rate for rate in table if (rate.statistic, rate.rho) == (statistic, rho)]
+        runs = min(rate.runs + rate.undefined for rate in rates)
         about = f", rho = {rho:g}" if STATISTICS[statistic].by_rho else ""
-        lines += [f"## {statistic}{about}: {runs:,} runs a cell", ""]
-        passages = sorted({passages for _, passages in here})
-        lines.append("| passages | " + " | ".join("1 text" if one == 1 else str(one) for one in passages) + " |")
-        lines.append("|---" * (len(passages) + 1) + "|")
-        for kind in dict.fromkeys(kind for kind, _ in here):
-            row = (here.get((kind, one)) for one in passages)
-            shown = (f"{100 * rate.covered_95:.1f} / {100 * rate.covered_90:.1f}" if rate else "" for rate in row)
-            lines.append(f"| {kind} | " + " | ".join(shown) + " |")
-        lines.append("")
-        for label, wrong in (
-            ("False support of `below(0)` at a true 0", {k: r.said_below for k, r in here.items() if r.truth == 0}),
-            (
-                "False support of `within(-0.1, 0.1)` at a true -0.1",
-                {k: r.said_about_zero for k, r in here.items() if r.truth == -MARGIN},
-            ),
-        ):
-            if wrong:
-                worst, average = max(wrong.values()), sum(wrong.values()) / len(wrong)
-                lines += [f"{label}: {100 * average:.1f} % on average, {100 * worst:.1f} % in the worst cell.", ""]
+        lines += [f"## {statistic}{about}: {runs:,} runs a cell", "", *_coverage(rates), "", *_false_support(rates)]
     return "\n".join(lines).rstrip() + "\n"
 
 
+def _coverage(rates: Sequence[Rate]) -> list[str]:
+    """Return a Markdown table with a row for each kind of data and a column for each number of passages."""
+    by_cell = {(rate.kind, rate.passages): rate for rate in rates}
+    numbers = sorted({rate.passages for rate in rates})
+    lines = [
+        "| passages | " + " | ".join("1 text" if passages == 1 else str(passages) for passages in numbers) + " |",
+        "|---" * (len(numbers) + 1) + "|",
+    ]
+    for kind in dict.fromkeys(rate.kind for rate in rates):
+        row = (by_cell.get((kind, passages)) for passages in numbers)
+        texts = (f"{100 * rate.covered_95:.1f} / {100 * rate.covered_90:.1f}" if rate else "" for rate in row)
+        lines.append(f"| {kind} | " + " | ".join(texts) + " |")
+    return lines
+
+
+def _false_support(rates: Sequence[Rate]) -> list[str]:
+    """Return sentences about the cells on the edge of a region, where support is wrong."""
+    lines = []
+    for label, wrong in (
+        ("False support of `below(0)` at a true 0", [rate.said_below for rate in rates if rate.truth == 0]),
+        (
+            "False support of `within(-0.1, 0.1)` at a true -0.1",
+            [rate.said_about_zero for rate in rates if rate.truth == -MARGIN],
+        ),
+    ):
+        if wrong:
+            worst, average = max(wrong), sum(wrong) / len(wrong)
+            lines += [f"{label}: {100 * average:.1f} % on average, {100 * worst:.1f} % in the worst cell.", ""]
+    return lines
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; a table that was interrupted is continued where it stopped."""
+    """Run the command line. An interrupted table is continued where it stopped."""
     parser = argparse.ArgumentParser(prog="python -m pathlen.stats.calibration", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="JSON file of the table")
     parser.add_argument("--runs", type=int, default=1000, help="simulated data sets a cell (default: 1000)")

@@ -11,7 +11,7 @@ __all__ = ["Rate", "table"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """What was counted in one cell of the simulation.
+    """The counts of one cell of the simulation.
 
     Attributes
     ----------
@@ -20,15 +20,15 @@ class Rate:
     truth : float
         The true value of the statistic there.
     runs : int
-        Simulated data sets that gave an estimate.
+        Number of simulated data sets that gave an estimate.
     undefined : int
-        Those that gave none.
+        Number of those that gave none.
     covered_95, covered_90 : float
-        Share of runs whose interval of that level holds the true value.
+        Share of runs whose interval of that level contains the true value.
     said_below : float
-        Share of runs in which ``below(0)`` came out supported, by the 95 % interval.
+        Share of runs that support ``below(0)``, by the 95 % interval.
     said_about_zero : float
-        Share of runs in which ``within(-0.1, 0.1)`` came out supported, by the 90 % interval.
+        Share of runs that support ``within(-0.1, 0.1)``, by the 90 % interval.
 
     """
 

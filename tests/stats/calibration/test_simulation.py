@@ -1,4 +1,4 @@
-"""The simulation that counts coverage: its data are what they are said to be, and the shipped table is its output."""
+"""The simulation that counts coverage: its data are as described, and the shipped table is its output."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from project import PROJECT
 
 from pathlen.stats.autocorrelation import lag_one
-from pathlen.stats.calibration import simulation as calibrate
+from pathlen.stats.calibration import simulation
 from pathlen.stats.calibration.simulation import KINDS, STATISTICS, Cell, cells, markdown, rate, simulated
 from pathlen.stats.calibration.table import Rate, table
 from pathlen.stats.correlation import pearson, pooled_pearson
@@ -21,19 +21,19 @@ def make(**changes: object) -> Cell:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_columns_have_the_declared_correlation_inside_passages(kind: str) -> None:
-    found = []
+    correlations = []
     for seed in range(10):
         columns, passage = simulated(make(kind=kind), seed)
-        inside = columns - np.stack([[row[passage == one].mean() for one in range(40)] for row in columns])[:, passage]
-        found.append(np.corrcoef(inside)[0, 1])
-    assert np.mean(found) == pytest.approx(-0.3, abs=0.01)
+        means = np.stack([[column[passage == number].mean() for number in range(40)] for column in columns])
+        correlations.append(np.corrcoef(columns - means[:, passage])[0, 1])
+    assert np.mean(correlations) == pytest.approx(-0.3, abs=0.01)
 
 
 @pytest.mark.parametrize(("kind", "serial"), [("independent", 0.0), ("ar 0.3", 0.3), ("ar 0.6", 0.6), ("icc 0.3", 0.3)])
 def test_tokens_depend_on_their_neighbours_as_declared(kind: str, serial: float) -> None:
     columns, passage = simulated(make(kind=kind), 1)
     assert lag_one(columns[2], passage=passage) == pytest.approx(serial, abs=0.03)
-    assert columns[:, passage == 0][:, 0].std() < 3  # the first token is no special one
+    assert columns[:, passage == 0][:, 0].std() < 3  # the first token is like the others
 
 
 @pytest.mark.parametrize("between", [0.1, 0.3])
@@ -72,29 +72,29 @@ def test_every_kind_statistic_and_number_of_passages_has_its_cells() -> None:
 
 
 def test_a_rate_counts_and_the_same_seeds_count_the_same() -> None:
-    one, again = (rate(make(passages=8, rho=-0.6), 20, 199) for _ in range(2))
-    assert one == again
-    assert one.runs == 20
-    assert one.said_below == 1.0
-    assert one.said_about_zero == 0.0
-    assert one.covered_95 >= one.covered_90 > 0.5
+    counted, again = (rate(make(passages=8, rho=-0.6), 20, 199) for _ in range(2))
+    assert counted == again
+    assert counted.runs == 20
+    assert counted.said_below == 1.0
+    assert counted.said_about_zero == 0.0
+    assert counted.covered_95 >= counted.covered_90 > 0.5
 
 
 def test_the_command_continues_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     two = [make(passages=8), make(passages=5)]
     counted: list[Cell] = []
-    true_rate = calibrate.rate
+    true_rate = simulation.rate
 
     def counting_rate(cell: Cell, runs: int) -> Rate:
         counted.append(cell)
         return true_rate(cell, runs, 199)
 
-    monkeypatch.setattr(calibrate, "rate", counting_rate)
-    monkeypatch.setattr(calibrate, "cells", lambda: iter(two[:1]))
+    monkeypatch.setattr(simulation, "rate", counting_rate)
+    monkeypatch.setattr(simulation, "cells", lambda: iter(two[:1]))
     arguments = ["--out", str(tmp_path / "table.json"), "--runs", "3"]
-    calibrate.main(arguments)
-    monkeypatch.setattr(calibrate, "cells", lambda: iter(two))
-    calibrate.main(arguments)
+    simulation.main(arguments)
+    monkeypatch.setattr(simulation, "cells", lambda: iter(two))
+    simulation.main(arguments)
     assert counted == two
 
 
@@ -116,7 +116,7 @@ def test_the_shipped_table_has_every_cell() -> None:
         make(passages=20, statistic="ratio", kind="icc 0.3", rho=0.0),
     ],
 )
-def test_a_cell_of_the_shipped_table_is_found_again(cell: Cell) -> None:
+def test_a_cell_of_the_shipped_table_can_be_reproduced(cell: Cell) -> None:
     """The first 200 runs again; they stray from the share of all by over 6 points once in some 8,000 times."""
     (row,) = (row for row in table() if Cell(**{name: getattr(row, name) for name in Cell.__slots__}) == cell)
     assert rate(cell, 200).covered_95 == pytest.approx(row.covered_95, abs=0.06)
@@ -153,7 +153,7 @@ def test_below_zero_is_falsely_supported_at_most_3_times_in_100_and_about_zero_5
             assert strays(row, 0.05, 1) < 3.5, row
 
 
-def test_what_covers_too_rarely_says_so() -> None:
+def test_estimates_that_cover_too_rarely_say_so() -> None:
     worst = min(row.covered_95 for row in table() if row.statistic == "pooled_pearson" and row.passages >= 8)
     columns, passage = simulated(make(passages=8), 0)
     pooled = pooled_pearson(columns[0], columns[1], passage=passage).estimate(replicates=199)
@@ -166,13 +166,13 @@ def test_what_covers_too_rarely_says_so() -> None:
         assert (f"as little as {alone[kind]:.1%}".replace("%", " %") in caution) == (kind == "ar 0.6")
 
 
-def test_the_readme_says_what_the_table_comes_to() -> None:
-    here = [row.covered_95 for row in CALM if row.passages >= 8]
-    inside = sum(0.935 <= covered <= 0.965 for covered in here)
+def test_the_readme_summarises_the_table() -> None:
+    coverage = [row.covered_95 for row in CALM if row.passages >= 8]
+    inside = sum(0.935 <= covered <= 0.965 for covered in coverage)
     readme = " ".join((PROJECT / "README.md").read_text("utf-8").split())
-    assert f"{inside} of {len(here)} kinds of data" in readme
-    assert round(100 * float(np.mean(here))) == 95
+    assert f"{inside} of {len(coverage)} kinds of data" in readme
+    assert round(100 * float(np.mean(coverage))) == 95
 
 
 def test_the_table_to_read_is_the_one_that_ships() -> None:
-    assert (Path(calibrate.__file__).parent / "CALIBRATION.md").read_text("utf-8") == markdown(table())
+    assert (Path(simulation.__file__).parent / "CALIBRATION.md").read_text("utf-8") == markdown(table())
