@@ -28,7 +28,9 @@ def problems(folder: Path) -> list[str]:
     with zipfile.ZipFile(wheels[0]) as archive:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
     found = [f"the wheel lacks {name}" for name in IN_THE_WHEEL if name not in packed]
-    found += [f"the wheel holds {name}, which is no part of the package" for name in sorted(packed) if not _belongs(name)]
+    found += [
+        f"the wheel holds {name}, which is no part of the package" for name in sorted(packed) if not _belongs(name)
+    ]
     with tarfile.open(sources[0]) as tar:
         inside = {name.partition("/")[2] for name in tar.getnames()}
     found += [f"the source distribution lacks {name}" for name in IN_THE_SOURCES if name not in inside]

@@ -326,6 +326,7 @@ def _jobs(writer: CorpusWriter, shards: Iterable[tuple[Passage, ...]], spec: Mod
                 number=number,
                 key=key,
                 spec=spec,
+                is_shipped=spec.is_shipped,
                 recipe=writer.recipe,
                 device=device,
                 threads=writer.threads,

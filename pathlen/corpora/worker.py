@@ -29,8 +29,6 @@ from pathlen.traces.tracer import Tracer, on_threads
 
 __all__ = ["Answer", "FailedShard", "Job", "MeasuredShard", "held_tracers", "measure_shard", "release_model"]
 
-SHIPPED = "shipped with pathlen"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -42,6 +40,8 @@ class Job:
         The shard's number in the corpus, from 0.
     key : str
     spec : ModelSpec
+    is_shipped : bool
+        Whether the model ships with the package. A worker elsewhere finds it in its own installation.
     recipe : Recipe
     device : str
         With its number, if it has one; the recipe only has its kind.
@@ -58,6 +58,7 @@ class Job:
     number: int
     key: str
     spec: ModelSpec
+    is_shipped: bool
     recipe: Recipe
     device: str
     threads: int
@@ -136,7 +137,7 @@ def _tracer_of(job: Job) -> Tracer:
     """Return the tracer of a job's model, after checking that the model is the caller's."""
     recipe = job.recipe
     # A model that ships with the package is loaded from this worker's own installation.
-    spec = spec_of(job.spec.family, job.spec.size) if job.spec.origin == SHIPPED else job.spec
+    spec = spec_of(job.spec.family, job.spec.size) if job.is_shipped else job.spec
     files = recipe.weights_sha256, recipe.tokenizer_sha256, recipe.config_sha256
     key = spec, job.device, recipe.dtype, recipe.fast, *files, recipe.engine
     if key not in _tracers:

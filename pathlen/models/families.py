@@ -67,7 +67,11 @@ class ModelSpec:
         """The command that downloads the weights into the local cache of the Hub; empty for a directory."""
         if not self.revision:
             return ""
-        return f"pathlen fetch {self.size}" if self.family == "gpt2" else f"pathlen fetch {self.source}@{self.revision}"
+        # A repository of somebody else may be called gpt2, too.
+        is_in_table = (
+            self.size in FAMILIES.get(self.family, {}) and self.source == FAMILIES[self.family][self.size].source
+        )
+        return f"pathlen fetch {self.size}" if is_in_table else f"pathlen fetch {self.source}@{self.revision}"
 
 
 def _gpt2(size: str, name: str, revision: str, n_layer: int, n_head: int, d_model: int) -> ModelSpec:

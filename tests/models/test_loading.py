@@ -498,3 +498,11 @@ def test_a_repository_in_the_cache_is_named_as_on_the_hub(
     ) as caught:
         from_name("someone/other")
     assert caught.value.remedy == "pathlen fetch someone/other"
+
+
+def test_a_repository_of_somebody_else_called_gpt2_is_fetched_by_its_own_name() -> None:
+    """The name alone does not make it one of the table's."""
+    small = spec("gpt2", "small")
+    other = replace(small, size="model", source="someone/gpt2")
+    assert small.remedy == "pathlen fetch small"
+    assert other.remedy == f"pathlen fetch someone/gpt2@{small.revision}"
