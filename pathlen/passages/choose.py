@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pathlen.errors import InvalidText
+from pathlen.passages.article import PREFIX
 from pathlen.passages.passage import Passage, from_file
-from pathlen.passages.reference import PREFIX
 from pathlen.passages.shipped import NAMES, shipped
 
 __all__ = ["chosen", "from_wikipedia"]

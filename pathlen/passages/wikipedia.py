@@ -1,6 +1,6 @@
 """The lead section of a Wikipedia article at one revision, as plain text.
 
-The document that this project checks was measured on such a lead. `pathlen.passages.reference` says how one is named. A
+The document that this project checks was measured on such a lead. `pathlen.passages.article` says how one is named. A
 reference without a revision is refused: an article changes, and what was measured on it could not be measured again.
 
 Wikipedia renders the lead, so templates are filled in; `pathlen.passages.html` makes text of it. A revision pins what
@@ -30,9 +30,9 @@ from urllib.parse import urlencode, urlsplit
 from pathlen._util.cache import Cache, folder
 from pathlen._util.digests import digest
 from pathlen.errors import InvalidText
+from pathlen.passages.article import Reference, parsed, underscored
 from pathlen.passages.html import plain
 from pathlen.passages.passage import Passage
-from pathlen.passages.reference import Reference, parsed, underscored
 
 __all__ = ["lead"]
 

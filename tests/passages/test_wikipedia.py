@@ -21,9 +21,9 @@ from urllib.response import addinfourl
 import pytest
 
 from pathlen.errors import InvalidText
+from pathlen.passages.article import Reference, parsed
 from pathlen.passages.choose import chosen
 from pathlen.passages.passage import Passage
-from pathlen.passages.reference import Reference, parsed
 from pathlen.passages.wikipedia import lead
 from pathlen.records.files import read
 

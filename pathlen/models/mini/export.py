@@ -16,7 +16,7 @@ from typing import Any
 
 from pathlen._util.files import write_text
 from pathlen.models.mini import CONTEXT, HOME, SHAPES
-from pathlen.models.mini.corpus import HELD_OUT_SHARE, VOCABULARY
+from pathlen.models.mini.books import HELD_OUT_SHARE, VOCABULARY
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 LARGEST = 20 * 2**20  # bytes of all weights together

@@ -33,7 +33,7 @@ import numpy as np
 
 from pathlen._util.files import write_text
 from pathlen.models.mini import CONTEXT, SHAPES
-from pathlen.models.mini.corpus import (
+from pathlen.models.mini.books import (
     VOCABULARY,
     Books,
     Tokens,
@@ -258,7 +258,7 @@ def save(model: GPT2LMHeadModel, tokenizer: Any, folder: Path) -> None:
     """Write an ordinary checkpoint: float16 safetensors, ``config.json``, ``tokenizer.json``."""
     from transformers import PreTrainedTokenizerFast
 
-    from pathlen.models.mini.corpus import END_OF_TEXT
+    from pathlen.models.mini.books import END_OF_TEXT
 
     model.config.use_cache = True
     model.half().save_pretrained(folder)
