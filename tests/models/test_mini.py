@@ -11,7 +11,8 @@ import torch
 
 from pathlen import SIZES
 from pathlen.models import mini
-from pathlen.models.mini import books, export, train
+from pathlen.models.mini import export, train
+from pathlen.models.mini.books import bigram_loss, byte_level_bpe, read_books, windows
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_a_trained_network_predicts_prose_far_better_than_chance(size: str) -> N
 
 
 def test_the_tail_of_every_book_is_held_out(books: Path) -> None:
-    split = books.read_books(books)
+    split = read_books(books)
     text = (books / "one.txt").read_text("utf-8")
     assert split.names == ("one.txt", "two.txt")
     assert split.training[0] + "\n" + split.held_out[0] == text
@@ -88,11 +89,11 @@ def test_a_folder_without_books_is_refused(tmp_path: Path, content: str | None, 
     if content:
         (tmp_path / "a.txt").write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
-        books.read_books(tmp_path)
+        read_books(tmp_path)
 
 
 def test_any_text_survives_a_round_trip_through_the_tokenizer(books: Path) -> None:
-    tokenizer = books.byte_level_bpe(books.read_books(books).training, 300)
+    tokenizer = byte_level_bpe(read_books(books).training, 300)
     text = "Ünïcode \u2603 and \U0001f600, tabs\tand\nlines"
     assert tokenizer.decode(tokenizer.encode(text).ids) == text
 
@@ -101,7 +102,7 @@ def test_bigram_probabilities_sum_to_one() -> None:
     training = np.random.default_rng(1).integers(0, 6, 500)
     vocabulary = 7  # the last id never occurs
     for left in range(vocabulary):
-        losses = [books.bigram_loss(training, np.array([[left, right]]), vocabulary) for right in range(vocabulary)]
+        losses = [bigram_loss(training, np.array([[left, right]]), vocabulary) for right in range(vocabulary)]
         assert np.exp(-np.array(losses)).sum() == pytest.approx(1.0, abs=1e-12)
 
 
@@ -110,12 +111,12 @@ def test_bigram_loss_by_hand() -> None:
     training = np.array([0, 1, 0, 1, 0, 0])
     unigram = (2 + 1) / (3 + 2)  # two of three distinct pairs end in 0; plus one, for two ids
     expected = (1 - 0.2) / 3 + 0.2 * 2 / 3 * unigram
-    assert books.bigram_loss(training, np.array([[0, 0]]), 2) == pytest.approx(-np.log(expected))
+    assert bigram_loss(training, np.array([[0, 0]]), 2) == pytest.approx(-np.log(expected))
 
 
 def test_a_stream_shorter_than_a_window_is_refused() -> None:
     with pytest.raises(ValueError, match="more than 8 tokens, but 5 were given"):
-        books.windows(np.arange(5), 8)
+        windows(np.arange(5), 8)
 
 
 # Training.
@@ -124,7 +125,7 @@ def test_a_stream_shorter_than_a_window_is_refused() -> None:
 def test_an_interrupted_run_ends_in_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(mini.SHAPES, "small", mini.Shape(n_layer=1, n_head=1, d_model=8))
     stream = np.random.default_rng(2).integers(0, 50, 4000)
-    held_out = books.windows(stream, mini.CONTEXT)
+    held_out = windows(stream, mini.CONTEXT)
     plan = train.Plan(size="small", seed=3, steps=4, held_out_every=2)
     uninterrupted = train.train(plan, stream, held_out, tmp_path / "uninterrupted").state_dict()
 
@@ -149,7 +150,7 @@ def test_an_interrupted_run_ends_in_the_same_weights(tmp_path: Path, monkeypatch
 def test_training_does_not_resume_from_another_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(mini.SHAPES, "small", mini.Shape(n_layer=1, n_head=1, d_model=8))
     stream = np.random.default_rng(2).integers(0, 50, 4000)
-    held_out = books.windows(stream, mini.CONTEXT)
+    held_out = windows(stream, mini.CONTEXT)
     train.train(train.Plan(size="small", seed=3, steps=1), stream, held_out, tmp_path)
     assert (tmp_path / "state.pt").exists()
     with pytest.raises(SystemExit, match="belongs to another plan"):
