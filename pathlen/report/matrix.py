@@ -89,6 +89,11 @@ class Row:
         return self.across or self.cells
 
     @property
+    def name(self) -> str:
+        """The claim's id, with its reading if that is the published one."""
+        return self.claim.id + (" (as published)" if self.claim.reading == "as published" else "")
+
+    @property
     def estimates(self) -> list[Estimate]:
         """What was estimated, cell by cell."""
         return [cell.finding.estimate for cell in self.all_cells if cell.finding and cell.finding.estimate]

@@ -81,12 +81,11 @@ def matrix_markdown(run: Run) -> str:
 
 
 def _cells(row: Row, run: Run, together: bool) -> list[str]:
-    name = row.claim.id + (" (as published)" if row.claim.reading == "as published" else "")
     cells = ["" for _ in run.sizes] if row.across else [_cell(row, cell) for cell in row.cells]
     for cell in row.across:  # in the column of its family's first size
         cells[[family_of(size) for size in run.sizes].index(family_of(cell.size))] = _cell(row, cell)
     over_all = "" if row.across else row.together
-    return [name, str(row.claim.region), *cells, *([over_all] if together else [])]
+    return [row.name, str(row.claim.region), *cells, *([over_all] if together else [])]
 
 
 def _cell(row: Row, cell: Cell) -> str:

@@ -13,12 +13,11 @@ def terminal_lines(run: Run) -> list[str]:
     """Return the lines of the matrix, the sentence that sums it up, and remarks on the run."""
     table = [["", *run.sizes, "together"]]
     for row in rows(run):
-        name = row.claim.id + (" (as published)" if row.claim.reading == "as published" else "")
         if row.across:
             over_all = "; ".join(_cell(row, cell) for cell in row.across)
-            table.append([name, *("" for _ in row.cells), over_all])
+            table.append([row.name, *("" for _ in row.cells), over_all])
         else:
-            table.append([name, *(_cell(row, cell) for cell in row.cells), row.together])
+            table.append([row.name, *(_cell(row, cell) for cell in row.cells), row.together])
     if not any(line[-1] for line in table[1:]):
         table = [line[:-1] for line in table]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
