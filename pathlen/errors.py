@@ -1,22 +1,22 @@
-"""What can go wrong, as one small tree.
+"""Every error that this package raises on purpose, as one small tree.
 
 ::
 
     PathlenError
       ModelMismatch        a checkpoint is not the model its name says, or can't be trusted
-      ModelNotFound        no weights where they were looked for; says which command gets them
-      ModelTooLarge        no room in memory for a model; says how much it needs
-      DownloadFailed       weights that are on the Hub did not arrive: no network, its fault, wrong content, no space
+      ModelNotFound        no weights in the place that was searched; says which command gets them
+      ModelTooLarge        not enough memory for a model; says how much it needs
+      DownloadFailed       weights could not be fetched from the Hub: no network, its fault, wrong content, no space
       InvalidText          a text that can't be measured: empty, too short, not UTF-8, not a file
       UndefinedEstimate    no usable interval: constant column, too few groups, non-finite values
       InvalidClaim         a claim without a sentence, a size, a region or a control; two claims with one id
-      InvalidColumn        a column that is not in the catalog, or one's own that is declared or computed wrongly
+      InvalidColumn        a column that is not in the catalog, or a custom one that is declared or computed wrongly
       UnmeasuredColumn     a column that was not measured, in a table that has no model to measure it with
-      InvalidPaper         a paper.toml that does not say which document claims are about
+      InvalidPaper         a paper.toml that does not say which document its claims are about
       InvalidRecord        not a record, or one of an unknown schema version
       InvalidLock          not a lock, or one that was edited by hand
-      InvalidCorpus        a folder that holds no corpus, another one, an unfinished or a damaged one
-      CorpusFailed         a corpus of which some shards could not be measured or written; all others are kept
+      InvalidCorpus        a folder with no corpus, or with another, an unfinished or a damaged one
+      CorpusFailed         some shards of a corpus could not be measured or written; all others are kept
       MissingTemplate      the page can't be made: a file of it is not installed
 
 Wrong arguments are ``ValueError`` or ``TypeError``: the message names the argument, the rule and the value.
@@ -29,9 +29,9 @@ from collections.abc import Callable, Iterable
 
 
 def near(name: str, known: Iterable[str], form: Callable[[str], str] = str) -> str:
-    """Return the known name that is most like one, as a question to append to a message; empty if none is."""
-    found = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {form(found[0])}?" if found else ""
+    """Return the known name that is most like the given one, as a question to append to a message; empty if none is like it."""
+    matches = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {form(matches[0])}?" if matches else ""
 
 
 class PathlenError(Exception):
@@ -43,7 +43,7 @@ class ModelMismatch(PathlenError):
 
 
 class ModelNotFound(PathlenError):
-    """There are no weights where they were looked for.
+    """There are no weights in the place that was searched.
 
     Attributes
     ----------
@@ -58,11 +58,11 @@ class ModelNotFound(PathlenError):
 
 
 class ModelTooLarge(PathlenError):
-    """There is no room in memory for a model."""
+    """There is not enough memory for a model."""
 
 
 class DownloadFailed(PathlenError):
-    """Weights did not arrive: no network, a fault of the Hub, a wrong size or digest, or no space for them."""
+    """Weights could not be fetched: no network, a fault of the Hub, a wrong size or digest, or no disk space."""
 
 
 class InvalidText(PathlenError):
@@ -78,15 +78,15 @@ class InvalidClaim(PathlenError):
 
 
 class InvalidColumn(PathlenError):
-    """A column is not in the catalog, or one's own is declared in a way that can't be measured, or computes no numbers."""
+    """A column is not in the catalog, or a custom one is declared in a way that can't be measured or computes no numbers."""
 
 
 class UnmeasuredColumn(PathlenError):
-    """A column was left out when the text was measured."""
+    """A column was not measured, and the table has no model to measure it with."""
 
 
 class InvalidPaper(PathlenError):
-    """A ``paper.toml`` that does not say which document claims are about, or a folder where none can be begun."""
+    """A ``paper.toml`` does not say which document its claims are about, or none can be created in a folder."""
 
 
 class InvalidRecord(PathlenError):
@@ -98,12 +98,12 @@ class InvalidLock(PathlenError):
 
 
 class InvalidCorpus(PathlenError):
-    """A folder holds no corpus that can be read, or another one than is being measured."""
+    """A folder holds no corpus that can be read, or a different one from the one that is being measured."""
 
 
 class CorpusFailed(PathlenError):
-    """Some of a corpus could not be measured or written; every whole shard is kept, and another run goes on from there."""
+    """Part of a corpus could not be measured or written. Every finished shard is kept, and another run continues from there."""
 
 
 class MissingTemplate(PathlenError):
-    """A file that the page is made of is not where this package was installed."""
+    """A template of the page is missing from the installed package."""

@@ -4,13 +4,13 @@
 
     from pathlen import measure
 
-    found = measure("mini/small", "tides")      # a size of a family, a directory, or a repository that was fetched
-    found                                       # what was measured, as a table
-    found.step_length                           # a NumPy array (steps, rows)
-    found.to_xarray()                           # the same with names on every axis
-    found.plot("step_length")                   # over the blocks, or one column against another
+    tides = measure("mini/small", "tides")      # a size of a family, a directory, or a repository that was fetched
+    tides                                       # what was measured, as a table
+    tides.step_length                           # a NumPy array (steps, rows)
+    tides.to_xarray()                           # the same with names on every axis
+    tides.plot("step_length")                   # over the blocks, or one column against another
 
-This module computes no statistics and knows no claims. What it draws is an SVG of its own that follows light and dark.
+This module computes no statistics and knows no claims. Its figures are SVGs that follow the light or dark mode of the page.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 __all__ = ["Exploration", "Figure", "measure"]
 
 MOST_DOTS = 1000
-BAND = (0.1, 0.9)  # of tokens, around their median
+BAND = (0.1, 0.9)  # quantiles of the tokens around their median
 ROW = "row"
-# Of the same tokens, derived of columns; every one is documented where it is defined.
+# Columns that are derived from measured ones, with their axes; each is documented where it is defined.
 DERIVED = {
     "last_step": ("row",),
     "path_length": ("step", "row"),
@@ -66,7 +66,7 @@ STYLE = (
 
 
 class Figure(Markup):
-    """A figure as SVG text, which a notebook shows as a picture; `save` writes it to a file."""
+    """A figure as SVG text, which a notebook shows as an image; `save` writes it to a file."""
 
     __slots__ = ()
 
@@ -74,7 +74,7 @@ class Figure(Markup):
         return str(self)
 
     def save(self, path: str | Path) -> Path:
-        """Write the figure to a file, completely or not at all, and return its path."""
+        """Write the figure to a file atomically and return its path."""
         from pathlen._util.files import write_text
 
         write_text(Path(path), str(self))
@@ -87,11 +87,11 @@ class Exploration(Measurement):
     Attributes
     ----------
     title : str
-        Of the model.
+        The model's title.
     texts : tuple of str
-        Names of the texts, in order; `passage` counts them.
+        Names of the texts, in order; `passage` holds indices into it.
     pieces : ndarray of str, shape (rows,)
-        The token of every row as text. A piece that is no valid UTF-8 alone shows as U+FFFD.
+        The token of every row as text. A piece that is not valid UTF-8 on its own shows as U+FFFD.
 
     """
 
@@ -111,8 +111,8 @@ class Exploration(Measurement):
         passage: NDArray[np.int64],
         **columns: NDArray[Any],
     ) -> None:
-        for name, value in (("title", title), ("texts", texts), ("pieces", pieces)):
-            object.__setattr__(self, name, value)
+        for name, attribute in (("title", title), ("texts", texts), ("pieces", pieces)):
+            object.__setattr__(self, name, attribute)
         super().__init__(make, passage=passage, **columns)
 
     def _like(
@@ -128,7 +128,7 @@ class Exploration(Measurement):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of the columns that were measured, in the catalog's order; derived ones are not among them."""
+        """The names of the measured columns, in the catalog's order, without derived ones."""
         return tuple(name for name in (*CATALOG, *CUSTOM_COLUMNS) if name not in ALIGNMENT and self._is_measured(name))
 
     def _is_measured(self, name: str) -> bool:
@@ -151,22 +151,22 @@ class Exploration(Measurement):
     def _repr_html_(self) -> str:
         rows = []
         for name in self.columns:
-            one, values = column_of(name), getattr(self, name)
-            least, middle, most = (f"{value:.4g}" for value in np.quantile(values, (0, 0.5, 1)))
+            described, values = column_of(name), getattr(self, name)
+            least, middle, most = (f"{quantile:.4g}" for quantile in np.quantile(values, (0, 0.5, 1)))
             shape = " × ".join(f"{size} {axis}" for size, axis in zip(values.shape, self._axes(name), strict=True))
-            cells = (name, shape, one.unit, least, middle, most, one.meaning)
+            cells = (name, shape, described.unit, least, middle, most, described.meaning)
             rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
         head = "".join(f"<th>{cell}</th>" for cell in ("column", "shape", "unit", "least", "median", "most", "is"))
         first = escape(repr(self).splitlines()[0])
         return f"<p>{first}</p><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
     def _axes(self, name: str) -> tuple[str, ...]:
-        """Return the names of a column's axes; those of tokens are rows here."""
+        """Return the names of a column's axes; the axis of tokens is called row here."""
         if name in DERIVED:
             return DERIVED[name]
         return (*column_of(name).axes[:-1], ROW)
 
-    def _chosen(self, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _known(self, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if name not in DERIVED:
                 column_of(name)
@@ -175,13 +175,13 @@ class Exploration(Measurement):
     def to_xarray(self, *names: str) -> xarray.Dataset:
         """Return columns as a dataset with names on every axis.
 
-        ``state`` counts from 0, the embedding; ``step`` and ``block`` from 1, as in ``h_1 - h_0``; ``head`` from 0. A row has
-        its text, the index of its token in it, and the token itself as coordinates.
+        ``state`` counts from 0, the embedding; ``step`` and ``block`` from 1, as in ``h_1 - h_0``; ``head`` from 0. The coordinates
+        of a row are its text, the index of its token in the text, and the token itself.
 
         Parameters
         ----------
         names : str
-            Columns of the catalog, of one's own, or derived; all that were measured unless given.
+            Columns of the catalog, custom or derived ones; by default all that were measured.
 
         Raises
         ------
@@ -195,14 +195,14 @@ class Exploration(Measurement):
             import xarray
         except ImportError as error:
             raise ImportError("to_xarray needs xarray: pip install xarray") from error
-        chosen = self._chosen(names)
+        columns = self._known(names)
         data = {
             name: (
                 self._axes(name),
                 getattr(self, name),
                 {} if name in DERIVED else {"units": column_of(name).unit, "long_name": column_of(name).meaning},
             )
-            for name in chosen
+            for name in columns
         }
         labels: dict[str, Any] = {
             "text": (ROW, np.array(self.texts)[self.passage]),
@@ -229,15 +229,15 @@ class Exploration(Measurement):
             "token": self.token,
             "piece": self.pieces,
         }
-        for name in self._chosen(names):
+        for name in self._known(names):
             values = getattr(self, name)
             if values.ndim == 1:
                 table[name] = values
                 continue
             firsts = [1 if axis in ("step", "block") else 0 for axis in self._axes(name)[:-1]]
-            for place in np.ndindex(values.shape[:-1]):
-                label = "_".join(str(index + first) for index, first in zip(place, firsts, strict=True))
-                table[f"{name}_{label}"] = values[place]
+            for indices in np.ndindex(values.shape[:-1]):
+                label = "_".join(str(index + first) for index, first in zip(indices, firsts, strict=True))
+                table[f"{name}_{label}"] = values[indices]
         return pandas.DataFrame(table)
 
     def plot(self, column: str = "step_length", against: str = "") -> Figure:
@@ -246,19 +246,19 @@ class Exploration(Measurement):
         Parameters
         ----------
         column : str
-            Of the catalog, of one's own, or derived. With an axis beside the rows it is drawn over that axis.
+            Of the catalog, custom or derived. If it has an axis beside the rows, it is drawn over that axis.
         against : str, optional
-            Another column, for a scatter of one number per token each; at most 1,000 evenly spaced rows are drawn.
+            Another column, for a scatter; both must have one number per token. At most 1,000 evenly spaced rows are drawn.
 
         Raises
         ------
         InvalidColumn, UnmeasuredColumn
             If there is no such column, or it was not measured.
         ValueError
-            If the column has one number per token and nothing to be drawn against, or more axes than can be drawn.
+            If the column has one number per token and no column to be drawn against, or more axes than can be drawn.
 
         """
-        self._chosen(tuple(filter(None, (column, against))))
+        self._known(tuple(filter(None, (column, against))))
         if against:
             return self._scatter(column, against)
         values, axes = getattr(self, column), self._axes(column)
@@ -272,13 +272,13 @@ class Exploration(Measurement):
                 )
             )
         first = 1 if axes[0] in ("step", "block") else 0
-        place = [float(first + index) for index in range(len(values))]
+        layers = [float(first + index) for index in range(len(values))]
         low, middle, high = np.quantile(values, (BAND[0], 0.5, BAND[1]), axis=1)
-        across, up = _scales(place, [*low, *high])
-        outline = [*zip(place, high, strict=True), *zip(reversed(place), low[::-1], strict=True)]
+        across, up = _scales(layers, [*low, *high])
+        outline = [*zip(layers, high, strict=True), *zip(reversed(layers), low[::-1], strict=True)]
         marks = [
             f'<path class="band" d="{_path(across, up, outline)}Z"/>',
-            f'<path class="line" d="{_path(across, up, zip(place, middle, strict=True))}"/>',
+            f'<path class="line" d="{_path(across, up, zip(layers, middle, strict=True))}"/>',
         ]
         title = f"{column} in {self.title}: median and middle 80 % of {len(self):,} tokens"
         return _figure(across, up, marks, x=axes[0], y=_label(column), title=title)
@@ -289,7 +289,7 @@ class Exploration(Measurement):
             if values.ndim != 1:
                 raise ValueError(f"a scatter needs one number per token, but {name} has shape {values.shape}")
         rows = np.unique(np.linspace(0, len(self) - 1, min(len(self), MOST_DOTS)).astype(np.intp))
-        x, y = ([float(value) for value in values[rows]] for values in pair)
+        x, y = ([float(number) for number in values[rows]] for values in pair)
         across, up = _scales(x, y)
         marks = [f'<circle class="dot" cx="{across(a)}" cy="{up(b)}" r="2.2"/>' for a, b in zip(x, y, strict=True)]
         drawn = f"{len(rows):,} of {len(self):,} tokens" if len(rows) < len(self) else f"{len(self):,} tokens"
@@ -303,7 +303,7 @@ def measure(
     *,
     columns: Iterable[str] = ("all",),
 ) -> Exploration:
-    """Return the aligned columns of texts in a model, to look at and to compute with: one forward pass each.
+    """Return the aligned columns of texts in a model, to look at and to compute with. Each text takes one forward pass.
 
     Parameters
     ----------
@@ -313,8 +313,8 @@ def measure(
         A string with a space in it is a text; one without is the name of a shipped passage (``pathlen texts`` lists them), a file, or
         ``wikipedia:TITLE@REVISION``.
     columns : iterable of str
-        Which columns of `pathlen.columns.catalog.CATALOG`, or of one's own; all that the model has unless said. Asking the result for one
-        that was left out is an `UnmeasuredColumn`.
+        Which columns of `pathlen.columns.catalog.CATALOG`, or custom ones; by default all that the model has. Asking the result for
+        another one is an `UnmeasuredColumn`.
 
     Raises
     ------
@@ -329,25 +329,25 @@ def measure(
 
     Examples
     --------
-    >>> found = measure("mini/small", "The river rose in the night.", columns=["step_length"])
-    >>> found.step_length.shape
+    >>> river = measure("mini/small", "The river rose in the night.", columns=["step_length"])
+    >>> river.step_length.shape
     (12, 5)
-    >>> found.texts
+    >>> river.texts
     ('text 1',)
 
     """
-    given = [passages] if isinstance(passages, Passage | str) else list(passages)
-    texts = list(at_least_one(_passage(one, place + 1) for place, one in enumerate(given)))
+    named = [passages] if isinstance(passages, Passage | str) else list(passages)
+    texts = list(at_least_one(_passage(passage, number) for number, passage in enumerate(named, start=1)))
     loaded = model if isinstance(model, LoadedModel) else load(model if isinstance(model, ModelSpec) else _spec(model))
-    found = measure_passages(loaded, texts, columns=columns)
-    known, place = np.unique(found.token_id, return_inverse=True)
-    pieces = np.array([loaded.tokenizer.decode([int(one)]) for one in known])
+    measured = measure_passages(loaded, texts, columns=columns)
+    token_ids, index = np.unique(measured.token_id, return_inverse=True)
+    pieces = np.array([loaded.tokenizer.decode([int(token_id)]) for token_id in token_ids])
     return Exploration(
-        lambda name: getattr(found, name),
+        lambda name: getattr(measured, name),
         title=loaded.spec.title,
-        texts=tuple(one.name for one in texts),
-        pieces=pieces[place],
-        passage=found.passage,
+        texts=tuple(text.name for text in texts),
+        pieces=pieces[index],
+        passage=measured.passage,
     )
 
 
@@ -356,18 +356,18 @@ def _spec(name: str) -> ModelSpec:
     return spec(family, size) if family in FAMILIES else from_name(name)
 
 
-def _passage(given: Passage | str, number: int) -> Passage:
-    if isinstance(given, Passage):
-        return given
-    if any(character.isspace() for character in given.strip()) and not _is_file(given):
-        return Passage(name=f"text {number}", text=given, origin="given as text")
-    return chosen([given])[0]
+def _passage(passage: Passage | str, number: int) -> Passage:
+    if isinstance(passage, Passage):
+        return passage
+    if any(character.isspace() for character in passage.strip()) and not _is_file(passage):
+        return Passage(name=f"text {number}", text=passage, origin="given as text")
+    return chosen([passage])[0]
 
 
 def _is_file(name: str) -> bool:
     try:
         return Path(name).is_file()
-    except (OSError, ValueError):  # too long for a name, or not one at all
+    except (OSError, ValueError):  # too long for a name, or no valid name
         return False
 
 
@@ -390,7 +390,7 @@ def _path(across: Axis, up: Axis, points: Iterable[tuple[float, float]]) -> str:
 
 
 def _figure(across: Axis, up: Axis, marks: list[str], *, x: str, y: str, title: str) -> Figure:
-    """Return a figure with axes, its own style, and a name for those who can't see it."""
+    """Return a figure with axes, its own style, and a title for screen readers."""
     floor = HEIGHT - FOOT
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img">',
@@ -408,4 +408,4 @@ def _figure(across: Axis, up: Axis, marks: list[str], *, x: str, y: str, title: 
         f'<text x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x)}</text>',
         f'<text transform="translate(14 {floor / 2}) rotate(-90)" text-anchor="middle">{escape(y)}</text></svg>',
     ]
-    return Figure("".join(parts))  # every word in it is escaped above
+    return Figure("".join(parts))  # all text in it is escaped above

@@ -8,30 +8,31 @@ refuted         fails
 invalid         fails
 error           fails, or errors, as any exception does
 inconclusive    its own category, neither pass nor fail
-vacuous         its own category: its controls, or any network, would give it as well
-not tested      its own category, with the command that would change it
+vacuous         its own category: its controls, or any network, would support it as well
+not tested      its own category, with the command that would change that
 (not claimed)   its own category: the claim does not speak about this size
 =============== =========================================================
 
-``--fail-on`` says which verdicts fail; ``--expect RECORD`` makes every item pass whose verdict equals the
-record's, and only those. pytest's own three outcomes stay in place underneath (an own category is a "skipped"
-report), so that other plugins keep working.
+``--fail-on`` says which verdicts fail; with ``--expect RECORD`` exactly those items pass whose verdict equals the record's.
+Underneath, pytest's own three outcomes stay in place (a category of its own is a "skipped" report), so that other plugins keep
+working.
 
-Nothing is computed here and nothing heavy is imported before a claim is collected. What an item found travels on
-its report, as JSON in ``user_properties``, so that a run spread over processes collects the same record.
+Nothing is computed here, and nothing heavy is imported before a claim is collected. A finding travels on its item's report, as
+JSON in ``user_properties``, so that a run spread over processes collects the same record. Whatever pytest doesn't document is
+used through `pathlen._util.pytest_internals`.
 """
 
 from __future__ import annotations
 
 from argparse import ArgumentError
 from collections.abc import Generator
-from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from _pytest.outcomes import Skipped
+
+from pathlen._util import pytest_internals as internals
 
 if TYPE_CHECKING:
     from pathlen.claims.claim import Claim
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 DEFAULT_FAIL_ON = "refuted,invalid,error"
 DEFAULT_REPORT = "reports"
 DEFAULT_CONTROLS = "full"
-NO_VALUE = "\0"
+NO_VALUE = "\0"  # what an option holds that was given without one
 CLAIM: pytest.StashKey[Claim] = pytest.StashKey()
 FINDING: pytest.StashKey[Finding] = pytest.StashKey()
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
@@ -50,22 +51,29 @@ DOWNLOADED: pytest.StashKey[bool] = pytest.StashKey()
 SIZE = "pathlen_size"
 PROPERTY = "pathlen"
 VERDICT = "pathlen_verdict"
+NOT_CLAIMED = "not claimed"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options, each under a name that nobody else takes as well: ``--pathlen-seed`` beside ``--seed``."""
-    _give_way(parser)
+    """Add the options, each also under a name that nobody else takes: ``--pathlen-seed`` beside ``--seed``.
+
+    This plugin is loaded wherever it is installed, and a project's ``conftest.py`` may well add a ``--seed`` or ``--device`` of
+    its own. Two options of one name would stop every run of that project. So the project gets the plain name, and the option
+    here keeps its prefixed one.
+    """
     group = parser.getgroup("pathlen", "claims about language models")
+    internals.let_others_take_names(parser, group)
 
     def add(name: str, **settings: Any) -> None:
-        own = {"dest": f"pathlen_{name.removeprefix('--').replace('-', '_')}", **settings}
-        if own.keys().isdisjoint({"action", "nargs"}):
-            own |= {"nargs": "?", "const": NO_VALUE}  # a project's own option of this name may be one without a value
+        settings = {"dest": f"pathlen_{name.removeprefix('--').replace('-', '_')}", **settings}
+        if settings.keys().isdisjoint({"action", "nargs"}):
+            # A project's own option of this name may be one without a value; `_session` refuses ours without one.
+            settings |= {"nargs": "?", "const": NO_VALUE}
         prefixed = name.replace("--", "--pathlen-", 1)
         try:
-            group.addoption(name, prefixed, **own)
+            group.addoption(name, prefixed, **settings)
         except ArgumentError:  # a plugin that came before has the plain name
-            group.addoption(prefixed, **own)
+            group.addoption(prefixed, **settings)
 
     add("--family", metavar="NAME", help="gpt2 or mini (default: gpt2 if any of it is on this machine, else mini)")
     add("--size", metavar="SIZES", help="comma-separated: small,medium,large,xl (default: all of the family)")
@@ -102,61 +110,50 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--expect", metavar="RECORD", help="pass exactly where the verdict equals this record's")
 
 
-def _give_way(parser: pytest.Parser) -> None:
-    """Let a project's own options take plain names from this plugin's.
-
-    It is loaded wherever it is installed, and ``--seed`` or ``--device`` are names that a project's ``conftest.py`` may well
-    add for itself; two options of one name would stop every run of that project. So whoever comes later gets the name, and
-    the option here keeps its prefixed one.
-    """
-    for place in (parser.optparser, parser._anonymous._arggroup):
-        place.conflict_handler = "resolve"
-    # Options of this plugin itself must not push others' aside in their turn.
-    parser.getgroup("pathlen", "claims about language models")._arggroup.conflict_handler = "error"
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Check options that were given before anything is collected."""
     config.addinivalue_line("markers", "claim: an item that checks a claim; set by pathlen")
     config.pluginmanager.register(_Reporter(config), "pathlen-reporter")
-    given = config.option
+    options = config.option
     defaults = (DEFAULT_FAIL_ON, DEFAULT_CONTROLS, "cpu", "float32")
-    changed = (given.pathlen_fail_on, given.pathlen_controls, given.pathlen_device, given.pathlen_dtype) != defaults
-    chosen = (given.pathlen_family, given.pathlen_size, given.pathlen_model, given.pathlen_text)
-    if changed or any((*chosen, given.pathlen_expect, given.pathlen_download)):
+    in_use = (options.pathlen_fail_on, options.pathlen_controls, options.pathlen_device, options.pathlen_dtype)
+    selection = (options.pathlen_family, options.pathlen_size, options.pathlen_model, options.pathlen_text)
+    if in_use != defaults or any((*selection, options.pathlen_expect, options.pathlen_download)):
         _session(config)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """End what runs beside this process, however the session ended."""
+    """Stop the processes beside this one, however the session ended."""
     if SESSION in config.stash:
         config.stash[SESSION].close()
 
 
 def _session(config: pytest.Config) -> Session:
-    """Return the claims of this session; made, and its options checked, when first needed."""
+    """Return the session's claims. They are created, and the options checked, on first use."""
     if SESSION not in config.stash:
         from pathlen.errors import PathlenError
         from pathlen.runner.session import Session
         from pathlen.runner.settings import settings_of
 
-        given = config.option
-        for name, value in vars(given).items():
-            if name.startswith("pathlen_") and value == NO_VALUE:
+        options = config.option
+        for name, argument in vars(options).items():
+            if name.startswith("pathlen_") and argument == NO_VALUE:
                 raise pytest.UsageError(f"--{name.removeprefix('pathlen_').replace('_', '-')} needs a value")
         try:
             settings = settings_of(
-                family=given.pathlen_family,
-                sizes=given.pathlen_size,
-                directory=given.pathlen_model,
-                texts=given.pathlen_text,
-                seed=_whole(given.pathlen_seed),
-                report=Path(given.pathlen_report) if given.pathlen_report else _home(config) / DEFAULT_REPORT,
-                fail_on=given.pathlen_fail_on,
-                expect=Path(given.pathlen_expect) if given.pathlen_expect else None,
-                controls=given.pathlen_controls,
-                device=given.pathlen_device,
-                dtype=given.pathlen_dtype,
+                family=options.pathlen_family,
+                sizes=options.pathlen_size,
+                directory=options.pathlen_model,
+                texts=options.pathlen_text,
+                seed=_seed(options.pathlen_seed),
+                report=Path(options.pathlen_report)
+                if options.pathlen_report
+                else _project_folder(config) / DEFAULT_REPORT,
+                fail_on=options.pathlen_fail_on,
+                expect=Path(options.pathlen_expect) if options.pathlen_expect else None,
+                controls=options.pathlen_controls,
+                device=options.pathlen_device,
+                dtype=options.pathlen_dtype,
             )
         except (PathlenError, ValueError) as error:
             raise pytest.UsageError(str(error)) from error
@@ -164,15 +161,15 @@ def _session(config: pytest.Config) -> Session:
     return config.stash[SESSION]
 
 
-def _whole(seed: str) -> int:
+def _seed(seed: str) -> int:
     try:
         return int(seed)
     except ValueError as error:
         raise ValueError(f"--seed must be a whole number, but {seed!r} was given") from error
 
 
-def _home(config: pytest.Config) -> Path:
-    """Return the project's folder; without a configuration file pytest's own root would be the folder of claims."""
+def _project_folder(config: pytest.Config) -> Path:
+    """Return the project's folder. Without a configuration file, pytest's own root would be the folder of claims."""
     return config.inipath.parent if config.inipath else config.invocation_params.dir
 
 
@@ -181,7 +178,7 @@ def _home(config: pytest.Config) -> Path:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Spread a claim over the sizes of the session."""
-    if not hasattr(metafunc.function, "__pathlen_claim__"):
+    if not _is_claim(metafunc.function):
         if SIZE in metafunc.fixturenames:
             _refuse_without_claim(metafunc)
         return
@@ -199,16 +196,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize(SIZE, [TOGETHER] if together else list(settings.specs), scope="session")
 
 
+def _is_claim(function: object) -> bool:
+    """Whether a function was declared as a claim, found out without importing what declares them."""
+    return getattr(function, "__pathlen_claim__", None) is not None
+
+
 def _columns() -> list[str]:
-    """Return what a claim can ask for."""
+    """Return the names of the fixtures that a claim can ask for."""
     from pathlen.runner.evaluator import COLUMNS
 
     return list(COLUMNS)
 
 
 def _refuse_without_claim(metafunc: pytest.Metafunc) -> None:
-    """Refuse a function that measures and is no claim: nobody would judge what it returns."""
-    if SIZE not in _parametrised(metafunc):
+    """Refuse a function that asks for measurements but is no claim: nothing would judge what it returns."""
+    if SIZE not in _marked_arguments(metafunc):
         asked = ", ".join(name for name in metafunc.fixturenames if name in _columns())
         raise pytest.Collector.CollectError(
             f"{metafunc.function.__name__} asks for {asked} but is no claim: write "
@@ -217,22 +219,21 @@ def _refuse_without_claim(metafunc: pytest.Metafunc) -> None:
 
 
 def _refuse_unknown(metafunc: pytest.Metafunc, claim: Claim) -> None:
-    """Refuse a claim that asks for something that nothing provides, and say what was probably meant."""
+    """Refuse a claim that takes an argument that nothing provides, and say what was probably meant."""
     from pathlen.claims.hints import unknown_argument
 
-    information = metafunc.definition._fixtureinfo
-    provided = {*information.name2fixturedefs, "request"} | _parametrised(metafunc)
-    for name in information.argnames:
+    provided = internals.fixture_names(metafunc.definition) | {"request"} | _marked_arguments(metafunc)
+    for name in internals.argument_names(metafunc.definition):
         if name not in provided:
             raise pytest.Collector.CollectError(unknown_argument(claim.id, name, _columns()))
 
 
-def _parametrised(metafunc: pytest.Metafunc) -> set[str]:
-    """Return the arguments that marks give values to."""
+def _marked_arguments(metafunc: pytest.Metafunc) -> set[str]:
+    """Return the arguments that ``parametrize`` marks give values to."""
     names: set[str] = set()
     for mark in metafunc.definition.iter_markers("parametrize"):
-        given = mark.args[0] if mark.args else mark.kwargs["argnames"]
-        names |= {name.strip() for name in (given.split(",") if isinstance(given, str) else given)}
+        argnames = mark.args[0] if mark.args else mark.kwargs["argnames"]
+        names |= {name.strip() for name in (argnames.split(",") if isinstance(argnames, str) else argnames)}
     return names
 
 
@@ -240,34 +241,33 @@ def _parametrised(metafunc: pytest.Metafunc) -> set[str]:
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Show what is wrong with a claim where it stands, without the way that Python took to find out."""
+    """Show an error in a claim's declaration with its line in the file of claims, without a traceback."""
     report = yield
-    raised = getattr(getattr(report, "call", None), "excinfo", None)
-    if report.failed and raised is not None and _is_misuse(raised.value) and not collector.config.option.fulltrace:
-        own = [entry for entry in raised.traceback if entry.path == collector.path]
-        place = f"\n  in {collector.nodeid}, line {own[-1].lineno + 1}" if own else ""
-        report.longrepr = f"{raised.value}{place}"
+    raised = internals.collection_error(report)
+    if raised is not None and _is_misuse(raised.value) and not collector.config.option.fulltrace:
+        lines = [entry.lineno + 1 for entry in raised.traceback if entry.path == collector.path]
+        location = f"\n  in {collector.nodeid}, line {lines[-1]}" if lines else ""
+        report.longrepr = f"{raised.value}{location}"
     return report
 
 
 def _is_misuse(error: BaseException) -> bool:
-    """Whether an error says what is wrong with its arguments, and was raised by this package."""
+    """Whether an error was raised by this package about the arguments that it was given."""
     from pathlen.errors import PathlenError
 
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    here = trace is not None and Path(trace.tb_frame.f_code.co_filename).is_relative_to(Path(__file__).parent)
-    return here and isinstance(error, (PathlenError, ValueError, TypeError, AttributeError))
+    is_ours = trace is not None and Path(trace.tb_frame.f_code.co_filename).is_relative_to(Path(__file__).parent)
+    return is_ours and isinstance(error, (PathlenError, ValueError, TypeError, AttributeError))
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Note on an item which claim it checks."""
-    function = getattr(item, "function", None)
-    if hasattr(function, "__pathlen_claim__"):
+    if isinstance(item, pytest.Function) and _is_claim(item.function):
         from pathlen.claims.claim import declared
 
-        claim = declared(function)
+        claim = declared(item.function)
         assert claim is not None
         item.stash[CLAIM] = claim
         item.add_marker("claim")
@@ -276,7 +276,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse two claims with one id, and a claim that would have several findings for one size."""
     for item in items:
-        others = set(_parameters(item)) - {SIZE} if CLAIM in item.stash else set()
+        others = set(internals.parameters(_function(item))) - {SIZE} if CLAIM in item.stash else set()
         if others:
             raise pytest.UsageError(
                 f"claim {item.stash[CLAIM].id!r} must have one finding per size, but is parametrised by "
@@ -294,7 +294,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Prepare the claims, compare them with their lock, and find out now whether their report can be written."""
+    """Prepare the claims, compare them with their lock, and check before any work that their report can be written."""
     items = [item for item in session.items if CLAIM in item.stash]
     if items and not session.config.option.collectonly:
         from pathlen.claims.lock import claims_in
@@ -303,12 +303,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
         claims = _session(session.config)
         modules = dict.fromkeys(item.module for item in items if isinstance(item, pytest.Function))
-        claims.prepare(map(_check, items), (Check(*found) for module in modules for found in claims_in(module)))
+        claims.prepare(
+            map(_check, items), (Check(*declaration) for module in modules for declaration in claims_in(module))
+        )
         try:
-            claims.compare_with_lock(modules, _home(session.config))
-            claims.take_paper(modules, _home(session.config), moved=session.config.option.pathlen_report is None)
-            if not hasattr(session.config, "workerinput"):
-                # An error of a worker would not reach the reader; the controlling process reports what it can't write.
+            claims.compare_with_lock(modules, _project_folder(session.config))
+            claims.take_paper(
+                modules, _project_folder(session.config), moved=session.config.option.pathlen_report is None
+            )
+            if not internals.is_worker(session.config):
+                # An error in a worker would not reach the reader; the controlling process reports what it can't write.
                 claims.refuse_unwritable()
                 if session.config.option.pathlen_download:
                     _download(session.config)
@@ -318,15 +322,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
-    """Take in what a process of a run that is spread over several knows of the claims' project."""
-    message = getattr(node, "workeroutput", {}).get(PROPERTY)
+    """Receive what a worker knows of the claims' project, when it ends."""
+    message = internals.worker_output(node).get(PROPERTY)
     if message:
         _session(node.config).receive_project(message)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any) -> None:
-    """Fetch what is missing on a run spread over processes: once, here, before any of them starts on an item."""
+    """Fetch missing weights in a run spread over processes: once, in the controlling one, before any worker starts on an item."""
     config: pytest.Config = node.config
     if config.option.pathlen_download and DOWNLOADED not in config.stash:
         from pathlen.errors import PathlenError
@@ -338,32 +342,32 @@ def pytest_xdist_node_collection_finished(node: Any) -> None:
 
 
 def _download(config: pytest.Config) -> None:
-    """Fetch missing weights where the reader sees it; the process that controls a run does this, no other."""
+    """Fetch missing weights where the reader sees it: in the process that controls the run, with output not captured."""
     config.stash[DOWNLOADED] = True
-    capture = config.pluginmanager.get_plugin("capturemanager")
-    terminal = config.pluginmanager.get_plugin("terminalreporter")
-    with capture.global_and_fixture_disabled() if capture else nullcontext():
-        if terminal:
-            terminal.ensure_newline()
-        _session(config).download(terminal.write_line if terminal else lambda line: None)
+    with internals.capture_disabled(config):
+        _session(config).download(internals.line_writer(config))
 
 
 def _check(item: pytest.Item) -> Check:
     from pathlen.runner.evaluator import Check
 
+    return Check(item.stash[CLAIM], _function(item).obj)
+
+
+def _function(item: pytest.Item) -> pytest.Function:
     assert isinstance(item, pytest.Function)
-    return Check(item.stash[CLAIM], item.obj)
+    return item
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
-    """Say what is about to be measured, and why this."""
+    """Say what is about to be measured, and why that was chosen."""
     if SESSION not in config.stash:
         return []
     settings = config.stash[SESSION].settings
-    why = f": {settings.why}" if settings.why else ""
+    reason = f": {settings.why}" if settings.why else ""
     texts = ", ".join(passage.name for passage in settings.passages)
     return [
-        f"pathlen: family {settings.family} ({', '.join(settings.specs)}){why}",
+        f"pathlen: family {settings.family} ({', '.join(settings.specs)}){reason}",
         f"pathlen: {len(settings.passages)} texts ({texts}), seed {settings.seed}, controls {settings.controls}",
     ]
 
@@ -380,7 +384,7 @@ def pathlen_size(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def measured(pathlen_size: str, pytestconfig: pytest.Config) -> Any:
-    """Aligned columns of all texts in the model at hand, lengths before the final norm."""
+    """Aligned columns of all texts in the model at hand; lengths are before the final norm."""
     return _session(pytestconfig).argument("measured", pathlen_size)
 
 
@@ -413,18 +417,18 @@ def relative_error(pathlen_size: str, pytestconfig: pytest.Config) -> Any:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave an item alone whose claim does not speak about its size."""
+    """Skip an item whose claim does not speak about its size."""
     if CLAIM in item.stash:
-        if FINDING in item.stash:  # of an earlier try at this item
+        if FINDING in item.stash:  # from an earlier attempt at this item
             del item.stash[FINDING]
         claim, size = item.stash[CLAIM], _size(item)
         if not claim.speaks_about(size):
-            raise _NotClaimed(f"not claimed: {claim.id} speaks about {', '.join(claim.sizes)} only")
+            raise _NotClaimed(f"{NOT_CLAIMED}: {claim.id} speaks about {', '.join(claim.sizes)} only")
         if claim.logic == "differs":
             _session(item.config).refuse_missing(_check(item))
 
 
-class _NotClaimed(Skipped):
+class _NotClaimed(pytest.skip.Exception):  # type: ignore[name-defined, misc]  # pytest types it as a variable
     """A claim that does not speak about the size at hand."""
 
 
@@ -435,8 +439,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         return None
     if FINDING in pyfuncitem.stash:  # its columns could not be measured
         return True
-    given = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    pyfuncitem.stash[FINDING] = _session(pyfuncitem.config).finding(_check(pyfuncitem), _size(pyfuncitem), given)
+    arguments = {name: pyfuncitem.funcargs[name] for name in internals.argument_names(pyfuncitem)}
+    pyfuncitem.stash[FINDING] = _session(pyfuncitem.config).finding(_check(pyfuncitem), _size(pyfuncitem), arguments)
     return True
 
 
@@ -444,15 +448,15 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn a finding into an outcome and let it travel on the report."""
-    if CLAIM in item.stash and call.excinfo and _is_misuse(call.excinfo.value) and not item.config.option.fulltrace:
-        _show_own_lines(call.excinfo, item)
-    report = yield
+    """Turn a finding into an outcome, and send it along on the report."""
     error = call.excinfo.value if call.excinfo else None
+    if CLAIM in item.stash and call.excinfo and _is_misuse(call.excinfo.value) and not item.config.option.fulltrace:
+        _hide_frames_around_claim(call.excinfo, item)
+    report = yield
     if CLAIM not in item.stash or call.when == "teardown" or (call.when == "setup" and error is None):
         return report
-    if isinstance(error, Skipped):
-        _label(report, "not claimed" if isinstance(error, _NotClaimed) else "")
+    if isinstance(error, pytest.skip.Exception):
+        internals.attach(report, VERDICT, NOT_CLAIMED if isinstance(error, _NotClaimed) else "")
         return report
     if error is not None:
         item.stash[FINDING] = _finding_of(error, item)
@@ -461,49 +465,58 @@ def pytest_runtest_makereport(
     expected = session.settings.expected_verdict(finding)
     is_bug = finding.verdict.value == "error" and expected != "error"
     if call.when == "setup" and not is_bug:
-        # What kept the columns from being measured is a finding like any other; the call reports it.
+        # An error that kept the columns from being measured is a finding like any other; the call reports it.
         report.outcome, report.longrepr = "passed", None
         return report
     report.user_properties.append((PROPERTY, session.send(finding, _node(item))))
     # JUnit's XML takes an item's properties from the report of its teardown, which copies them from the item.
     item.user_properties += _properties(finding)
-    _label(report, finding.verdict.value)
-    if is_bug:  # keeps its traceback, and fails whatever is asked for
-        from pathlen.errors import InvalidClaim, InvalidColumn
+    internals.attach(report, VERDICT, finding.verdict.value)
+    if is_bug:
+        _report_bug(report, error, finding, item)
+    else:
+        _report_verdict(report, finding, expected, item)
+    return report
 
-        if isinstance(error, (InvalidClaim, InvalidColumn)) and not item.config.option.fulltrace:
-            report.longrepr = str(finding)  # raised about what was declared, so no line of the body is to blame
-        return report
+
+def _report_bug(report: pytest.TestReport, error: BaseException | None, finding: Finding, item: pytest.Item) -> None:
+    """Leave the report of an exception as it is, with its traceback: a bug fails under any ``--fail-on``."""
+    from pathlen.errors import InvalidClaim, InvalidColumn
+
+    if isinstance(error, (InvalidClaim, InvalidColumn)) and not item.config.option.fulltrace:
+        report.longrepr = str(finding)  # about what was declared, so no line of the body is to blame
+
+
+def _report_verdict(report: pytest.TestReport, finding: Finding, expected: str | None, item: pytest.Item) -> None:
+    """Give a report the outcome of a verdict."""
     text = str(finding) if expected is None else f"expected {expected}, found {finding}"
-    if session.settings.fails(finding):
+    if _session(item.config).settings.fails(finding):
         report.outcome, report.longrepr = "failed", text
     elif expected is not None or finding.verdict.value == "supported":
         report.outcome, report.longrepr = "passed", None
     else:
-        path, line, _ = item.location
-        report.outcome, report.longrepr = "skipped", (path, line or 0, text)
-    return report
+        internals.skipped_with(report, item, text)
 
 
-def _show_own_lines(raised: pytest.ExceptionInfo[BaseException], item: pytest.Item) -> None:
-    """Leave out of a traceback what this package and pytest did before and after the lines of the claim's own file."""
-    own = []
-    step = raised.value.__traceback__
-    while step is not None:
-        if Path(step.tb_frame.f_code.co_filename) == item.path:
-            own.append(step)
-        step = step.tb_next
-    kept = None
-    for step in reversed(own):
-        kept = TracebackType(kept, step.tb_frame, step.tb_lasti, step.tb_lineno)
-    if kept is not None:
-        raised.traceback = type(raised.traceback)(kept)
+def _hide_frames_around_claim(raised: pytest.ExceptionInfo[BaseException], item: pytest.Item) -> None:
+    """Show of a traceback only the lines in the claim's own file, without those of this package and pytest around them."""
+    frames = []
+    frame = raised.value.__traceback__
+    while frame is not None:
+        if Path(frame.tb_frame.f_code.co_filename) == item.path:
+            frames.append(frame)
+        frame = frame.tb_next
+    trace = None
+    for frame in reversed(frames):
+        trace = TracebackType(trace, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    if trace is not None:
+        internals.set_traceback(raised, trace)
 
 
 def _properties(finding: Finding) -> list[tuple[str, object]]:
-    """Return what a finding says as properties of its test case in JUnit's XML, each of a plain type."""
+    """Return a finding as properties of its test case in JUnit's XML, each of a plain type."""
     claim, estimate = finding.claim, finding.estimate
-    found: dict[str, object] = {
+    properties: dict[str, object] = {
         "claim": claim.id,
         "reading": claim.reading,
         "size": finding.size,
@@ -513,14 +526,13 @@ def _properties(finding: Finding) -> list[tuple[str, object]]:
         "reason": finding.reason,
     }
     if estimate:
-        found |= {"statistic": estimate.statistic, "estimate": float(estimate.value), "level": float(estimate.level)}
-        found |= {"low": float(estimate.low), "high": float(estimate.high), "tokens": int(estimate.n)}
-    return [(f"{PROPERTY}.{name}", value) for name, value in found.items() if value != ""]
-
-
-def _label(report: pytest.TestReport, verdict: str) -> None:
-    """Note a verdict on a report; plain attributes of a report survive the way between processes."""
-    setattr(report, VERDICT, verdict)
+        properties |= {
+            "statistic": estimate.statistic,
+            "estimate": float(estimate.value),
+            "level": float(estimate.level),
+        }
+        properties |= {"low": float(estimate.low), "high": float(estimate.high), "tokens": int(estimate.n)}
+    return [(f"{PROPERTY}.{name}", content) for name, content in properties.items() if content != ""]
 
 
 def _finding_of(error: BaseException, item: pytest.Item) -> Finding:
@@ -536,32 +548,26 @@ def _finding_of(error: BaseException, item: pytest.Item) -> Finding:
     return Finding(claim=item.stash[CLAIM], size=_size(item), verdict=verdict, reason=reason)
 
 
-def _parameters(item: pytest.Item) -> dict[str, object]:
-    assert isinstance(item, pytest.Function)
-    return item.callspec.params
-
-
 def _size(item: pytest.Item) -> str:
-    return str(_parameters(item)[SIZE])
+    return str(internals.parameters(_function(item))[SIZE])
 
 
 def _node(item: pytest.Item) -> str:
     """Return an item's node id without its size: the same for all sizes of a claim."""
-    assert isinstance(item, pytest.Function)
-    return item.nodeid.removesuffix(f"[{item.callspec.id}]")
+    return internals.node_without_parameters(_function(item))
 
 
 def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
-    """Show an own category for a verdict that is neither a pass nor a failure."""
-    verdict = getattr(report, VERDICT, "")
+    """Give a verdict that is neither a pass nor a failure a category of its own."""
+    verdict = internals.attached(report, VERDICT)
     if not verdict or report.outcome != "skipped":
         return None
-    letters = {"inconclusive": "?", "not claimed": "-", "not tested": "s"}
+    letters = {"inconclusive": "?", NOT_CLAIMED: "-", "not tested": "s"}
     return verdict, letters.get(verdict, verdict[0]), verdict.upper()
 
 
 class _Reporter:
-    """Collects what items found, wherever they ran, and writes it down at the end."""
+    """Collects the findings of items, whichever process ran them, and writes the record and the page at the end."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
@@ -575,16 +581,15 @@ class _Reporter:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the record and the page; fail a session that tested nothing or is not what was expected."""
+        """Write the record and the page; fail a session that tested nothing, or that misses findings of the expected record."""
         if SESSION not in self.config.stash:
             return
         claims = self.config.stash[SESSION]
-        if hasattr(self.config, "workerinput"):
-            output: dict[str, str] = getattr(self.config, "workeroutput", {})
-            output[PROPERTY] = claims.send_project()
+        if internals.is_worker(self.config):
+            internals.worker_output(self.config)[PROPERTY] = claims.send_project()
             return
         if not claims.findings:
-            self._nothing_tested(session, claims)
+            self._fail_if_nothing_tested(session, claims)
             return
         from pathlen.report import terminal_lines
 
@@ -600,20 +605,20 @@ class _Reporter:
         except OSError as error:
             self.lines.append(f"the report could not be written, and the one before it is as it was: {error}")
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        self._nothing_tested(session, claims)
+        self._fail_if_nothing_tested(session, claims)
         if claims.missing:
             names = "; ".join(" ".join(key) for key in claims.missing)
             self.lines.append(f"the expected record also holds: {names}")
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-    def _nothing_tested(self, session: pytest.Session, claims: Session) -> None:
+    def _fail_if_nothing_tested(self, session: pytest.Session, claims: Session) -> None:
         if claims.nothing_tested:
             self.lines.append("nothing was tested, so nothing is verified")
             if session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the matrix of claims and sizes, and where the report is."""
+        """Print the matrix of claims and sizes, and the paths of the record and the page."""
         if self.lines:
             terminalreporter.section("claims")
             for line in self.lines:

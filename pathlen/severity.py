@@ -1,4 +1,4 @@
-"""Entry point of ``python -m pathlen.severity``, the command that reports print; see `pathlen.runner.false_alarms`."""
+"""Entry point of ``python -m pathlen.severity``, the command that pages name; see `pathlen.runner.false_alarms`."""
 
 import sys
 

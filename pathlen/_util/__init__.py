@@ -1,1 +1,1 @@
-"""Files, the cache, fingerprints of code, memory, provenance: what every other package leans on. Knows nothing of models."""
+"""Files, the cache, fingerprints of code, memory, provenance: what every other package builds on. Knows nothing of models."""

@@ -1,14 +1,13 @@
-"""What was computed before and need not be again, in the user's cache folder.
+"""Results of earlier runs, in the user's cache folder.
 
-An entry is named by a digest of everything it depends on, so that it isn't stale: whoever changes a model, a text, a
-claim or anything beside it, this package or what it computes with asks for another name. What a claim's body reads from
-elsewhere, or from the clock, is not seen. An entry holds a digest of its content, too; a damaged
-one is as good as none. ``PATHLEN_CACHE`` names another folder.
+An entry is named by a digest of everything it depends on: the model, the text, the claim and the files beside it, this package
+and the packages it computes with. A change to any of them asks for another name, so no entry is ever stale. What a claim's body
+reads from elsewhere, or from the clock, is not seen. An entry also holds a digest of its content; a damaged one counts as
+missing. ``PATHLEN_CACHE`` names another folder.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -17,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pathlen._util.digests import digest, digest_of_file
+from pathlen._util.digests import digest, digest_of_bytes, digest_of_file
 from pathlen._util.files import write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def folder() -> Path:
 
 
 class Cache:
-    """Texts and arrays by name, each in a file of its own that is written completely or not at all."""
+    """Texts and arrays by name, each in its own file, which is written completely or not at all."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -48,11 +47,11 @@ class Cache:
         return self.home / name[:2] / f"{name}.{kind}"
 
     def get(self, name: str) -> str | None:
-        """Return what was kept under a name; None if nothing was, or if it is damaged."""
+        """Return the text that was kept under a name; None if there is none, or if it is damaged or can't be read."""
         try:
-            kept = json.loads(self._path(name).read_text("utf-8"))
-            text: str = kept["text"]
-            return text if kept["sha256"] == digest(text) else None
+            entry = json.loads(self._path(name).read_text("utf-8"))
+            text: str = entry["text"]
+            return text if entry["sha256"] == digest(text) else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -67,27 +66,27 @@ class Cache:
             pass  # the next run computes it again
 
     def get_arrays(self, name: str) -> dict[str, NDArray[Any]] | None:
-        """Return the arrays that were kept under a name; None if none were, or if they are damaged."""
+        """Return the arrays that were kept under a name; None if there are none, or if they are damaged or can't be read."""
         from safetensors.numpy import load_file
 
         path = self._path(name, "safetensors")
         try:
-            whole = self.get(name)
-            return load_file(path) if whole is not None and whole == digest_of_file(path) else None
+            recorded = self.get(name)
+            return load_file(path) if recorded is not None and recorded == digest_of_file(path) else None
         except OSError:
             return None
 
     def put_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Keep arrays under a name; as `put`."""
+        """Keep arrays under a name, as `put` does a text."""
         import numpy as np
         from safetensors.numpy import save
 
-        content = save({key: np.ascontiguousarray(one) for key, one in arrays.items()})
+        content = save({key: np.ascontiguousarray(array) for key, array in arrays.items()})
         try:
             write_bytes(self._path(name, "safetensors"), content)
         except OSError:
             return
-        self.put(name, hashlib.sha256(content).hexdigest())
+        self.put(name, digest_of_bytes(content))
 
     def entries(self) -> list[Path]:
         """Return the files of all entries; none in a folder that this package did not make."""
@@ -98,11 +97,11 @@ class Cache:
         return sorted(path for path in self.home.glob("??/*") if is_ours and ENTRY.fullmatch(path.name))
 
     def clear(self) -> int:
-        """Delete all entries and return how many there were; whatever else is in the folder is left alone."""
-        found = self.entries()
-        for path in found:
+        """Delete all entries and return how many there were; anything else in the folder is left alone."""
+        entries = self.entries()
+        for path in entries:
             path.unlink()
-        for parent in {path.parent for path in found}:
+        for parent in {path.parent for path in entries}:
             with suppress(OSError):
-                parent.rmdir()  # where something else is in it, it stays
-        return len(found)
+                parent.rmdir()  # stays if anything else is in it
+        return len(entries)

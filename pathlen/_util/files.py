@@ -10,7 +10,7 @@ __all__ = ["write_bytes", "write_text"]
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text to a file so that a reader finds the old content or the new, and never a part."""
+    """Write a text to a file atomically: a reader sees the old content or the new, never a part."""
     write_bytes(path, text.encode("utf-8"))
 
 

@@ -1,4 +1,4 @@
-"""Where a number was made: versions of what computed it, and the git commit it was checked out at."""
+"""Where a number comes from: the versions of what computed it, and the git commit of the claims."""
 
 from __future__ import annotations
 
@@ -26,27 +26,31 @@ class Revision:
 
 def environment(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     """Return the versions of Python, the platform and the packages that numbers depend on."""
-    found = {"python": sys.version.split()[0], "platform": platform.platform(terse=True), "machine": platform.machine()}
+    versions = {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(terse=True),
+        "machine": platform.machine(),
+    }
     for package in packages:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+            versions[package] = "not installed"
+    return versions
 
 
 def revision_of(folder: Path, leaving_out: Path | None = None) -> Revision | None:
-    """Return the git commit that a folder is checked out at; None outside of git, or without git.
+    """Return the git commit that a folder is checked out at; None outside a repository, or where git is not installed.
 
-    Files that git doesn't know, and those below ``leaving_out``, a folder that a run writes to, don't count as changes.
+    Untracked files, and those below ``leaving_out``, a folder that a run writes to, don't count as changes.
     """
     git = shutil.which("git")
     if git is None:
         return None
 
     def ask(*arguments: str) -> str | None:
-        done = subprocess.run([git, *arguments], cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
-        return done.stdout.strip() if done.returncode == 0 else None
+        answer = subprocess.run([git, *arguments], cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
+        return answer.stdout.strip() if answer.returncode == 0 else None
 
     paths = ["."]
     if leaving_out is not None and leaving_out.resolve().is_relative_to(folder.resolve()):

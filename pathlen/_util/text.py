@@ -1,7 +1,7 @@
-"""Words that come from elsewhere, made safe to show: what has no shape of its own is named, and nothing turns the line around.
+"""Untrusted text made safe to show: invisible characters are named, and none can reverse the line.
 
-Claims, names of texts and paths are other people's. Escaping keeps them from being markup; a control character or a
-right-to-left override is no markup, and would still show a reader something else than what stands in the record.
+Claims, names of texts and paths are written by others. Escaping keeps them from being markup. A control character or a
+right-to-left override is no markup, yet it would show a reader something other than what the record holds.
 """
 
 from __future__ import annotations
@@ -11,18 +11,13 @@ import unicodedata
 __all__ = ["visible"]
 
 WHITE_SPACE = "\n\t"
-TURNING = {
-    *range(0x202A, 0x202F),
-    *range(0x2066, 0x206A),
-    0x061C,
-    0x200E,
-    0x200F,
-}  # they change the direction of what follows
-HIDDEN = ("Cc", "Cs", "Cn", "Zl", "Zp")
+# Change the direction of what follows.
+DIRECTIONAL = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x061C, 0x200E, 0x200F}
+HIDDEN = ("Cc", "Cs", "Cn", "Zl", "Zp")  # Unicode categories
 
 
 def visible(text: str) -> str:
-    r"""Return a text in which controls, overrides of direction, and what is no character are named between brackets.
+    r"""Return a text in which control characters, direction overrides and unassigned code points are named in brackets.
 
     Examples
     --------
@@ -34,7 +29,7 @@ def visible(text: str) -> str:
         return text
     return "".join(
         f"⟨U+{ord(letter):04X}⟩"
-        if letter not in WHITE_SPACE and (ord(letter) in TURNING or unicodedata.category(letter) in HIDDEN)
+        if letter not in WHITE_SPACE and (ord(letter) in DIRECTIONAL or unicodedata.category(letter) in HIDDEN)
         else letter
         for letter in text
     )

@@ -1,7 +1,7 @@
-"""From a record to what people read: one self-contained page, a table for a pull request, and a few lines for a terminal.
+"""Renders a record for people: as one self-contained page, a table for a pull request, or a few lines for a terminal.
 
-Only records come in, so an old file renders again with neither model nor torch. Every word and figure on a page
-is derived from the record; nothing is written by hand beside the numbers.
+The only input is the record, so an old file renders again with neither model nor torch. Every sentence about a number is derived
+from the record; none is written by hand.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How far the instrument can be trusted: coverage in simulations whose truth was known, and verdicts on random networks."""
+"""How far the instrument can be trusted: coverage in simulations with a known truth, and verdicts on random networks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GROUPS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoverageRow:
-    """One statistic with one range of passages, over all its cells.
+    """One statistic for one range of passages, over all its cells.
 
     Attributes
     ----------
@@ -45,30 +45,30 @@ class CoverageRow:
 
 
 def lines(table: Iterable[Rate]) -> list[CoverageRow]:
-    """Return a line per statistic and range of passages, in the order of the table."""
+    """Return a row per statistic and range of passages, in the order of the table."""
     rates = list(table)
-    found = []
+    coverage = []
     for statistic in dict.fromkeys(rate.statistic for rate in rates):
         for where, passages in GROUPS.items():
-            here = [rate for rate in rates if rate.statistic == statistic and rate.passages in passages]
-            if here:
-                covered = [rate.covered_95 for rate in here]
-                found.append(
+            cells = [rate for rate in rates if rate.statistic == statistic and rate.passages in passages]
+            if cells:
+                covered = [rate.covered_95 for rate in cells]
+                coverage.append(
                     CoverageRow(
                         statistic=statistic,
                         where=where,
-                        cells=len(here),
-                        runs=min(rate.runs for rate in here),
+                        cells=len(cells),
+                        runs=min(rate.runs for rate in cells),
                         lowest=min(covered),
                         mean=sum(covered) / len(covered),
                         highest=max(covered),
-                        false_below=max((rate.said_below for rate in here if rate.truth == 0), default=None),
+                        false_below=max((rate.said_below for rate in cells if rate.truth == 0), default=None),
                         false_about_zero=max(
-                            (rate.said_about_zero for rate in here if rate.truth == -0.1), default=None
+                            (rate.said_about_zero for rate in cells if rate.truth == -0.1), default=None
                         ),
                     )
                 )
-    return found
+    return coverage
 
 
 SEVERITY_WORDS = tuple(
@@ -79,7 +79,7 @@ SEVERITY_WORDS = tuple(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeverityRow:
-    """One claim on random networks, over all its sizes: how many checks, and how many came to each of `SEVERITY_WORDS`."""
+    """One claim on random networks, over all its sizes: its checks, and how many came to each of `SEVERITY_WORDS`."""
 
     claim: str
     reading: str
@@ -90,16 +90,16 @@ class SeverityRow:
 
 def severity_rows(severity: Severity | None) -> list[SeverityRow]:
     """Return a row per claim, in the order of the table."""
-    found: dict[tuple[str, str, bool], list[dict[str, int]]] = {}
+    by_claim: dict[tuple[str, str, bool], list[dict[str, int]]] = {}
     for line in severity.lines if severity else ():
-        found.setdefault((line.claim, line.reading, line.counts), []).append(line.verdicts)
+        by_claim.setdefault((line.claim, line.reading, line.counts), []).append(line.verdicts)
     return [
         SeverityRow(
             claim=claim,
             reading=reading,
             counts=counts,
-            checks=sum(sum(one.values()) for one in verdicts),
-            numbers=tuple(sum(one.get(word, 0) for one in verdicts) for word in SEVERITY_WORDS),
+            checks=sum(sum(counted.values()) for counted in verdicts),
+            numbers=tuple(sum(counted.get(word, 0) for counted in verdicts) for word in SEVERITY_WORDS),
         )
-        for (claim, reading, counts), verdicts in found.items()
+        for (claim, reading, counts), verdicts in by_claim.items()
     ]

@@ -21,7 +21,7 @@ __all__ = ["Card", "Change", "Reading", "Said", "Spread", "cards", "changes", "h
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What is said of a claim on one size: the cell of the matrix, the finding in plain words, and the fine print."""
+    """A claim on one size: its cell of the matrix, its finding in plain words, and the fine print."""
 
     cell: Cell
     finding: FindingRecord
@@ -40,32 +40,32 @@ class Reading:
     @property
     def tested_as(self) -> str:
         """The statistic that stands for the claim."""
-        return next((one.finding.estimate.statistic for one in self.said if one.finding.estimate), "")
+        return next((estimate.statistic for estimate in self.estimates), "")
 
     @property
     def estimates(self) -> list[Estimate]:
-        """The numbers that were made, in the order of the sizes."""
-        return [one.finding.estimate for one in self.said if one.finding.estimate]
+        """The estimates, in the order of the sizes."""
+        return [said.finding.estimate for said in self.said if said.finding.estimate]
 
     @property
     def sample(self) -> str:
-        """What was resampled and how much of it there was, size by size where they differ."""
-        return "; or ".join(dict.fromkeys(one.sample for one in self.estimates))
+        """What was resampled and how much of it there was; size by size where they differ."""
+        return "; or ".join(dict.fromkeys(estimate.sample for estimate in self.estimates))
 
     @property
     def methods(self) -> list[str]:
-        """How the intervals were made."""
-        return list(dict.fromkeys(one.method for one in self.estimates))
+        """The methods of the intervals."""
+        return list(dict.fromkeys(estimate.method for estimate in self.estimates))
 
     @property
     def cautions(self) -> list[str]:
-        """What has to be known about intervals of this kind."""
-        return list(dict.fromkeys(one.caution for one in self.estimates if one.caution))
+        """What a reader must know about intervals of this kind."""
+        return list(dict.fromkeys(estimate.caution for estimate in self.estimates if estimate.caution))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """A claim: its readings, the way from the published number to the corrected one, and where its universes are."""
+    """A claim: its readings, the way from the published number to the corrected one, and whether it has universes."""
 
     id: str
     readings: tuple[Reading, ...]
@@ -74,13 +74,13 @@ class Card:
 
     @property
     def claim(self) -> ClaimRecord:
-        """The declaration of the first reading, which is the corrected one where there is one."""
+        """The declaration of the first reading, which is the corrected one if there is one."""
         return self.readings[0].row.claim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """What a claim comes to on one size over all analyses."""
+    """The numbers of a claim on one size over all analyses."""
 
     row: Row
     size: str
@@ -95,7 +95,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What one correction changes, on one size after the other; None where it was not taken apart."""
+    """What one correction changes on each size; None where that was not taken apart."""
 
     name: str
     effects: tuple[float | None, ...]
@@ -103,44 +103,45 @@ class Change:
 
 def cards(run: Run) -> list[Card]:
     """Return a card for every claim, in the order of the record."""
-    found: dict[str, list[Row]] = {}
+    by_claim: dict[str, list[Row]] = {}
     for row in rows(run):
-        found.setdefault(row.claim.id, []).append(row)
+        by_claim.setdefault(row.claim.id, []).append(row)
     holm = adjusted(run)
     return [
-        _card(claim, sorted(ones, key=lambda row: row.claim.reading != "corrected"), holm)
-        for claim, ones in found.items()
+        _card(claim, sorted(readings, key=lambda row: row.claim.reading != "corrected"), holm)
+        for claim, readings in by_claim.items()
     ]
 
 
-def _card(claim: str, ones: list[Row], holm: dict[tuple[str, str, str], float]) -> Card:
-    tested = [(cell.size, cell.finding) for row in ones for cell in row.all_cells if cell.finding]
-    ends = [end for row in ones for line in _lines(row) for end in line.extremes]  # readings share an axis
+def _card(claim: str, readings: list[Row], holm: dict[tuple[str, str, str], float]) -> Card:
+    tested = [(cell.size, cell.finding) for row in readings for cell in row.all_cells if cell.finding]
+    ends = [end for row in readings for line in _lines(row) for end in line.extremes]  # readings share an axis
     return Card(
         id=claim,
-        readings=tuple(_reading(row, ends, holm) for row in ones),
+        readings=tuple(_reading(row, ends, holm) for row in readings),
         waterfalls=tuple(
             (
                 size,
                 waterfall(
-                    one.attribution,
+                    finding.attribution,
                     title=f"{claim}, {size}: from as published to corrected, correction by correction",
-                    name=short(one.estimate) if one.estimate else "",
+                    name=short(finding.estimate) if finding.estimate else "",
                 ),
             )
-            for size, one in tested
-            if one.attribution
+            for size, finding in tested
+            if finding.attribution
         ),
-        has_universes=any(one.universes for _, one in tested),
+        has_universes=any(finding.universes for _, finding in tested),
     )
 
 
 def _fine(row: Row, finding: FindingRecord, holm: dict[tuple[str, str, str], float]) -> str:
-    """Return what stands in small print below a finding: how much it rests on, how sure, what was open, what controls gave."""
+    """Return the fine print below a finding: its sample, its p-value, why it is open, and what its controls gave."""
     estimate = finding.estimate
     if estimate is None:
         return ""
     parts = []
+    starts_with_symbol = False
     if estimate.effective_n:
         parts.append(f"worth {estimate.effective_n:,.0f} independent tokens")
     elif estimate.unit == "census":
@@ -148,22 +149,23 @@ def _fine(row: Row, finding: FindingRecord, holm: dict[tuple[str, str, str], flo
     if finding.p_value is not None:
         p = holm.get((finding.claim, finding.reading, finding.size))
         by_holm = f", by Holm over the {len(holm)} confirmatory checks p {p_words(p)}" if p is not None else ""
+        starts_with_symbol = not parts
         parts.append(f"p {p_words(finding.p_value)} against its lying elsewhere{by_holm}")
-    is_open, is_empty = (finding.verdict == one.value for one in (Verdict.INCONCLUSIVE, Verdict.VACUOUS))
+    is_open, is_vacuous = (finding.verdict == verdict.value for verdict in (Verdict.INCONCLUSIVE, Verdict.VACUOUS))
     if is_open:
         parts.append(f"why it is open: {finding.reason}")
     else:
-        if not is_empty and (could := detectable(estimate, row.claim.region)):
+        if not is_vacuous and (could := detectable(estimate, row.claim.region)):
             parts.append(f"so many tokens {could}")
         if finding.reason:
             parts.append(finding.reason)
-    parts += [str(tally) for tally in finding.controls if not (tally.shows_vacuity and (is_open or is_empty))]
+    parts += [str(tally) for tally in finding.controls if not (tally.shows_vacuity and (is_open or is_vacuous))]
     said = "; ".join(parts)
-    return f"{said if said.startswith('p ') else said[:1].upper() + said[1:]}."
+    return f"{said if starts_with_symbol else said[:1].upper() + said[1:]}."
 
 
 def p_words(p: float) -> str:
-    """Return a p-value as it is shown: never 0."""
+    """Return a p-value as it is shown, which is never 0."""
     return "< 0.0001" if p < 0.0001 else f"= {p:.4f}"
 
 
@@ -202,8 +204,8 @@ def _line(claim: ClaimRecord, finding: FindingRecord, published: float | None = 
 
 
 def _lines(row: Row) -> list[ForestRow]:
-    found = [_line(row.claim, cell.finding) for cell in row.all_cells if cell.finding]
-    return [line for line in found if line is not None]
+    lines = [_line(row.claim, cell.finding) for cell in row.all_cells if cell.finding]
+    return [line for line in lines if line is not None]
 
 
 def _forest(row: Row, ends: list[float]) -> Markup | None:
@@ -216,30 +218,33 @@ def _forest(row: Row, ends: list[float]) -> Markup | None:
 
 
 def heart(run: Run) -> tuple[Markup, list[tuple[ClaimRecord, Said]]] | None:
-    """Return the forest of the central relation over all sizes with what it says of each; None if there is none."""
-    found = central(run)
-    lines = [_line(claim, one, one.attribution.published if one.attribution else None) for claim, one in found]
+    """Return the forest of the central relation over all sizes, with what it says of each; None if there is none."""
+    findings = central(run)
+    lines = [
+        _line(claim, finding, finding.attribution.published if finding.attribution else None)
+        for claim, finding in findings
+    ]
     drawn = [line for line in lines if line is not None]
-    if not drawn or found[0][1].estimate is None:
+    if not drawn or findings[0][1].estimate is None:
         return None
-    title = f"{found[0][0].universes}: {short(found[0][1].estimate)} in {', '.join(one.size for _, one in found)}"
+    title = f"{findings[0][0].universes}: {short(findings[0][1].estimate)} in {', '.join(finding.size for _, finding in findings)}"
     said = [
         (
             claim,
             Said(
-                cell=Cell(size=one.size, word=one.verdict, finding=one),
-                finding=one,
-                plain=plain(claim, one),
+                cell=Cell(size=finding.size, word=finding.verdict, finding=finding),
+                finding=finding,
+                plain=plain(claim, finding),
             ),
         )
-        for claim, one in found
+        for claim, finding in findings
     ]
-    return forest(drawn, title=title, name=found[0][1].estimate.statistic), said
+    return forest(drawn, title=title, name=findings[0][1].estimate.statistic), said
 
 
 def spreads(run: Run) -> list[Spread]:
     """Return every specification curve of a run."""
-    made = []
+    curves = []
     for row in rows(run):
         region = (row.claim.region.low, row.claim.region.high)
         for cell in row.all_cells:
@@ -252,15 +257,16 @@ def spreads(run: Run) -> list[Spread]:
                     title=f"{row.claim.id}, {cell.size}: all universes in order, and the range and median of each option",
                     name=short(estimate) if estimate else "the number",
                 )
-                made.append(Spread(row=row, size=cell.size, curve=cell.finding.universes, figure=figure))
-    return made
+                curves.append(Spread(row=row, size=cell.size, curve=cell.finding.universes, figure=figure))
+    return curves
 
 
 def changes(run: Run) -> tuple[tuple[str, ...], list[Change]]:
     """Return the sizes of the central relation, and what each correction of the original changes on each of them."""
-    found = [one for _, one in central(run) if one.attribution]
-    names = dict.fromkeys(name for one in found if one.attribution for name, _ in one.attribution.changes)
-    effects = [dict(one.attribution.changes) if one.attribution else {} for one in found]
-    return tuple(one.size for one in found), [
-        Change(name=name, effects=tuple(of.get(name) for of in effects)) for name in names
+    findings = [finding for _, finding in central(run) if finding.attribution]
+    attributions = [finding.attribution for finding in findings if finding.attribution]
+    names = dict.fromkeys(name for attribution in attributions for name, _ in attribution.changes)
+    effects = [dict(attribution.changes) for attribution in attributions]
+    return tuple(finding.size for finding in findings), [
+        Change(name=name, effects=tuple(by_correction.get(name) for by_correction in effects)) for name in names
     ]

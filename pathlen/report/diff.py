@@ -1,4 +1,4 @@
-"""What two records say differently: changed verdicts first, then what came or went, then the conditions."""
+"""How two records differ: changed verdicts first, then findings that came or went, then the conditions."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Difference:
     Attributes
     ----------
     changed : tuple of (FindingRecord, FindingRecord)
-        Findings whose verdict is another now, before and after.
+        Findings whose verdict changed, before and after.
     gone, new : tuple of FindingRecord
-        Findings that only the earlier, or only the later one has.
+        Findings that only the earlier record has, or only the later one.
     same : int
         Findings whose verdict is the same.
     conditions : tuple of str
@@ -44,63 +44,65 @@ class Difference:
 
 def difference(before: Run, after: Run) -> Difference:
     """Return how the findings of a run differ from those of an earlier one."""
-    old, now = ({_key(one): one for one in run.findings} for run in (before, after))
+    old, now = ({_key(finding): finding for finding in run.findings} for run in (before, after))
     both = [key for key in old if key in now]
     compared = {"family": lambda run: run.family, **SAME}
     conditions = [
-        f"{what}: {of(before)} before, {of(after)} now" for what, of in compared.items() if of(before) != of(after)
+        f"{name}: {condition(before)} before, {condition(after)} now"
+        for name, condition in compared.items()
+        if condition(before) != condition(after)
     ]
-    weights = {one.size: one.weights_sha256 for one in before.models}
+    weights = {model.size: model.weights_sha256 for model in before.models}
     conditions += [
-        f"weights of {one.size}: {weights[one.size][:12]} before, {one.weights_sha256[:12]} now"
-        for one in after.models
-        if weights.get(one.size, one.weights_sha256) != one.weights_sha256
+        f"weights of {model.size}: {weights[model.size][:12]} before, {model.weights_sha256[:12]} now"
+        for model in after.models
+        if weights.get(model.size, model.weights_sha256) != model.weights_sha256
     ]
     return Difference(
         changed=tuple((old[key], now[key]) for key in both if old[key].verdict != now[key].verdict),
-        gone=tuple(one for key, one in old.items() if key not in now),
-        new=tuple(one for key, one in now.items() if key not in old),
+        gone=tuple(finding for key, finding in old.items() if key not in now),
+        new=tuple(finding for key, finding in now.items() if key not in old),
         same=sum(old[key].verdict == now[key].verdict for key in both),
         conditions=tuple(conditions),
     )
 
 
-def diff_lines(found: Difference) -> list[str]:
+def diff_lines(differing: Difference) -> list[str]:
     """Return a difference for a terminal."""
-    lines = [f"{_name(one)}: {_said(one)} before, {_said(other)} now" for one, other in found.changed]
-    lines += [f"{_name(one)}: gone, was {_said(one)}" for one in found.gone]
-    lines += [f"{_name(one)}: new, {_said(one)}" for one in found.new]
-    lines.append(f"{found.same} findings with the same verdict, {len(found.changed)} with another")
-    return [*lines, *(f"made under other conditions: {text}" for text in found.conditions)]
+    lines = [f"{_name(earlier)}: {_said(earlier)} before, {_said(later)} now" for earlier, later in differing.changed]
+    lines += [f"{_name(finding)}: gone, was {_said(finding)}" for finding in differing.gone]
+    lines += [f"{_name(finding)}: new, {_said(finding)}" for finding in differing.new]
+    lines.append(f"{differing.same} findings with the same verdict, {len(differing.changed)} with another")
+    return [*lines, *(f"made under other conditions: {text}" for text in differing.conditions)]
 
 
-def diff_markdown(found: Difference) -> list[str]:
+def diff_markdown(differing: Difference) -> list[str]:
     """Return a difference as Markdown, for a pull request."""
-    lines = [f"**{len(found.changed)} changed verdicts**, {found.same} the same."]
-    if not found.is_empty:
+    lines = [f"**{len(differing.changed)} changed verdicts**, {differing.same} the same."]
+    if not differing.is_empty:
         lines += ["", "| claim | reading | size | before | now |", "|---|---|---|---|---|"]
-        pairs: list[tuple[FindingRecord | None, FindingRecord | None]] = [*found.changed]
-        pairs += [(one, None) for one in found.gone] + [(None, one) for one in found.new]
-        for one, other in pairs:
-            either = one or other
+        pairs: list[tuple[FindingRecord | None, FindingRecord | None]] = [*differing.changed]
+        pairs += [(finding, None) for finding in differing.gone] + [(None, finding) for finding in differing.new]
+        for earlier, later in pairs:
+            either = earlier or later
             assert either is not None  # noqa: S101  # a pair has at least one side
-            cells = (either.claim, either.reading, either.size, _said(one), _said(other))
+            cells = (either.claim, either.reading, either.size, _said(earlier), _said(later))
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    if found.conditions:
-        lines += ["", *(f"- made under other conditions: {text}" for text in found.conditions)]
+    if differing.conditions:
+        lines += ["", *(f"- made under other conditions: {text}" for text in differing.conditions)]
     return lines
 
 
-def _key(one: FindingRecord) -> FindingKey:
-    return one.claim, one.reading, one.size
+def _key(finding: FindingRecord) -> FindingKey:
+    return finding.claim, finding.reading, finding.size
 
 
-def _name(one: FindingRecord) -> str:
-    return f"{one.claim} ({one.reading}) on {one.size}"
+def _name(finding: FindingRecord) -> str:
+    return f"{finding.claim} ({finding.reading}) on {finding.size}"
 
 
-def _said(one: FindingRecord | None) -> str:
-    if one is None:
+def _said(finding: FindingRecord | None) -> str:
+    if finding is None:
         return "–"
-    number = f" {one.estimate.digits[0]}" if one.estimate else ""
-    return f"{SYMBOLS[one.verdict]} {one.verdict}{number}"
+    number = f" {finding.estimate.digits[0]}" if finding.estimate else ""
+    return f"{SYMBOLS[finding.verdict]} {finding.verdict}{number}"

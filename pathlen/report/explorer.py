@@ -1,10 +1,10 @@
 """The token explorer: one text in one model, as a scatter, as cumulative curves, and as the text itself, linked token by token.
 
-What is drawn here needs no script: the first model, the first text, the last block. `page.js` draws the same figures for every
+The figures drawn here need no script: the first model, the first text, the last block. `page.js` draws the same figures for every
 other choice, from the record that the page carries, so the two must agree; a browser test compares them number by number.
 
-A page has room for `VALUES` step lengths. Where a record holds more, `thinned` keeps the beginnings of as many texts as fit
-with at least `FEWEST` tokens each, and the page says so.
+A page has room for `VALUES` step lengths. If a record holds more, `thinned` keeps the beginnings of as many texts as fit with at
+least `FEWEST` tokens each, and the page says so.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 VALUES = 36_000  # blocks times tokens, over all models: a fifth of what a page may weigh
-FEWEST, MOST = 64, 350  # tokens of a text: fewer are no text, more are too many lines in one figure
+FEWEST, MOST = 64, 350  # tokens of a text: fewer don't read as a text, more are too many lines in one figure
 SHADES = 5
 HEIGHT = 250
 LEFT, RIGHT, TOP, FLOOR = 46, WIDTH - 8, 8, HEIGHT - 40
@@ -45,16 +45,16 @@ ESCAPED = re.compile(r"\\(?:\\|x([0-9a-f]{2}))")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explorer:
-    """What the page shows before any choice is made, and what there is to choose from.
+    """What the page shows before the reader chooses, and what there is to choose from.
 
     Attributes
     ----------
     models : tuple of ModelRecord
-        With tokens, as far as the page holds them.
+        Those with tokens, with as many as the page holds.
     excerpt : Excerpt
         The first text of the first model.
     scatter, curves, words : Markup
-        It, drawn.
+        Drawings of that excerpt.
     sampled : str
         What the page leaves out, in words.
 
@@ -69,24 +69,26 @@ class Explorer:
 
 
 def thinned(run: Run, values: int = VALUES) -> Run:
-    """Return a run whose excerpts fit into a page; the same run where they do already."""
+    """Return a run whose excerpts fit into a page; the same run if they already do."""
     width = sum(model.n_layer for model in run.models if model.excerpts)
     texts = max((len(model.excerpts) for model in run.models), default=0)
     if not texts:
         return run
     room = max(1, values // width)
-    held = max(sum(one.measured for one in model.excerpts) for model in run.models)
-    longest = max(one.measured for model in run.models for one in model.excerpts)
+    held = max(sum(excerpt.measured for excerpt in model.excerpts) for model in run.models)
+    longest = max(excerpt.measured for model in run.models for excerpt in model.excerpts)
     if held <= room and longest <= MOST:
         return run
     tokens = min(MOST, room, max(FEWEST, room // texts))
-    kept = max(1, room // tokens)
+    shown_texts = max(1, room // tokens)
     return replace(
         run,
         models=tuple(
             replace(
                 model,
-                excerpts=tuple(one.first(min(tokens, one.measured)) for one in model.excerpts[:kept]),
+                excerpts=tuple(
+                    excerpt.first(min(tokens, excerpt.measured)) for excerpt in model.excerpts[:shown_texts]
+                ),
             )
             for model in run.models
         ),
@@ -94,22 +96,22 @@ def thinned(run: Run, values: int = VALUES) -> Run:
 
 
 def explorer(run: Run) -> Explorer | None:
-    """Return the explorer of a run that is thinned already; None if its record holds no tokens."""
+    """Return the explorer of a run that was `thinned`; None if its record holds no tokens."""
     models = tuple(model for model in run.models if model.excerpts)
     if not models:
         return None
     excerpt = models[0].excerpts[0]
-    kept = {one.text: one.measured for one in models[0].excerpts}
-    longest = max(kept.values())
-    drawn = sum(kept.values())
-    some = f"{len(kept)} of {len(run.texts)} texts" if len(kept) < len(run.texts) else f"{_texts(len(kept))}"
+    lengths = {excerpt.text: excerpt.measured for excerpt in models[0].excerpts}
+    longest = max(lengths.values())
+    drawn = sum(lengths.values())
+    texts = f"{len(lengths)} of {len(run.texts)} texts" if len(lengths) < len(run.texts) else _texts(len(lengths))
     return Explorer(
         models=models,
         excerpt=excerpt,
         scatter=tokens(excerpt, models[0].n_layer, title=models[0].title),
         curves=curves(excerpt, models[0].n_layer, title=models[0].title),
         words=words(excerpt),
-        sampled=f"{drawn:,} of {models[0].rows:,} tokens can be looked at here: the first {longest} at most of {some}.",
+        sampled=f"{drawn:,} of {models[0].rows:,} tokens can be looked at here: the first {longest} at most of {texts}.",
     )
 
 
@@ -124,8 +126,8 @@ def tokens(excerpt: Excerpt, block: int, *, title: str) -> Markup:
             opening(HEIGHT, name, kind="tokens"),
             *frame(across, up, f"step of block {block}", "next token’s logit"),
             *(
-                f'<circle data-i="{place}" cx="{across(x):g}" cy="{up(y):g}" r="3.5"/>'
-                for place, (x, y) in enumerate(zip(lengths, excerpt.next_logit, strict=True))
+                f'<circle data-i="{number}" cx="{across(length):g}" cy="{up(logit):g}" r="3.5"/>'
+                for number, (length, logit) in enumerate(zip(lengths, excerpt.next_logit, strict=True))
             ),
         ]
     )
@@ -133,20 +135,19 @@ def tokens(excerpt: Excerpt, block: int, *, title: str) -> Markup:
 
 def curves(excerpt: Excerpt, block: int, *, title: str) -> Markup:
     """Return every token's cumulative path length over the blocks, with a line at one block."""
-    ways = [[0.0, *accumulate(steps)] for steps in zip(*excerpt.steps, strict=True)]
+    paths = [[0.0, *accumulate(steps)] for steps in zip(*excerpt.steps, strict=True)]
     blocks = len(excerpt.steps)
     across = Axis(0, blocks, LEFT, RIGHT)
-    up = Axis(0, max(way[-1] for way in ways) * 1.04 or 1, FLOOR, TOP)
+    up = Axis(0, max(path[-1] for path in paths) * 1.04 or 1, FLOOR, TOP)
     name = f"{title}, {excerpt.text}: path length of {excerpt.measured} tokens over {blocks} blocks"
-    place = across(block)
     return closing(
         [
             opening(HEIGHT, name, kind="curves"),
             *frame(across, up, "block", "path length so far"),
-            f'<path class="block" d="M{place:g} {TOP}V{FLOOR}"/>',
+            f'<path class="block" d="M{across(block):g} {TOP}V{FLOOR}"/>',
             *(
-                f'<path data-i="{number}" d="M{"L".join(f"{across(at):g} {up(y):g}" for at, y in enumerate(way))}"/>'
-                for number, way in enumerate(ways)
+                f'<path data-i="{number}" d="M{"L".join(f"{across(after):g} {up(length):g}" for after, length in enumerate(path))}"/>'
+                for number, path in enumerate(paths)
             ),
         ]
     )
@@ -155,31 +156,31 @@ def curves(excerpt: Excerpt, block: int, *, title: str) -> Markup:
 def words(excerpt: Excerpt) -> Markup:
     """Return the text, a span for each token that was measured, shaded by the last block's step."""
     first, last = excerpt.left_out, len(excerpt.pieces) - 1
-    inked = shades(excerpt.steps[-1])
-    made = []
-    for place, piece in enumerate(excerpt.pieces):
-        if first <= place < last:
-            number = place - first
-            made.append(
-                f'<span id="t{number}" data-i="{number}" class="q{inked[number]}">{escape(readable(piece))}</span>'
+    fifths = shades(excerpt.steps[-1])
+    spans = []
+    for token, piece in enumerate(excerpt.pieces):
+        if first <= token < last:
+            number = token - first
+            spans.append(
+                f'<span id="t{number}" data-i="{number}" class="q{fifths[number]}">{escape(readable(piece))}</span>'
             )
         else:
-            made.append(f"<i>{escape(readable(piece))}</i>")
-    return Markup("".join(made))  # noqa: S704  # every piece is escaped above
+            spans.append(f"<i>{escape(readable(piece))}</i>")
+    return Markup("".join(spans))  # noqa: S704  # every piece is escaped above
 
 
 def shades(values: Iterable[float]) -> list[int]:
     """Return in which fifth of the values each lies, 0 for the smallest."""
-    known = list(values)
-    order = sorted(range(len(known)), key=known.__getitem__)
-    found = [0] * len(known)
-    for rank, place in enumerate(order):
-        found[place] = rank * SHADES // len(known)
-    return found
+    numbers = list(values)
+    order = sorted(range(len(numbers)), key=numbers.__getitem__)
+    fifths = [0] * len(numbers)
+    for rank, index in enumerate(order):
+        fifths[index] = rank * SHADES // len(numbers)
+    return fifths
 
 
 def readable(piece: str) -> str:
-    r"""Return a piece as a reader can see it: what has no shape of its own is named between angle brackets.
+    r"""Return a piece as a reader can see it: bytes and invisible characters are named in angle brackets.
 
     Examples
     --------
@@ -188,7 +189,7 @@ def readable(piece: str) -> str:
 
     """
     shown = []
-    plain = ESCAPED.sub(lambda found: f"⟨{found[1].upper()}⟩" if found[1] else "\\", piece)
+    plain = ESCAPED.sub(lambda escaped: f"⟨{escaped[1].upper()}⟩" if escaped[1] else "\\", piece)
     for letter in plain:
         kind = unicodedata.category(letter)
         if letter == "\n":
@@ -198,7 +199,7 @@ def readable(piece: str) -> str:
         else:
             shown.append(letter)
     if plain and unicodedata.category(plain[0]).startswith("M"):
-        shown.insert(0, "◌")  # a mark needs something to stand on that is not its neighbour
+        shown.insert(0, "◌")  # a combining mark would combine with its neighbour
     return "".join(shown)
 
 

@@ -1,4 +1,4 @@
-"""The matrix of claims and sizes that every view of a record is made from."""
+"""The matrix of claims and sizes, which every view of a record is built from."""
 
 from __future__ import annotations
 
@@ -38,8 +38,6 @@ SYMBOLS = {
     NOT_CLAIMED: "·",
     NOT_RUN: "·",
 }
-
-
 OF_ITS_TEXTS_ONLY = "There are too few texts to resample them, so their tokens were read as a series: intervals speak about these texts only."
 
 
@@ -53,12 +51,12 @@ class Cell:
 
     @property
     def symbol(self) -> str:
-        """A sign that stands beside the word, so that colour is never needed to read it."""
+        """A sign beside the word, so that no reader depends on colour."""
         return SYMBOLS[self.word]
 
     @property
     def flag(self) -> str:
-        """What a reader must know beside the word: that the number is too small to matter, or hangs on the analysis."""
+        """What a reader must know beside the word: that the number is too small to matter, or depends on the analysis."""
         return ", ".join(self.finding.flags) if self.finding else ""
 
     @property
@@ -91,6 +89,11 @@ class Row:
         return self.across or self.cells
 
     @property
+    def name(self) -> str:
+        """The claim's id, with its reading if that is the published one."""
+        return self.claim.id + (" (as published)" if self.claim.reading == "as published" else "")
+
+    @property
     def estimates(self) -> list[Estimate]:
         """What was estimated, cell by cell."""
         return [cell.finding.estimate for cell in self.all_cells if cell.finding and cell.finding.estimate]
@@ -99,7 +102,7 @@ class Row:
         """Return how many sizes a cell stands for: one, or all of its family."""
         if cell not in self.across:
             return 1
-        return sum(family_of(one.size) == family_of(cell.size) for one in self.cells)
+        return sum(family_of(other.size) == family_of(cell.size) for other in self.cells)
 
     def has(self, verdict: Verdict) -> bool:
         """Whether any of its cells came to a verdict."""
@@ -107,22 +110,22 @@ class Row:
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """What support would not show: what the claim itself says, and what holds for every claim of its kind."""
+        """What support would not show: what the claim itself names, and what holds for every claim of its kind."""
         estimates = self.estimates
-        found = [self.claim.not_shown] if self.claim.not_shown else []
+        limits = [self.claim.not_shown] if self.claim.not_shown else []
         if self.claim.compares_sizes:
-            found.append("anything about size as such: there is one network of each size")
-        if any(one.unit == "texts" for one in estimates):
-            found.append("anything about other texts than these")
+            limits.append("anything about size as such: there is one network of each size")
+        if any(estimate.unit == "texts" for estimate in estimates):
+            limits.append("anything about other texts than these")
         elif estimates and not self.is_census:
-            found.append("anything about texts of another kind")
+            limits.append("anything about texts of another kind")
         if estimates and not self.is_census:
-            found.append("more than sampling error: intervals know nothing of another training run or tokenizer")
-        return tuple(found)
+            limits.append("more than sampling error: intervals know nothing of another training run or tokenizer")
+        return tuple(limits)
 
     @property
     def anchor(self) -> str:
-        """A name for links, unique in a run."""
+        """An id for links, unique in a run."""
         return f"{self.claim.id}-{self.claim.reading}".replace(" ", "-")
 
     def flags(self, cell: Cell) -> str:
@@ -140,27 +143,27 @@ class Row:
 
     @property
     def statistic(self) -> str:
-        """What the number is, where one was found; a claim between sizes is about one statistic's difference."""
+        """The statistic of its number, empty if there is none; of a claim that compares sizes, the difference of one statistic."""
         return self.estimates[0].statistic if self.estimates else ""
 
     @property
     def is_census(self) -> bool:
-        """Whether all that was found is said of the tokens measured, with nothing inferred."""
+        """Whether every number was counted over the measured tokens, with nothing inferred."""
         estimates = self.estimates
         return bool(estimates) and all(estimate.unit == "census" for estimate in estimates)
 
     @property
     def together(self) -> str:
-        """The verdict over all sizes where the claim is made about all of them together, else empty; one for each family."""
+        """The verdict over all sizes, one per family, if the claim is about all of them together; else empty."""
         if not self.across and self.claim.logic != "all":
             return ""
-        found: dict[str, str] = {}
+        by_family: dict[str, str] = {}
         for family in dict.fromkeys(family_of(cell.size) for cell in self.all_cells):
             cells = [cell for cell in self.all_cells if family_of(cell.size) == family]
             if word := cells[0].word if self.across else self._together(family, cells):
-                found[family or cells[0].size] = word
-        words = set(found.values())
-        return words.pop() if len(words) == 1 else ", ".join(f"{family}: {word}" for family, word in found.items())
+                by_family[family or cells[0].size] = word
+        words = set(by_family.values())
+        return words.pop() if len(words) == 1 else ", ".join(f"{family}: {word}" for family, word in by_family.items())
 
     def _together(self, family: str, cells: list[Cell]) -> str:
         words = {cell.size: cell.word for cell in cells if cell.word != NOT_CLAIMED}
@@ -168,13 +171,13 @@ class Row:
             return ""
         claimed = tuple(size for size in self.claim.sizes if family_of(size) == family)
         sizes = claimed if set(words) <= set(claimed) else tuple(words)
-        # A size that was not run leaves the whole undecided, unless another one refutes it.
-        found = [words.get(size, NOT_RUN) for size in sizes]
-        return combined([Verdict.NOT_TESTED if word == NOT_RUN else Verdict(word) for word in found]).value
+        # A size that was not run leaves the claim undecided, unless another one refutes it.
+        verdicts = [words.get(size, NOT_RUN) for size in sizes]
+        return combined([Verdict.NOT_TESTED if word == NOT_RUN else Verdict(word) for word in verdicts]).value
 
 
 def family_of(size: str) -> str:
-    """Return the family that a size is named with in a record merged of several; empty where there is one family.
+    """Return the family in a size's name, in a record merged of several families; empty in a record of one.
 
     Examples
     --------
@@ -186,56 +189,56 @@ def family_of(size: str) -> str:
 
 
 def speaks_of_its_texts_only(run: Run) -> bool:
-    """Whether a run had so few texts that their tokens were read as a series instead."""
-    estimates = [one.estimate for one in run.findings if one.estimate]
-    return any(one.unit == "texts" for one in estimates)
+    """Whether a run had so few texts that their tokens were read as a series instead of resampled."""
+    estimates = [finding.estimate for finding in run.findings if finding.estimate]
+    return any(estimate.unit == "texts" for estimate in estimates)
 
 
 def vacuous_for(run: Run) -> list[tuple[ClaimRecord, list[tuple[str, tuple[Tally, ...]]]]]:
-    """Return each claim that its controls support as well, with the sizes and the controls that do."""
-    made = []
+    """Return each claim that is supported in its controls as well, with the sizes and the tallies that show it."""
+    vacuous = []
     for row in rows(run):
-        found = [
+        by_size = [
             (cell.size, tuple(tally for tally in cell.finding.controls if tally.shows_vacuity))
             for cell in row.all_cells
             if cell.finding and cell.word == Verdict.VACUOUS.value and not row.claim.true_by_construction
         ]
-        if found:
-            made.append((row.claim, found))
-    return made
+        if by_size:
+            vacuous.append((row.claim, by_size))
+    return vacuous
 
 
 def adjusted(run: Run) -> dict[tuple[str, str, str], float]:
     """Return Holm's p-value of every confirmatory finding of a run, by claim, reading and size.
 
-    Confirmatory are the corrected readings of what the document states, without what it only suggests and what could not
-    have come out otherwise; "all sizes together" needs no adjustment, but its sizes are counted all the same.
+    Confirmatory are the corrected readings of the claims that the document states, without those that it only suggests or that
+    are true by construction. "All sizes together" needs no adjustment, but its sizes count all the same.
     """
-    states = {
+    confirmatory = {
         (claim.id, claim.reading)
         for claim in run.claims
         if claim.reading == "corrected" and not claim.exploratory and not claim.true_by_construction
     }
     family = {
-        (one.claim, one.reading, one.size): one.p_value
-        for one in run.findings
-        if (one.claim, one.reading) in states and one.p_value is not None
+        (finding.claim, finding.reading, finding.size): finding.p_value
+        for finding in run.findings
+        if (finding.claim, finding.reading) in confirmatory and finding.p_value is not None
     }
     return dict(zip(family, holm(list(family.values())).tolist(), strict=True))
 
 
 def rows(run: Run) -> list[Row]:
     """Return the matrix: a row per claim and reading, a cell per size of the run."""
-    found = {(one.claim, one.reading, one.size): one for one in run.findings}
-    made = []
+    findings = {(finding.claim, finding.reading, finding.size): finding for finding in run.findings}
+    matrix = []
     for claim in run.claims:
-        cells = tuple(_cell(claim, size, found.get((claim.id, claim.reading, size))) for size in run.sizes)
+        cells = tuple(_cell(claim, size, findings.get((claim.id, claim.reading, size))) for size in run.sizes)
         families = dict.fromkeys(family_of(size) for size in run.sizes)
-        wholes = [f"{family}{OF}{TOGETHER}" if family else TOGETHER for family in families]
-        across = [_cell(claim, size, found.get((claim.id, claim.reading, size))) for size in wholes]
+        together = [f"{family}{OF}{TOGETHER}" if family else TOGETHER for family in families]
+        across = [_cell(claim, size, findings.get((claim.id, claim.reading, size))) for size in together]
         is_across = claim.logic == "differs" and any(cell.finding for cell in across)
-        made.append(Row(claim=claim, cells=cells, across=tuple(across) if is_across else ()))
-    return made
+        matrix.append(Row(claim=claim, cells=cells, across=tuple(across) if is_across else ()))
+    return matrix
 
 
 def _cell(claim: ClaimRecord, size: str, finding: FindingRecord | None) -> Cell:
@@ -245,10 +248,10 @@ def _cell(claim: ClaimRecord, size: str, finding: FindingRecord | None) -> Cell:
 
 
 def sentence(run: Run) -> str:
-    """Return what a run came to, counted from its matrix.
+    """Return the verdicts of a run in one sentence, counted from its matrix.
 
-    Checks of the published procedure are counted apart: they say what the document's own numbers come to here,
-    slips included, and would otherwise count a claim twice.
+    Checks of the published procedure are left out. They say what the document's own numbers come to here, slips included, and
+    would count a claim twice.
     """
     words = [cell.word for row in rows(run) if row.claim.reading == "corrected" for cell in row.all_cells]
     checks = [word for word in words if word not in (NOT_CLAIMED, NOT_RUN)]

@@ -1,4 +1,4 @@
-"""The page: templates filled from a record, with its figures inline, its data inside, and nothing loaded from anywhere."""
+"""The page: templates filled from a record, with figures and data inside and nothing loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateNotFound
 from markupsafe import Markup
 
 from pathlen._util.text import visible
+from pathlen.claims.finding import FRAGILE
 from pathlen.claims.verdict import Verdict
 from pathlen.errors import MissingTemplate
 from pathlen.plots.figures import histogram, scatter
@@ -43,7 +44,7 @@ CONTENTS = (
     ("cite", "Cite"),
     ("data", "Data"),
 )
-# What the original did and what is done here instead; the first entry names the correction whose effect was measured.
+# The correction whose effect was measured, if any; what the original did; what is done here instead.
 DIFFERENCES = (
     (
         "state before the final norm",
@@ -65,7 +66,7 @@ DIFFERENCES = (
     ("", "“about zero” read from a small number", "a margin that has to be shown"),
     ("", "no control", "untrained networks, shuffled tokens, shifted and planted pairings"),
 )
-COVERAGE = [0.85 + 0.005 * place for place in range(31)]  # its ends, as far as no cell lies outside of them
+COVERAGE = [0.85 + 0.005 * step for step in range(31)]  # edges of the histogram; no cell of the table lies outside
 ENOUGH_PASSAGES = 8
 
 
@@ -85,12 +86,12 @@ def page(run: Run) -> str:
         If a file of the page is not where this package was installed.
 
     """
-    style, script = _own("page.css"), _own("page.js")
+    style, script = _template("page.css"), _template("page.js")
     matrix, small = rows(run), thinned(run)
-    made = cards(run)
+    all_cards = cards(run)
     digest = hashlib.sha256(encoded(run).encode("utf-8")).hexdigest()
     sizes, changed = changes(run)
-    rates = [one.covered_95 for one in table() if one.passages >= ENOUGH_PASSAGES]
+    rates = [rate.covered_95 for rate in table() if rate.passages >= ENOUGH_PASSAGES]
     try:
         templates = Environment(
             loader=PackageLoader("pathlen.report"),
@@ -112,14 +113,14 @@ def page(run: Run) -> str:
             banners=banners(run),
             rows=matrix,
             corrected={row.claim.id for row in matrix if row.claim.reading == "corrected"},
-            fragile=any("fragile" in one.flags for one in run.findings),
+            fragile=any(FRAGILE in finding.flags for finding in run.findings),
             heart=heart(run),
             shown=explorer(small),
             models=[_figures(model) for model in run.models],
-            confirmatory=[card for card in made if not card.claim.exploratory],
-            exploratory=[card for card in made if card.claim.exploratory],
+            confirmatory=[card for card in all_cards if not card.claim.exploratory],
+            exploratory=[card for card in all_cards if card.claim.exploratory],
             spreads=spreads(run),
-            has_controls=any(one.controls for one in run.findings),
+            has_controls=any(finding.controls for finding in run.findings),
             changed_sizes=sizes,
             differences=_differences(changed),
             calibration=lines(table()),
@@ -155,11 +156,11 @@ def page(run: Run) -> str:
 
 
 def _shown(value: object) -> object:
-    """Return what a template shows of a value: words that are not our own markup with everything in them visible."""
+    """Return a value as a template shows it: in text that is not our own markup, every character is made visible."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _own(name: str) -> str:
+def _template(name: str) -> str:
     try:
         return files("pathlen.report").joinpath(f"templates/{name}").read_text(encoding="utf-8")
     except OSError as error:
@@ -171,10 +172,10 @@ def _digest(text: str) -> str:
 
 
 def _differences(changed: list[Change]) -> list[tuple[Change | None, str, str]]:
-    """Return every difference from the original; those that were measured with what they change."""
-    measured = {one.name: one for one in changed}
-    found = [(measured.pop(name, None), before, after) for name, before, after in DIFFERENCES]
-    return [*((one, "without: " + one.name, one.name) for one in measured.values()), *found]
+    """Return every difference from the original; those that were measured, with what they change."""
+    measured = {change.name: change for change in changed}
+    described = [(measured.pop(name, None), before, after) for name, before, after in DIFFERENCES]
+    return [*((change, "without: " + change.name, change.name) for change in measured.values()), *described]
 
 
 def _figures(model: ModelRecord) -> _ModelFigures:

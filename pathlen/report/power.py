@@ -1,4 +1,4 @@
-"""What the texts of a run could have shown, claim by claim."""
+"""What the texts of a run could have detected, claim by claim."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ __all__ = ["power_lines"]
 
 
 def power_lines(run: Run) -> list[str]:
-    """Return, for every finding that was inferred, what so many tokens find, and how many more would decide."""
+    """Return, for every inferred finding, what its tokens could detect, and how many more would decide it."""
     regions = {(claim.id, claim.reading): claim.region for claim in run.claims}
     lines = []
-    for one in run.findings:
-        if one.estimate is None:
+    for finding in run.findings:
+        if finding.estimate is None:
             continue
-        region = regions[one.claim, one.reading]
-        if not (could := detectable(one.estimate, region)):
+        region = regions[finding.claim, finding.reading]
+        if not (could := detectable(finding.estimate, region)):
             continue
-        worth = one.estimate.effective_n
+        worth = finding.estimate.effective_n
         independent = "" if worth is None else f", worth {worth:,.0f} independent ones,"
-        lines.append(f"{one.claim} ({one.reading}) on {one.size}: {one.estimate.n:,} tokens{independent} {could}")
-        if more := needed(one.estimate, region):
+        lines.append(
+            f"{finding.claim} ({finding.reading}) on {finding.size}: {finding.estimate.n:,} tokens{independent} {could}"
+        )
+        if more := needed(finding.estimate, region):
             lines[-1] += f"; {more}"
     return lines or ["nothing in this record was inferred from a sample, so there is no power to speak of"]

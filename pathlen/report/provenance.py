@@ -1,4 +1,4 @@
-"""Where the numbers of a page come from, how to get them again, how to cite them, and what a reader must be warned of."""
+"""Where the numbers of a page come from, how to reproduce and cite them, and what a reader must be warned of."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SHIPPED = "shipped with pathlen"
 
 @dataclass(frozen=True, slots=True)
 class Banner:
-    """A warning at the head of a page: a word for it, what it means, and a list of what it is about."""
+    """A warning at the head of a page: its name, what it means, and a list of what it concerns."""
 
     name: str
     words: str
@@ -46,7 +46,7 @@ class Banner:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file that the page carries: its name, its address, and how large it is packed."""
+    """A file that the page carries: its name, its ``data:`` address, and its compressed size."""
 
     name: str
     address: str
@@ -55,10 +55,10 @@ class Download:
 
 def banners(run: Run) -> list[Banner]:
     """Return what a reader must know before any number, the gravest first."""
-    found = []
+    warnings = []
     families = run.family.split(AND)
     if "mini" in families:
-        found.append(
+        warnings.append(
             Banner(
                 "Demonstration family.",
                 "mini is four small networks of GPT-2’s architecture that this project trained itself. "
@@ -70,7 +70,7 @@ def banners(run: Run) -> list[Banner]:
             )
         )
     if random := [model.title for model in run.models if model.knows_nothing]:
-        found.append(
+        warnings.append(
             Banner(
                 "Random weights.",
                 f"{', '.join(random)} guesses the next token no better than blindly, as a network does that was never trained. "
@@ -78,7 +78,7 @@ def banners(run: Run) -> list[Banner]:
             )
         )
     if run.deviations:
-        found.append(
+        warnings.append(
             Banner(
                 "Deviated.",
                 f"These claims are not the ones that were written down beforehand in {run.lock}:",
@@ -86,49 +86,51 @@ def banners(run: Run) -> list[Banner]:
             )
         )
     if missing := _missing(run):
-        found.append(Banner("Partial run.", "This page does not hold all that was declared:", tuple(missing)))
-    if not any(one.controls for one in run.findings):
-        found.append(
+        warnings.append(Banner("Partial run.", "This page does not hold all that was declared:", tuple(missing)))
+    if not any(finding.controls for finding in run.findings):
+        warnings.append(
             Banner(
                 "No controls.",
                 "Nothing was tried where the claims should fail, so support may be what any network would give.",
             )
         )
     if speaks_of_its_texts_only(run):
-        found.append(Banner("These texts only.", OF_ITS_TEXTS_ONLY))
-    if (made := run.environment.get("pathlen", "unknown")) != (now := version("pathlen")):
-        found.append(
+        warnings.append(Banner("These texts only.", OF_ITS_TEXTS_ONLY))
+    if (recorded := run.environment.get("pathlen", "unknown")) != (installed := version("pathlen")):
+        warnings.append(
             Banner(
                 "Stale.",
-                f"The record was made by pathlen {made} and is shown by {now}; what is computed may have changed.",
+                f"The record was made by pathlen {recorded} and is shown by {installed}; what is computed may have changed.",
             )
         )
-    return found
+    return warnings
 
 
 def _missing(run: Run) -> list[str]:
-    found = []
+    missing = []
     if run.declared is not None and len(run.claims) < run.declared:
-        found.append(f"{len(run.claims)} of {run.declared} declared readings of claims were asked for")
+        missing.append(f"{len(run.claims)} of {run.declared} declared readings of claims were asked for")
     claimed = {size for claim in run.claims for size in claim.sizes}
     if AND not in run.family and (absent := sorted(claimed - set(run.sizes))) and run.sizes != (ALONE,):
-        found.append(f"sizes that claims are made about, and that were not run: {', '.join(absent)}")
+        missing.append(f"sizes that claims are made about, and that were not run: {', '.join(absent)}")
     words = [cell.word for row in rows(run) for cell in row.all_cells]
     if times := words.count(NOT_RUN):
-        found.append(f"{times} checks on these sizes were not run")
+        missing.append(f"{times} checks on these sizes were not run")
     if times := words.count(Verdict.NOT_TESTED.value):
-        found.append(f"{times} checks could not be made; their cells say why")
-    return found
+        missing.append(f"{times} checks could not be made; their cells say why")
+    return missing
 
 
 def stamp(run: Run) -> list[tuple[str, str]]:
-    """Return what a run is known by: when, on what, under which lock, resampled how, where."""
+    """Return what identifies a run: when, on which texts and models, under which lock, with which resampling."""
     tokens = max((model.tokens for model in run.models), default=0)
     digest = hashlib.sha256("".join(text.sha256 for text in run.texts).encode()).hexdigest()
     texts = "1 text" if len(run.texts) == 1 else f"{len(run.texts)} texts"
-    drawn = [one.estimate for one in run.findings if one.estimate and one.estimate.replicates]
-    units = dict.fromkeys(f"{one.units} {one.unit} resampled {one.replicates:,} times" for one in drawn)
-    places = dict.fromkeys(f"{model.dtype} on {model.device}" for model in run.models)
+    drawn = [finding.estimate for finding in run.findings if finding.estimate and finding.estimate.replicates]
+    units = dict.fromkeys(
+        f"{estimate.units} {estimate.unit} resampled {estimate.replicates:,} times" for estimate in drawn
+    )
+    devices = dict.fromkeys(f"{model.dtype} on {model.device}" for model in run.models)
     return [
         ("family", run.family),
         ("run", run.started.replace("T", " ").replace("+00:00", " UTC")),
@@ -136,20 +138,24 @@ def stamp(run: Run) -> list[tuple[str, str]]:
         ("lock", f"{run.lock}{f', sha256 {run.lock_sha256[:12]}' if run.lock_sha256 else ''}" if run.lock else "none"),
         ("intervals", f"{next(iter(units), 'nothing resampled')}, seed {run.seed}"),
         ("controls", run.controls),
-        ("networks", ", ".join(places) or "none measured"),
+        ("networks", ", ".join(devices) or "none measured"),
         ("record", f"pathlen {run.environment.get('pathlen', 'unknown')}, schema {run.schema_version}"),
     ]
 
 
 def stages(run: Run) -> list[tuple[str, float, str]]:
-    """Return the wall time of each stage in seconds, and what of it came from an earlier run."""
+    """Return the wall time of each stage in seconds, and a note on what came from an earlier run."""
     measuring = sum(model.seconds for model in run.models)
-    kept = [model.size for model in run.models if model.is_kept]
-    tallies = [tally for one in run.findings for tally in one.controls]
+    from_earlier = [model.size for model in run.models if model.is_kept]
+    tallies = [tally for finding in run.findings for tally in finding.controls]
     controls = sum(tally.seconds for tally in tallies)
     runs, earlier = sum(tally.runs for tally in tallies), sum(tally.kept for tally in tallies)
     return [
-        ("loading and measuring networks", measuring, f"kept from an earlier run: {', '.join(kept)}" if kept else ""),
+        (
+            "loading and measuring networks",
+            measuring,
+            f"kept from an earlier run: {', '.join(from_earlier)}" if from_earlier else "",
+        ),
         ("controls", controls, f"{runs:,} runs{f', {earlier:,} of them kept from an earlier one' if earlier else ''}"),
         ("intervals, universes and the rest", max(0.0, run.seconds - measuring - controls), ""),
         ("all of it", run.seconds, ""),
@@ -158,16 +164,16 @@ def stages(run: Run) -> list[tuple[str, float, str]]:
 
 def reproduce(run: Run) -> list[str]:
     """Return the commands that make a run again, in a checkout of the project."""
-    made = run.environment.get("pathlen", "unknown")
-    first = (
+    release = run.environment.get("pathlen", "unknown")
+    checkout = (
         f"git checkout {run.revision.commit}{'   # with changes that were not committed' if run.revision.is_dirty else ''}"
         if run.revision
-        else f"# a checkout of pathlen {made} with these claims"
+        else f"# a checkout of pathlen {release} with these claims"
     )
-    own = [text.origin for text in run.texts if text.origin != SHIPPED]
-    texts = f" --text {' '.join(_quoted(one) for one in own)}" if own else ""
+    user_texts = [text.origin for text in run.texts if text.origin != SHIPPED]
+    texts = f" --text {' '.join(map(_quoted, user_texts))}" if user_texts else ""
     return [
-        first,
+        checkout,
         "python3 -m venv .venv && .venv/bin/pip install -q .",
         *(
             f".venv/bin/pytest claims/ {selection} --seed {run.seed} --controls {run.controls}{texts}"
@@ -185,7 +191,7 @@ def _quoted(words: str) -> str:
 
 
 def bibtex(run: Run, digest: str) -> str:
-    """Return an entry that cites the software and this very record, whose SHA-256 is given."""
+    """Return an entry that cites the software and this record by its SHA-256."""
     return "\n".join(
         [
             f"@software{{pathlen_{run.started[:4]},",
@@ -217,15 +223,15 @@ def citation(release: str) -> str:
 
 
 def downloads(run: Run) -> list[Download]:
-    """Return the files that a page carries, packed by gzip; the same run gives the same bytes."""
-    files = [(f"{_named(run.family)}.json.gz", encoded(run)), (f"{_named(run.family)}.tokens.csv.gz", tokens_csv(run))]
-    made = []
-    for name, content in files:
+    """Return the files that a page carries, compressed by gzip; the same run gives the same bytes."""
+    stem = _file_stem(run.family)
+    packages = []
+    for name, content in ((f"{stem}.json.gz", encoded(run)), (f"{stem}.tokens.csv.gz", tokens_csv(run))):
         packed = gzip.compress(content.encode("utf-8"), 9, mtime=0)
         address = f"data:application/gzip;base64,{b64encode(packed).decode('ascii')}"
-        made.append(Download(name, address, len(packed) / 1000))
-    return made
+        packages.append(Download(name, address, len(packed) / 1000))
+    return packages
 
 
-def _named(family: str) -> str:
+def _file_stem(family: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in family)

@@ -1,7 +1,7 @@
 """Sentences made from numbers: what a run came to, and what each finding says to a reader who is no statistician.
 
-Nothing here is written by hand beside a number. Every sentence is a function of the record, and the tests compare each with
-the numbers it was made of, over many records that nobody has seen.
+Every sentence is a function of the record. The tests compare each with the numbers that it was made from, over many generated
+records.
 """
 
 from __future__ import annotations
@@ -32,6 +32,32 @@ FEWEST_DECIMALS, MOST_DECIMALS = 0, 9
 
 
 @dataclass(frozen=True, slots=True)
+class NumberName:
+    """What a number is called in a sentence. A symbol such as r keeps its case at the head of one."""
+
+    words: str
+    is_symbol: bool = False
+
+    @property
+    def at_head(self) -> str:
+        """The name as the first words of a sentence."""
+        return self.words if self.is_symbol else self.words[0].upper() + self.words[1:]
+
+
+NUMBER_NAMES = (
+    ("Pearson", NumberName("r", is_symbol=True)),
+    ("winsorised", NumberName("r", is_symbol=True)),
+    ("pooled Pearson", NumberName("r", is_symbol=True)),
+    ("partial", NumberName("partial r", is_symbol=True)),
+    ("Spearman", NumberName("rank r", is_symbol=True)),
+    ("Cliff", NumberName("delta", is_symbol=True)),
+    ("difference of Pearson", NumberName("the difference of z(r)")),
+    ("largest difference", NumberName("the largest difference")),
+    ("largest excess", NumberName("the largest excess")),
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Badge:
     """One sign for a whole run, as replication journals use it: replicated, not replicated, or neither."""
 
@@ -41,16 +67,16 @@ class Badge:
 
 
 def outcomes(run: Run) -> dict[str, str]:
-    """Return what each claim came to over all the sizes it was made about, by its corrected reading where it has one.
+    """Return the outcome of each claim over all the sizes it speaks about, by its corrected reading if it has one.
 
-    ``holds`` if every check was supported, ``refuted`` as soon as one was, ``open`` where one is inconclusive or was not
-    run, ``vacuous`` where support was empty on some size.
+    ``holds`` if every check was supported, ``refuted`` if any was refuted, ``open`` if one is inconclusive or was not run,
+    ``vacuous`` if support was vacuous on some size.
     """
-    found: dict[str, str] = {}
+    by_claim: dict[str, str] = {}
     for row in rows(run):
-        if row.claim.reading == "corrected" or row.claim.id not in found:
-            found[row.claim.id] = _outcome([cell.word for cell in row.all_cells if cell.word != NOT_CLAIMED])
-    return found
+        if row.claim.reading == "corrected" or row.claim.id not in by_claim:
+            by_claim[row.claim.id] = _outcome([cell.word for cell in row.all_cells if cell.word != NOT_CLAIMED])
+    return by_claim
 
 
 def _outcome(words: Sequence[str]) -> str:
@@ -67,12 +93,12 @@ def _outcome(words: Sequence[str]) -> str:
 
 
 def badge(run: Run) -> Badge:
-    """Return the sign of a run: over the claims that the document states and that could have come out otherwise."""
-    states = {one.id for one in run.claims if not one.exploratory and not one.true_by_construction}
-    found = [outcome for claim, outcome in outcomes(run).items() if claim in states]
-    if found and set(found) == {HOLDS}:
+    """Return the sign of a run, over the claims that the document states and that could have failed."""
+    confirmatory = {claim.id for claim in run.claims if not claim.exploratory and not claim.true_by_construction}
+    counted = [outcome for claim, outcome in outcomes(run).items() if claim in confirmatory]
+    if counted and set(counted) == {HOLDS}:
         return Badge("[Re]", "supported", "every claim that could have failed holds wherever it was made")
-    if REFUTED in found and HOLDS not in found:
+    if REFUTED in counted and HOLDS not in counted:
         return Badge(
             "[¬Re]", "refuted", "no claim that could have failed holds wherever it was made, and some are refuted"
         )
@@ -80,10 +106,10 @@ def badge(run: Run) -> Badge:
 
 
 def headline(run: Run) -> str:
-    """Return what a run came to in one or two sentences: how many claims came to what, and the relation at the centre."""
-    found = list(outcomes(run).values())
+    """Return the result of a run in one or two sentences: how many claims had which outcome, and the relation at the centre."""
+    by_claim = list(outcomes(run).values())
     parts = [
-        f"{_count(found.count(outcome))} {words}"
+        f"{_count(by_claim.count(outcome))} {words}"
         for outcome, words in (
             (HOLDS, "hold wherever they were made"),
             (REFUTED, "are refuted on one size or more"),
@@ -92,15 +118,17 @@ def headline(run: Run) -> str:
             (BROKEN, "gave no usable number"),
             (NOT_TESTED, "were not tested"),
         )
-        if outcome in found
+        if outcome in by_claim
     ]
     sizes = "one size" if len(run.sizes) == 1 else f"{_count(len(run.sizes))} sizes"
     listed = ", ".join(parts) or "none was run"
-    said = f"Of {len(found)} claim{'' if len(found) == 1 else 's'} on {sizes}: {listed}."
+    said = f"Of {len(by_claim)} claim{'' if len(by_claim) == 1 else 's'} on {sizes}: {listed}."
     if middle := central(run):
-        # A number without its verdict would read as support where its controls say the same.
+        # Without its verdict, a number would read as support even if its controls gave the same.
         numbers = ", ".join(
-            f"{_number(one.estimate)} in {one.size} ({one.verdict})" for _, one in middle if one.estimate is not None
+            f"{_number(finding.estimate)} in {finding.size} ({finding.verdict})"
+            for _, finding in middle
+            if finding.estimate is not None
         )
         name = short(middle[0][1].estimate) if middle[0][1].estimate else "the number"
         said += f" At the centre, {middle[0][0].universes}: {name} = {numbers}."
@@ -115,46 +143,43 @@ def question(run: Run) -> str:
 
 
 def central(run: Run) -> list[tuple[ClaimRecord, FindingRecord]]:
-    """Return the findings of the relation that a run turns on: one per size, in the order of the sizes.
+    """Return the findings of the central relation of a run: one per size, in the order of the sizes.
 
-    That is the statistic of the first claim with universes, corrected, of all claims with the same universes.
+    These are of all corrected claims that share the universes and the statistic of the first claim with universes.
     """
-    claims = {(one.id, one.reading): one for one in run.claims if one.universes and one.reading == "corrected"}
-    found: dict[str, tuple[ClaimRecord, FindingRecord]] = {}
+    claims = {
+        (claim.id, claim.reading): claim for claim in run.claims if claim.universes and claim.reading == "corrected"
+    }
+    by_size: dict[str, tuple[ClaimRecord, FindingRecord]] = {}
     first: tuple[str, str] | None = None
-    for one in run.findings:
-        claim = claims.get((one.claim, one.reading))
-        if claim is None or one.estimate is None or one.size not in run.sizes:
+    for finding in run.findings:
+        claim = claims.get((finding.claim, finding.reading))
+        if claim is None or finding.estimate is None or finding.size not in run.sizes:
             continue
-        first = first or (claim.universes, one.estimate.statistic)
-        if (claim.universes, one.estimate.statistic) == first:
-            found.setdefault(one.size, (claim, one))
-    return [found[size] for size in run.sizes if size in found]
+        first = first or (claim.universes, finding.estimate.statistic)
+        if (claim.universes, finding.estimate.statistic) == first:
+            by_size.setdefault(finding.size, (claim, finding))
+    return [by_size[size] for size in run.sizes if size in by_size]
 
 
 def short(estimate: Estimate) -> str:
     """Return a short name for a number, to be used in a sentence."""
-    for start, name in (
-        ("Pearson", "r"),
-        ("winsorised", "r"),
-        ("pooled Pearson", "r"),
-        ("partial", "partial r"),
-        ("Spearman", "rank r"),
-        ("Cliff", "delta"),
-        ("difference of Pearson", "the difference of z(r)"),
-        ("largest difference", "the largest difference"),
-        ("largest excess", "the largest excess"),
-    ):
+    return _name(estimate).words
+
+
+def _name(estimate: Estimate) -> NumberName:
+    # An estimate says what it is in words only; these are how the words of each kind begin.
+    for start, name in NUMBER_NAMES:
         if estimate.statistic.startswith(start):
             return name
-    return f"the {estimate.statistic}"
+    return NumberName(f"the {estimate.statistic}")
 
 
 def told(estimate: Estimate, region: Region) -> tuple[str, str, str]:
     """Return value, low and high as `Estimate.digits` does, with more digits where rounding would cross an edge.
 
-    What a reader compares by eye has to compare as the numbers do: an interval that ends at 0.0996 must not be shown to
-    end at 0.10 where the claim is about 0.1.
+    The shown numbers must compare as the exact ones do: an interval that ends at 0.0996 must not be shown to end at 0.10 if the
+    claim is about 0.1.
     """
     exact = (estimate.value, estimate.low, estimate.high)
     edges = [edge for edge in (region.low, region.high) if math.isfinite(edge)]
@@ -178,14 +203,14 @@ def told(estimate: Estimate, region: Region) -> tuple[str, str, str]:
 
 
 def settles(estimate: Estimate, region: Region) -> int | None:
-    """Return how many more tokens would decide, were the value what it seems; None where that can't be said."""
-    found = [tokens_to_decide(estimate, edge) for edge in _crossed(estimate, region)]
-    known = [tokens for tokens in found if tokens is not None]
+    """Return how many more tokens would decide if the value is right; None if that can't be said."""
+    needed = [tokens_to_decide(estimate, edge) for edge in _crossed(estimate, region)]
+    known = [tokens for tokens in needed if tokens is not None]
     return max(known) - estimate.n if known else None
 
 
 def plain(claim: ClaimRecord, finding: FindingRecord) -> str:
-    """Return what a finding says, for a reader who is no statistician."""
+    """Return a finding in plain words, for a reader who is no statistician."""
     estimate = finding.estimate
     if estimate is None:
         words = {
@@ -201,9 +226,7 @@ def plain(claim: ClaimRecord, finding: FindingRecord) -> str:
         inside = region.low < estimate.value < region.high
         said = f"{seen}, which is {'' if inside else 'not '}{region}"
     else:
-        said = (
-            f"{_capital(name)} is {value}; the data fit anything from {low} to {high} ({estimate.level:.0%} interval)"
-        )
+        said = f"{_name(estimate).at_head} is {value}; the data fit anything from {low} to {high} ({estimate.level:.0%} interval)"
         inside = region.low < estimate.low and estimate.high < region.high
         said += (
             {True: f", all of it {region}", False: f", none of it {region}"}[inside]
@@ -213,16 +236,11 @@ def plain(claim: ClaimRecord, finding: FindingRecord) -> str:
     if finding.verdict == Verdict.INCONCLUSIVE.value:
         return f"{said}. {_undecided(estimate, region, name)}"
     if finding.verdict == Verdict.VACUOUS.value:
-        return f"{said}. {_empty(claim, finding)}"
+        return f"{said}. {_vacuous(claim, finding)}"
     if finding.verdict == Verdict.REFUTED.value:
         return f"{said}: not what was claimed."
     weak = ", though too small to matter" if finding.negligible else ""
     return f"{said}: what was claimed{weak}."
-
-
-def _capital(name: str) -> str:
-    """Return the name of a number at the head of a sentence; a symbol such as r keeps its case."""
-    return name[0].upper() + name[1:] if name.startswith("the ") else name
 
 
 def _decided(estimate: Estimate, region: Region) -> bool:
@@ -238,7 +256,7 @@ def _undecided(estimate: Estimate, region: Region, name: str) -> str:
     return f"{said}; about {_two_digits(more):,} more tokens would, if {name} is what it seems."
 
 
-def _empty(claim: ClaimRecord, finding: FindingRecord) -> str:
+def _vacuous(claim: ClaimRecord, finding: FindingRecord) -> str:
     if claim.true_by_construction:
         return f"It could not have come out otherwise: {claim.true_by_construction}."
     where = " and ".join(_rate(tally) for tally in finding.controls if tally.shows_vacuity)

@@ -25,11 +25,11 @@ COLUMNS = (
     "next_logit",
     "next_log_probability",
 )
-MOST_CHARACTERS = 65_535  # that a comment on a pull request may have
+MOST_CHARACTERS = 65_535  # of a comment on a pull request
 
 
 def tokens_csv(run: Run) -> str:
-    """Return the tokens that a record holds, a line each, with the column names of `COLUMNS`.
+    """Return the tokens that a record holds, one per line, with the column names of `COLUMNS`.
 
     ``token`` is the token's index in its text, and pieces are written as in `pathlen.records.schema.Excerpt`.
     """
@@ -37,21 +37,21 @@ def tokens_csv(run: Run) -> str:
     writer = csv.writer(target, lineterminator="\n")
     writer.writerow(COLUMNS)
     for model in run.models:
-        for one in model.excerpts:
-            for place in range(one.measured):
-                token = one.left_out + place
+        for excerpt in model.excerpts:
+            for row in range(excerpt.measured):
+                token = excerpt.left_out + row
                 writer.writerow(
                     [
                         model.size,
-                        one.text,
+                        excerpt.text,
                         token,
-                        one.pieces[token],
-                        one.pieces[token + 1],
-                        one.steps[-1][place],
-                        f"{math.fsum(step[place] for step in one.steps):.5g}",
-                        one.final_norm_step[place],
-                        one.next_logit[place],
-                        one.next_log_probability[place],
+                        excerpt.pieces[token],
+                        excerpt.pieces[token + 1],
+                        excerpt.steps[-1][row],
+                        f"{math.fsum(step[row] for step in excerpt.steps):.5g}",
+                        excerpt.final_norm_step[row],
+                        excerpt.next_logit[row],
+                        excerpt.next_log_probability[row],
                     ]
                 )
     return target.getvalue()
@@ -60,33 +60,32 @@ def tokens_csv(run: Run) -> str:
 def matrix_markdown(run: Run) -> str:
     """Return the sentence and the matrix of a run as Markdown of at most `MOST_CHARACTERS` characters.
 
-    Where a matrix is longer, the rows that would not fit are left out, and the last line says how many.
+    If the matrix is longer, the rows that don't fit are left out, and the last line says how many.
     """
     sign = badge(run)
     together = any(row.together and not row.across for row in rows(run))
     heads = ["claim", "holds if", *run.sizes, *(["together"] if together else [])]
     lines = [f"**{sign.sign} {sign.word}.** {_escaped(headline(run))}", ""]
     lines += [f"| {' | '.join(map(_escaped, heads))} |", "|" + "---|" * len(heads)]
-    made = [f"| {' | '.join(map(_escaped, _cells(row, run, together)))} |" for row in rows(run)]
-    kept: list[str] = []
+    lines_of_rows = [f"| {' | '.join(map(_escaped, _cells(row, run, together)))} |" for row in rows(run)]
+    shown: list[str] = []
     room = MOST_CHARACTERS - sum(len(line) + 1 for line in lines) - 100
-    for line in made:
+    for line in lines_of_rows:
         room -= len(line) + 1
         if room < 0:
             break
-        kept.append(line)
-    if left := len(made) - len(kept):
-        kept += ["", f"{left} more rows don’t fit into a comment; the page has them."]
-    return "\n".join([*lines, *kept]) + "\n"
+        shown.append(line)
+    if left := len(lines_of_rows) - len(shown):
+        shown += ["", f"{left} more rows don’t fit into a comment; the page has them."]
+    return "\n".join([*lines, *shown]) + "\n"
 
 
 def _cells(row: Row, run: Run, together: bool) -> list[str]:
-    name = row.claim.id + (" (as published)" if row.claim.reading == "as published" else "")
-    found = ["" for _ in run.sizes] if row.across else [_cell(row, cell) for cell in row.cells]
+    cells = ["" for _ in run.sizes] if row.across else [_cell(row, cell) for cell in row.cells]
     for cell in row.across:  # in the column of its family's first size
-        found[[family_of(size) for size in run.sizes].index(family_of(cell.size))] = _cell(row, cell)
-    whole = "" if row.across else row.together
-    return [name, str(row.claim.region), *found, *([whole] if together else [])]
+        cells[[family_of(size) for size in run.sizes].index(family_of(cell.size))] = _cell(row, cell)
+    over_all = "" if row.across else row.together
+    return [row.name, str(row.claim.region), *cells, *([over_all] if together else [])]
 
 
 def _cell(row: Row, cell: Cell) -> str:
@@ -97,7 +96,7 @@ def _cell(row: Row, cell: Cell) -> str:
 
 
 def _escaped(words: str) -> str:
-    """Return words that no cell of a table, and no Markdown in them, can break out of."""
+    """Return words that can neither break out of a table's cell nor be read as Markdown."""
     words = visible(words)
     for letter in "\\`*_[]<>|":
         words = words.replace(letter, f"\\{letter}")

@@ -10,42 +10,45 @@ __all__ = ["terminal_lines"]
 
 
 def terminal_lines(run: Run) -> list[str]:
-    """Return the lines of the matrix, the sentence that sums it up, and what the run is about."""
+    """Return the lines of the matrix, the sentence that sums it up, and remarks on the run."""
     table = [["", *run.sizes, "together"]]
     for row in rows(run):
-        name = row.claim.id + (" (as published)" if row.claim.reading == "as published" else "")
         if row.across:
-            whole = "; ".join(_cell(row, cell) for cell in row.across)
-            table.append([name, *("" for _ in row.cells), whole])
+            over_all = "; ".join(_cell(row, cell) for cell in row.across)
+            table.append([row.name, *("" for _ in row.cells), over_all])
         else:
-            table.append([name, *(_cell(row, cell) for cell in row.cells), row.together])
+            table.append([row.name, *(_cell(row, cell) for cell in row.cells), row.together])
     if not any(line[-1] for line in table[1:]):
         table = [line[:-1] for line in table]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
-    missing = sorted({one.reason for one in run.findings if one.verdict == "not tested"})
+    missing = sorted({finding.reason for finding in run.findings if finding.verdict == Verdict.NOT_TESTED.value})
     about = [f"not tested: {reason}" for reason in missing]
     about += [
-        f"{one.verdict}: {one.claim}, {one.reading}, {one.size}: {one.reason}"
-        for one in run.findings
-        if one.verdict in ("inconclusive", "invalid")
+        f"{finding.verdict}: {finding.claim}, {finding.reading}, {finding.size}: {finding.reason}"
+        for finding in run.findings
+        if finding.verdict in (Verdict.INCONCLUSIVE.value, Verdict.INVALID.value)
     ]
-    for claim, found in vacuous_for(run):
+    for claim, by_size in vacuous_for(run):
         where = "; ".join(
-            f"{size}: " + ", ".join(f"{one.control} {one.supported} of {one.defined}" for one in damning)
-            for size, damning in found
+            f"{size}: " + ", ".join(f"{tally.control} {tally.supported} of {tally.defined}" for tally in tallies)
+            for size, tallies in by_size
         )
         about.append(f"vacuous: {claim.id}, {claim.reading}, is supported where it should not be ({where})")
-    for one in run.findings:
-        if one.universes and one.universes.is_fragile:
-            share = f"{one.universes.agreeing:.0%} of equivalent analyses"
-            about.append(f"fragile: {one.claim}, {one.reading}, {one.size}: only {share} come to the same verdict")
-    kept = [model.size for model in run.models if model.is_kept]
-    if kept:
-        about.append(f"measured by an earlier session, so nothing was run through the network: {', '.join(kept)}")
-    built = [row.claim.id for row in rows(run) if row.claim.true_by_construction and row.has(Verdict.VACUOUS)]
-    if built:
-        about.append(f"vacuous: {', '.join(dict.fromkeys(built))} could not have come out otherwise, by construction")
+    for finding in run.findings:
+        if finding.universes and finding.universes.is_fragile:
+            share = f"{finding.universes.agreeing:.0%} of equivalent analyses"
+            about.append(
+                f"fragile: {finding.claim}, {finding.reading}, {finding.size}: only {share} come to the same verdict"
+            )
+    from_cache = [model.size for model in run.models if model.is_kept]
+    if from_cache:
+        about.append(f"measured by an earlier session, so nothing was run through the network: {', '.join(from_cache)}")
+    by_construction = [row.claim.id for row in rows(run) if row.claim.true_by_construction and row.has(Verdict.VACUOUS)]
+    if by_construction:
+        about.append(
+            f"vacuous: {', '.join(dict.fromkeys(by_construction))} could not have come out otherwise, by construction"
+        )
     about += _controls(run)
     about += [f"DEVIATED from {run.lock}: {text}" for text in run.deviations]
     if speaks_of_its_texts_only(run):
@@ -56,13 +59,13 @@ def terminal_lines(run: Run) -> list[str]:
 
 
 def _controls(run: Run) -> list[str]:
-    tallies = [tally for one in run.findings for tally in one.controls]
+    tallies = [tally for finding in run.findings for tally in finding.controls]
     if not tallies:
-        supported = any(one.verdict == Verdict.SUPPORTED.value for one in run.findings)
+        supported = any(finding.verdict == Verdict.SUPPORTED.value for finding in run.findings)
         return ["controls were not run, so support may be what any network would give"] if supported else []
-    runs, seconds = sum(one.runs for one in tallies), sum(one.seconds for one in tallies)
-    kept = sum(one.kept for one in tallies)
-    earlier = f", {kept:,} of them by an earlier session" if kept else ""
+    runs, seconds = sum(tally.runs for tally in tallies), sum(tally.seconds for tally in tallies)
+    from_cache = sum(tally.kept for tally in tallies)
+    earlier = f", {from_cache:,} of them by an earlier session" if from_cache else ""
     return [f"controls ({run.controls}): {runs:,} runs in {seconds:.0f} s{earlier}"]
 
 

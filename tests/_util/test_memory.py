@@ -1,4 +1,4 @@
-"""What is free, read from a system that is made up in a folder."""
+"""Free memory, read from the files of a made-up system."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def inside(system: dict[str, Path], line: str) -> None:
     write(system["proc"] / "self", cgroup=line)
 
 
-def test_without_limits_it_is_the_machines(system: dict[str, Path]) -> None:
+def test_without_limits_the_machines_free_memory_counts(system: dict[str, Path]) -> None:
     assert available(**system) == 900 * MIB
     inside(system, "0::/job")
     write(system["groups"] / "job", memory__max="max", memory__current=5)
     assert available(**system) == 900 * MIB
 
 
-def test_where_nothing_is_told_it_is_not_known(tmp_path: Path) -> None:
+def test_free_memory_is_unknown_where_the_system_says_nothing(tmp_path: Path) -> None:
     assert available(proc=tmp_path / "proc", groups=tmp_path / "groups") is None
 
 
-def test_the_limit_of_a_job_counts_without_the_files_that_were_read(system: dict[str, Path]) -> None:
+def test_a_jobs_limit_counts_and_the_page_cache_does_not(system: dict[str, Path]) -> None:
     inside(system, "0::/job/step")
     step = write(system["groups"] / "job" / "step", memory__max=500 * MIB, memory__current=480 * MIB)
     assert available(**system) == 20 * MIB
@@ -53,7 +53,7 @@ def test_the_limit_of_a_job_counts_without_the_files_that_were_read(system: dict
     assert available(**system) == 0
 
 
-def test_the_older_control_groups_count_too(system: dict[str, Path]) -> None:
+def test_version_1_of_control_groups_counts_too(system: dict[str, Path]) -> None:
     inside(system, "12:cpu,cpuacct:/job\n4:memory:/job\n0::/")
     job = write(system["groups"] / "memory" / "job", memory__limit_in_bytes=300 * MIB, memory__usage_in_bytes=200 * MIB)
     assert available(**system) == 100 * MIB
@@ -61,25 +61,25 @@ def test_the_older_control_groups_count_too(system: dict[str, Path]) -> None:
     assert available(**system) == 150 * MIB
 
 
-@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="only Linux tells it in /proc")
-def test_this_machine_tells() -> None:
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="only Linux has /proc")
+def test_this_machine_says_how_much_is_free() -> None:
     free, total = available(), Path("/proc/meminfo").read_text("ascii").split()[1]
     assert free is not None
     assert 0 < free < int(total) * 1024
 
 
-def test_what_was_freed_between_what_stays_is_given_back() -> None:
-    """In a process of its own: half of many small blocks is freed, which C's library would keep."""
+def test_memory_freed_between_live_blocks_is_given_back() -> None:
+    """Many small blocks are freed in a separate process, which the C library would keep."""
     program = """
 from pathlen._util.memory import give_back
 def resident():
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]) // 1024
 blocks = [bytearray(60_000) for _ in range(5_000)]
-stays = bytearray(60_000)
+live = bytearray(60_000)
 full = resident()
 del blocks
 give_back()
 print(full - resident())
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert int(done.stdout) > 200
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(process.stdout) > 200

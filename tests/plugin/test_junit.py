@@ -1,4 +1,4 @@
-"""What a finding says travels into JUnit's XML as properties that other tools can read."""
+"""A finding is written to JUnit's XML as properties that other tools can read."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def test_findings_are_properties_of_their_test_cases(
     result = pytester.runpytest_subprocess(
         *options, "--model", str(checkpoint), "--text", "tides", "--junitxml", "junit.xml", *workers, "test_mine.py"
     )
-    assert result.ret in (0, 1)  # what the claims come to is no matter here
+    assert result.ret in (0, 1)  # whatever the verdict is
     cases = {
-        case.get("name", ""): {one.get("name", ""): one.get("value", "") for one in case.iter("property")}
+        case.get("name", ""): {entry.get("name", ""): entry.get("value", "") for entry in case.iter("property")}
         for case in ElementTree.parse(pytester.path / "junit.xml").iter("testcase")  # noqa: S314  # our own file
     }
-    (related,) = (found for name, found in cases.items() if name.startswith("test_related"))
+    (related,) = (properties for name, properties in cases.items() if name.startswith("test_related"))
     assert related["pathlen.claim"] == "related"
     assert related["pathlen.reading"] == "corrected"
     assert related["pathlen.size"] == "model"

@@ -1,4 +1,4 @@
-"""In projects of others: the plugin is installed and has to be neither seen nor felt where no claim is."""
+"""In other projects, the installed plugin is neither seen nor felt unless there are claims."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def test_own(request):
     assert request.config.option.report
 """
 
-# What importing the plugin takes in a process that has pytest, and what 100 tests take more with it than without, in
-# milliseconds of the processor's time, which does not run while another process does.
+# Prints how long importing the plugin takes after pytest, and how much longer 100 tests take with it than without: in
+# milliseconds of processor time, which other processes do not add to.
 COST = """
 import contextlib, io, statistics, time
 import pytest
@@ -46,14 +46,14 @@ print(statistics.median(pairs))
 """
 
 
-def test_options_of_a_project_take_names_from_the_plugin_and_not_the_other_way(pytester: pytest.Pytester) -> None:
+def test_options_of_a_project_take_names_from_the_plugin_and_not_the_reverse(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(OWN_OPTIONS)
     pytester.makepyfile(SEEN)
     result = pytester.runpytest("--seed", "5", "--report")
     assert result.ret == 0, result.stdout.str()
 
 
-def test_every_option_keeps_a_name_that_nobody_takes(pytester: pytest.Pytester, checkpoint: Path) -> None:
+def test_every_option_keeps_its_prefixed_name(pytester: pytest.Pytester, checkpoint: Path) -> None:
     pytester.makeconftest(OWN_OPTIONS)
     pytester.makepyfile(
         test_mine="from pathlen import *\n\n\n@claim(sizes=SIZES, expect=above(0.0), controls=[UNTRAINED])\n"
@@ -77,11 +77,11 @@ def test_a_plugin_that_came_first_keeps_its_names(pytester: pytest.Pytester) -> 
         "sys.exit(pytest.main(['-q', '--size', '8', '-p', 'no:cacheprovider', 'test_own.py']))"
     )
     environment = {"PYTEST_PLUGINS": "early,pathlen.plugin", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    done = in_a_process(pytester.path, code, **environment)
-    assert done.returncode == 0, done.stdout + done.stderr
+    process = run_python(pytester.path, code, **environment)
+    assert process.returncode == 0, process.stdout + process.stderr
 
 
-def in_a_process(folder: Path, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_python(folder: Path, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder,
@@ -104,10 +104,10 @@ def test_a_project_without_claims_sees_nothing(pytester: pytest.Pytester) -> Non
     assert not (pytester.path / "reports").exists()
 
 
-def test_what_the_plugin_costs_where_it_is_not_used(pytester: pytest.Pytester) -> None:
+def test_the_cost_of_the_plugin_where_it_is_not_used(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("import pytest\n\n\n@pytest.mark.parametrize('x', range(100))\ndef test_a(x):\n    pass\n")
-    done = in_a_process(pytester.path, COST)
-    assert done.returncode == 0, done.stderr
-    imported, more = map(float, done.stdout.split())
+    process = run_python(pytester.path, COST)
+    assert process.returncode == 0, process.stderr
+    imported, more = map(float, process.stdout.split())
     print(f"importing the plugin {imported:.1f} ms, a session of 100 tests {more:+.1f} ms")
     assert imported + more < START_UP_MS

@@ -1,4 +1,4 @@
-"""The plugin, by running pytest inside pytest on a tiny checkpoint and on the embedded family."""
+"""The plugin: pytest runs inside pytest, on a tiny checkpoint and on the embedded family."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def run_claims(project: pytest.Pytester, checkpoint: Path | str, *more: str) -> 
 
 
 def verdicts(project: pytest.Pytester, name: str = "tiny") -> dict[str, str]:
-    return {one.claim: one.verdict for one in read(project.path / "out" / f"{name}.json").findings}
+    return {finding.claim: finding.verdict for finding in read(project.path / "out" / f"{name}.json").findings}
 
 
 def test_every_verdict_has_its_outcome(project: pytest.Pytester, checkpoint: Path) -> None:
@@ -151,7 +151,7 @@ def test_expect_passes_exactly_when_verdicts_equal_the_record(project: pytest.Py
     assert result.parseoutcomes()["failed"] == 1
 
 
-def test_a_record_of_what_could_not_be_tested_is_met_by_the_same(
+def test_a_record_with_untested_claims_is_met_by_the_same(
     project: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_checkpoint: Callable[..., Path]
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "empty"))
@@ -178,7 +178,7 @@ def test_expect_fails_when_the_record_holds_more(project: pytest.Pytester, check
     result.stdout.fnmatch_lines(["the expected record also holds: fails corrected model"])
 
 
-def test_a_model_that_is_not_here_is_not_tested_and_the_command_is_named(
+def test_a_missing_model_is_not_tested_and_the_command_is_named(
     project: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "empty"))
@@ -302,7 +302,9 @@ def test_a_run_spread_over_processes_writes_the_same_findings(project: pytest.Py
     )
     assert result.ret == 1
     spread = read(project.path / "out" / "tiny.json")
-    assert {one.claim: one for one in spread.findings} == {one.claim: one for one in alone.findings}
+    assert {finding.claim: finding for finding in spread.findings} == {
+        finding.claim: finding for finding in alone.findings
+    }
     assert [model.weights_sha256 for model in spread.models] == [model.weights_sha256 for model in alone.models]
 
 
@@ -317,15 +319,15 @@ def test_a_run_spread_over_processes_knows_its_lock_and_its_paper(project: pytes
         "expect=below(0.9), controls=[SHIFTED])\ndef test_fails",
     )
     (folder / "test_known.py").write_text(lengthened.replace("def test_open", "def test_other_name"), encoding="utf-8")
-    found = []
+    records = []
     for more in ([], ["-n", "2"]):
         project.runpytest_subprocess(
             "claims", "--model", str(checkpoint), "--text", "mine.txt", "--controls", "none", *more
         )
         path = project.path / "reports" / "mine" / "tiny.json"
-        found.append(read(path))
+        records.append(read(path))
         path.unlink()
-    alone, spread = found
+    alone, spread = records
     assert alone.lock == "claims/mine/claims.lock"
     assert len(alone.deviations) == 3
     assert alone.paper == Paper(title="A paper of mine")
@@ -371,13 +373,11 @@ def test_a_text_of_one_token_is_invalid_and_says_so(project: pytest.Pytester, ch
     (project.path / "mine.txt").write_text("I", encoding="utf-8")
     assert run_claims(project, checkpoint).ret == 1
     findings = read(project.path / "out" / "tiny.json").findings
-    assert {one.verdict for one in findings} == {"invalid"}
-    assert {one.reason for one in findings} == {"a text needs at least 4 tokens, but 'mine' has 1"}
+    assert {finding.verdict for finding in findings} == {"invalid"}
+    assert {finding.reason for finding in findings} == {"a text needs at least 4 tokens, but 'mine' has 1"}
 
 
-def test_a_report_that_can_not_be_written_is_refused_before_any_work(
-    project: pytest.Pytester, checkpoint: Path
-) -> None:
+def test_a_report_that_cannot_be_written_is_refused_before_any_work(project: pytest.Pytester, checkpoint: Path) -> None:
     (project.path / "taken").write_text("a file", encoding="utf-8")
     options = ("--import-mode=importlib", "--report", "taken")
     result = project.runpytest("claims", "--model", str(checkpoint), "--text", "mine.txt", *options)
@@ -404,7 +404,7 @@ def test_a_report_that_can_not_be_written_is_refused_before_any_work(
         (("def test_holds(measured)", "def test_holds()"), "claim test_holds must take what it measures*"),
     ],
 )
-def test_a_claim_that_can_not_be_checked_stops_at_collection(
+def test_a_claim_that_cannot_be_checked_stops_at_collection(
     project: pytest.Pytester, checkpoint: Path, change: tuple[str, str], message: str
 ) -> None:
     assert change[0] in CLAIMS
@@ -482,11 +482,11 @@ def test_collecting_only_measures_nothing(project: pytest.Pytester, checkpoint: 
 def test_a_directory_can_stand_for_a_size_and_is_held_to_its_shape(project: pytest.Pytester, checkpoint: Path) -> None:
     result = run_claims(project, checkpoint, "--size", "small")
     assert result.ret == 1
-    reasons = {one.reason for one in read(project.path / "out" / "gpt2.json").findings}
+    reasons = {finding.reason for finding in read(project.path / "out" / "gpt2.json").findings}
     assert any("GPT-2 Small from" in reason and "must have n_layer = 12" in reason for reason in reasons)
 
 
-# A relation that the first world measured has and a shifted one has not, and one that is there whatever is measured.
+# A relation that the real measurement has and a shifted one has not, and one that any data have.
 CONTROLLED = '''
 import numpy as np
 import pytest
@@ -519,7 +519,7 @@ def test_empty(measured):
 
 @claim(sizes=SIZES, section="1", expect=above(0.0), controls=[SHIFTED])
 def test_own(measured, noise):
-    """A fixture of one's own goes into the controls too."""
+    """A custom fixture goes into the controls too."""
     return pearson(noise, noise + 0.5 * np.roll(noise, 1), passage=measured.passage)
 '''
 
@@ -529,18 +529,18 @@ def test_controls_tell_a_severe_check_from_an_empty_one(project: pytest.Pytester
     result = project.runpytest("claims", "--model", str(checkpoint), "--text", "tides", *PLAIN)  # "mine" has a period
     assert result.ret == 0
     assert verdicts(project) == {"severe": "supported", "empty": "vacuous", "own": "vacuous"}
-    found = {
-        one.claim: {tally.control: (tally.supported, tally.runs) for tally in one.controls}
-        for one in read(project.path / "out" / "tiny.json").findings
+    tallies = {
+        finding.claim: {tally.control: (tally.supported, tally.runs) for tally in finding.controls}
+        for finding in read(project.path / "out" / "tiny.json").findings
     }
-    assert {name: runs for name, (_, runs) in found["severe"].items()} == {
+    assert {name: runs for name, (_, runs) in tallies["severe"].items()} == {
         "shifted": 20,
         "shuffled": 5,
         "untrained": 10,
     }
-    assert all(supported <= runs // 5 for supported, runs in found["severe"].values())
-    assert found["empty"] == {"shifted": (20, 20), "untrained": (10, 10)}
-    assert found["own"] == {"shifted": (20, 20)}
+    assert all(supported <= runs // 5 for supported, runs in tallies["severe"].values())
+    assert tallies["empty"] == {"shifted": (20, 20), "untrained": (10, 10)}
+    assert tallies["own"] == {"shifted": (20, 20)}
     result.stdout.fnmatch_lines(
         [
             "vacuous: empty, corrected, is supported where it should not be (model: shifted 20 of 20, untrained 10 of 10)",
@@ -549,7 +549,7 @@ def test_controls_tell_a_severe_check_from_an_empty_one(project: pytest.Pytester
     )
 
 
-def test_few_controls_are_few_and_none_is_said(project: pytest.Pytester, checkpoint: Path) -> None:
+def test_quick_controls_are_fewer_and_their_absence_is_reported(project: pytest.Pytester, checkpoint: Path) -> None:
     (project.path / KNOWN).write_text(CONTROLLED, encoding="utf-8")
     run = ("claims", "--model", str(checkpoint), "--text", "mine.txt")
     project.runpytest(*run, *PLAIN, "--controls", "quick").stdout.fnmatch_lines(["controls (quick): 21 runs in * s"])
@@ -576,7 +576,7 @@ def test_a_difference_between_sizes_is_judged_once(project: pytest.Pytester) -> 
     assert result.ret == 0
     (finding,) = read(project.path / "out" / "mini.json").findings
     assert (finding.size, finding.verdict) == ("together", "supported")
-    assert [(one.control, one.supported, one.runs) for one in finding.controls] == [("shifted", 0, 5)]
+    assert [(tally.control, tally.supported, tally.runs) for tally in finding.controls] == [("shifted", 0, 5)]
     result.stdout.fnmatch_lines(["apart *supported*"])
 
 
@@ -612,12 +612,12 @@ def test_a_claim_that_differs_from_its_lock_is_flagged(project: pytest.Pytester,
             "DEVIATED from claims/claims.lock: open (corrected) is locked, but test_known.py declares it no more",
         ]
     )
-    by_claim = {one.id: one.deviation for one in read(project.path / "out" / "tiny.json").claims}
+    by_claim = {claim.id: claim.deviation for claim in read(project.path / "out" / "tiny.json").claims}
     assert by_claim["fails"] == "expect was below 0.0, is below 0.9"
     assert by_claim["holds"] == ""
 
 
-def test_a_lock_that_can_not_be_read_stops_the_run(project: pytest.Pytester, checkpoint: Path) -> None:
+def test_a_lock_that_cannot_be_read_stops_the_run(project: pytest.Pytester, checkpoint: Path) -> None:
     (project.path / "claims" / "claims.lock").write_text("{", encoding="utf-8")
     result = run_claims(project, checkpoint)
     assert result.ret == pytest.ExitCode.USAGE_ERROR

@@ -1,4 +1,4 @@
-"""The explorer as text, what it leaves out, and the tables beside the page."""
+"""The token explorer and what it leaves out, the tables beside the page, and the page's provenance."""
 
 from __future__ import annotations
 
@@ -37,28 +37,28 @@ def excerpt(measured: int, blocks: int = 2, text: str = "one") -> Excerpt:
     return Excerpt(
         text=text,
         left_out=1,
-        pieces=tuple(f" w{place}" for place in range(measured + 2)),
-        steps=tuple(tuple(1.0 + (7 * place + block) % 13 / 4 for place in range(measured)) for block in range(blocks)),
+        pieces=tuple(f" w{token}" for token in range(measured + 2)),
+        steps=tuple(tuple(1.0 + (7 * token + block) % 13 / 4 for token in range(measured)) for block in range(blocks)),
         final_norm_step=(2.5,) * measured,
-        next_logit=tuple(0.125 * (place % 40) for place in range(measured)),
+        next_logit=tuple(0.125 * (token % 40) for token in range(measured)),
         next_log_probability=(-1.5,) * measured,
     )
 
 
-def with_excerpts(run: Run, *held: Excerpt) -> Run:
-    model = replace(run.models[0], n_layer=len(held[0].steps), excerpts=held)
+def with_excerpts(run: Run, *excerpts: Excerpt) -> Run:
+    model = replace(run.models[0], n_layer=len(excerpts[0].steps), excerpts=excerpts)
     return replace(run, models=(model,))
 
 
 def test_the_explorer_draws_each_token_three_times(run: Run) -> None:
-    one = run.models[0].excerpts[0]
-    dots, lines, text = tokens(one, 2, title="t"), curves(one, 2, title="t"), words(one)
+    first = run.models[0].excerpts[0]
+    dots, lines, text = tokens(first, 2, title="t"), curves(first, 2, title="t"), words(first)
     for drawn in (dots, lines, text):
-        assert re.findall(r'data-i="(\d+)"', drawn) == [str(place) for place in range(one.measured)]
+        assert re.findall(r'data-i="(\d+)"', drawn) == [str(number) for number in range(first.measured)]
     across = [float(x) for x in re.findall(r'cx="([\d.]+)"', dots)]
-    assert sorted(range(8), key=across.__getitem__) == sorted(range(8), key=one.steps[1].__getitem__)
+    assert sorted(range(8), key=across.__getitem__) == sorted(range(8), key=first.steps[1].__getitem__)
     ends = [float(path.split(" ")[-1]) for path in re.findall(r'data-i="\d+" d="([^"]+)"', lines)]
-    totals = [list(accumulate(steps))[-1] for steps in zip(*one.steps, strict=True)]
+    totals = [list(accumulate(steps))[-1] for steps in zip(*first.steps, strict=True)]
     assert sorted(range(8), key=ends.__getitem__, reverse=True) == sorted(range(8), key=totals.__getitem__)
 
 
@@ -80,14 +80,14 @@ def test_nothing_readable_is_hidden_and_nothing_hidden_is_shown(text: str) -> No
 
 @given(st.lists(st.floats(0, 100), min_size=5))
 def test_shades_are_fifths(values: list[float]) -> None:
-    found = shades(values)
-    assert set(found) <= set(range(5))
+    fifths = shades(values)
+    assert set(fifths) <= set(range(5))
     order = sorted(range(len(values)), key=values.__getitem__)
-    assert [found[place] for place in order] == sorted(found)
-    assert max(found.count(shade) for shade in range(5)) <= len(values) // 5 + 1
+    assert [fifths[index] for index in order] == sorted(fifths)
+    assert max(fifths.count(shade) for shade in range(5)) <= len(values) // 5 + 1
 
 
-def test_a_small_record_is_shown_whole(run: Run) -> None:
+def test_a_small_record_is_shown_in_full(run: Run) -> None:
     assert thinned(run) is run
     shown = explorer(run)
     assert shown is not None
@@ -98,14 +98,14 @@ def test_a_small_record_is_shown_whole(run: Run) -> None:
     ("texts", "measured", "blocks"), [(1, 4000, 48), (14, 71, 48), (200, 20, 12), (14, 400, 12), (3, 5, 6)]
 )
 def test_a_page_has_room_for_the_beginnings_of_texts(run: Run, texts: int, measured: int, blocks: int) -> None:
-    whole = with_excerpts(run, *(excerpt(measured, blocks, f"text {place}") for place in range(texts)))
-    small = thinned(whole)
-    kept = small.models[0].excerpts
-    assert sum(one.measured for one in kept) * blocks <= VALUES
-    assert max(one.measured for one in kept) <= MOST
-    assert len(kept) == texts or min(one.measured for one in kept) >= min(measured, FEWEST)
-    for one, before in zip(kept, whole.models[0].excerpts, strict=False):
-        assert one == before.first(one.measured)
+    full = with_excerpts(run, *(excerpt(measured, blocks, f"text {number}") for number in range(texts)))
+    small = thinned(full)
+    excerpts = small.models[0].excerpts
+    assert sum(shown.measured for shown in excerpts) * blocks <= VALUES
+    assert max(shown.measured for shown in excerpts) <= MOST
+    assert len(excerpts) == texts or min(shown.measured for shown in excerpts) >= min(measured, FEWEST)
+    for shown, before in zip(excerpts, full.models[0].excerpts, strict=False):
+        assert shown == before.first(shown.measured)
 
 
 def test_48_blocks_of_4000_tokens_stay_within_the_budget_and_say_so(run: Run) -> None:
@@ -116,13 +116,13 @@ def test_48_blocks_of_4000_tokens_stay_within_the_budget_and_say_so(run: Run) ->
 
 
 def test_a_record_without_tokens_has_a_page(run: Run) -> None:
-    bare = replace(run, models=tuple(replace(one, excerpts=()) for one in run.models))
+    bare = replace(run, models=tuple(replace(model, excerpts=()) for model in run.models))
     assert explorer(bare) is None
     assert "This record holds no single tokens." in page(bare)
     assert "<script" not in page(bare)
 
 
-def test_the_page_carries_the_record_it_was_made_of(run: Run) -> None:
+def test_the_page_carries_the_record_that_it_was_made_from(run: Run) -> None:
     record, table = downloads(run)
     assert (record.name, table.name) == ("mini.json.gz", "mini.tokens.csv.gz")
     assert decoded(gzip.decompress(b64decode(record.address.partition(",")[2]))) == run
@@ -130,19 +130,19 @@ def test_the_page_carries_the_record_it_was_made_of(run: Run) -> None:
     assert record.address in page(run)
 
 
-def test_names_of_files_are_only_letters(run: Run) -> None:
+def test_names_of_downloads_hold_no_special_characters(run: Run) -> None:
     assert downloads(replace(run, family='../a" b'))[0].name == "..-a--b.json.gz"
 
 
 def test_the_token_table_has_a_line_for_each_token(run: Run) -> None:
     lines = list(csv.DictReader(io.StringIO(tokens_csv(run))))
-    one = run.models[0].excerpts[0]
-    assert len(lines) == one.measured
+    first = run.models[0].excerpts[0]
+    assert len(lines) == first.measured
     assert tuple(lines[0]) == COLUMNS
-    assert [line["piece"] for line in lines] == list(one.pieces[1:-1])
-    assert [line["next_piece"] for line in lines] == list(one.pieces[2:])
-    assert [float(line["last_step"]) for line in lines] == list(one.steps[-1])
-    assert float(lines[2]["path_length"]) == one.steps[0][2] + one.steps[1][2]
+    assert [line["piece"] for line in lines] == list(first.pieces[1:-1])
+    assert [line["next_piece"] for line in lines] == list(first.pieces[2:])
+    assert [float(line["last_step"]) for line in lines] == list(first.steps[-1])
+    assert float(lines[2]["path_length"]) == first.steps[0][2] + first.steps[1][2]
     assert [int(line["token"]) for line in lines] == list(range(1, 9))
 
 
@@ -152,17 +152,15 @@ def test_the_markdown_matrix_has_a_row_for_each_reading(run: Run) -> None:
     assert lines[0].startswith("**[¬Re] refuted.** Of 3 claims on two sizes:")
     assert lines[2] == "| claim | holds if | small | medium | together |"
     assert [line.split(" | ")[0] for line in lines[4:]] == ["| falls", "| zero", "| sums (as published)"]
-    for one in run.findings:
-        if one.estimate and one.estimate.unit != "census":
-            assert (
-                f"{one.verdict} {one.estimate.digits[0]} \\[{one.estimate.digits[1]}, {one.estimate.digits[2]}\\]"
-                in text
-            )
+    for finding in run.findings:
+        if finding.estimate and finding.estimate.unit != "census":
+            value, low, high = finding.estimate.digits
+            assert f"{finding.verdict} {value} \\[{low}, {high}\\]" in text
 
 
 def test_hostile_words_stay_in_their_cell(run: Run) -> None:
-    claims = tuple(replace(one, id=f"{one.id}|<b>`\n\u202e") for one in run.claims)
-    findings = tuple(replace(one, claim=f"{one.claim}|<b>`\n\u202e") for one in run.findings)
+    claims = tuple(replace(claim, id=f"{claim.id}|<b>`\n\u202e") for claim in run.claims)
+    findings = tuple(replace(finding, claim=f"{finding.claim}|<b>`\n\u202e") for finding in run.findings)
     rows = matrix_markdown(replace(run, claims=claims, findings=findings)).splitlines()[4:]
     assert len(rows) == 3
     for row in rows:
@@ -171,8 +169,8 @@ def test_hostile_words_stay_in_their_cell(run: Run) -> None:
         assert "<b>" not in row.replace("\\<b\\>", "")
 
 
-def test_a_long_matrix_fits_into_a_comment_and_says_what_is_left_out(run: Run) -> None:
-    claims = tuple(replace(run.claims[0], id=f"claim-{place}-{'x' * 60}") for place in range(900))
+def test_a_long_matrix_fits_into_a_comment_and_says_how_many_rows_are_left_out(run: Run) -> None:
+    claims = tuple(replace(run.claims[0], id=f"claim-{number}-{'x' * 60}") for number in range(900))
     text = matrix_markdown(replace(run, claims=claims, findings=()))
     assert len(text) <= MOST_CHARACTERS
     left = re.search(r"^(\d+) more rows don’t fit into a comment", text, re.MULTILINE)
@@ -181,17 +179,17 @@ def test_a_long_matrix_fits_into_a_comment_and_says_what_is_left_out(run: Run) -
 
 
 @pytest.mark.parametrize(
-    ("option", "made"), [("--markdown", matrix_markdown), ("--tokens", tokens_csv), ("--json", encoded)]
+    ("option", "table"), [("--markdown", matrix_markdown), ("--tokens", tokens_csv), ("--json", encoded)]
 )
 def test_the_command_prints_or_writes_tables(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, made: object
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, table: object
 ) -> None:
     record, target = tmp_path / "run.json", tmp_path / "out" / "table"
     write(run, record)
     assert main(["report", str(record), option]) == 0
-    assert capsys.readouterr().out == made(run)  # type: ignore[operator]
+    assert capsys.readouterr().out == table(run)  # type: ignore[operator]
     assert main(["report", str(record), option, "-o", str(target)]) == 0
-    assert target.read_text("utf-8") == made(run)  # type: ignore[operator]
+    assert target.read_text("utf-8") == table(run)  # type: ignore[operator]
     assert main(["report", str(record), option, "-o", str(record)]) == 1
     assert not (tmp_path / "run.html").exists()
 
@@ -218,45 +216,49 @@ def test_a_missing_template_is_named(run: Run, monkeypatch: pytest.MonkeyPatch, 
         page(run)
 
 
-def named(run: Run) -> list[str]:
-    return [one.name for one in banners(run)]
+def banner_names(run: Run) -> list[str]:
+    return [banner.name for banner in banners(run)]
 
 
-def test_banners_warn_of_what_a_reader_must_know(run: Run) -> None:
-    assert named(run) == ["Demonstration family.", "Partial run."]
-    real = replace(run, family="gpt2", findings=tuple(one for one in run.findings if one.verdict != "not tested"))
-    assert named(real) == ["Partial run."]  # a check is gone
+def test_banners_warn_the_reader(run: Run) -> None:
+    assert banner_names(run) == ["Demonstration family.", "Partial run."]
+    real = replace(
+        run, family="gpt2", findings=tuple(finding for finding in run.findings if finding.verdict != "not tested")
+    )
+    assert banner_names(real) == ["Partial run."]  # a check is gone
     assert "1 checks on these sizes were not run" in banners(real)[0].about
     assert "3 of 27 declared readings of claims were asked for" in banners(replace(real, declared=27))[0].about
-    small = replace(real, sizes=("small",), findings=tuple(one for one in real.findings if one.size == "small"))
+    small = replace(
+        real, sizes=("small",), findings=tuple(finding for finding in real.findings if finding.size == "small")
+    )
     assert "sizes that claims are made about, and that were not run: medium" in banners(small)[0].about
-    bare = replace(run, findings=tuple(replace(one, controls=()) for one in run.findings))
-    assert "No controls." in named(bare)
-    assert "Deviated." in named(replace(run, lock="x", deviations=("it moved",)))
-    assert "Stale." in named(replace(run, environment={"pathlen": "0.0.1"}))
+    bare = replace(run, findings=tuple(replace(finding, controls=()) for finding in run.findings))
+    assert "No controls." in banner_names(bare)
+    assert "Deviated." in banner_names(replace(run, lock="x", deviations=("it moved",)))
+    assert "Stale." in banner_names(replace(run, environment={"pathlen": "0.0.1"}))
     random: tuple[ModelRecord, ...] = (replace(run.models[0], surprise=8.31),)
-    assert "Random weights." in named(replace(run, models=random))
+    assert "Random weights." in banner_names(replace(run, models=random))
 
 
-def test_the_stamp_says_what_a_run_is_known_by(run: Run) -> None:
-    found = dict(stamp(replace(run, lock="claims/claims.lock", lock_sha256="ab" * 32)))
-    assert found["lock"] == "claims/claims.lock, sha256 abababababab"
-    assert found["intervals"] == "8 passages resampled 9,999 times, seed 0"
-    assert found["texts"].startswith("1 text, 496 tokens, sha256 ")
-    assert found["networks"] == "float32 on cpu"
+def test_the_stamp_identifies_a_run(run: Run) -> None:
+    by_name = dict(stamp(replace(run, lock="claims/claims.lock", lock_sha256="ab" * 32)))
+    assert by_name["lock"] == "claims/claims.lock, sha256 abababababab"
+    assert by_name["intervals"] == "8 passages resampled 9,999 times, seed 0"
+    assert by_name["texts"].startswith("1 text, 496 tokens, sha256 ")
+    assert by_name["networks"] == "float32 on cpu"
     assert dict(stamp(replace(run, models=(), findings=())))["intervals"] == "nothing resampled, seed 0"
 
 
-def test_stages_add_up_to_the_whole(run: Run) -> None:
-    found = stages(replace(run, seconds=100.0))
-    assert sum(seconds for _, seconds, _ in found[:-1]) == pytest.approx(found[-1][1])
-    kept = replace(run, models=(replace(run.models[0], is_kept=True),))
-    assert stages(kept)[0][2] == "kept from an earlier run: small"
+def test_stages_add_up_to_the_total(run: Run) -> None:
+    timed = stages(replace(run, seconds=100.0))
+    assert sum(seconds for _, seconds, _ in timed[:-1]) == pytest.approx(timed[-1][1])
+    from_cache = replace(run, models=(replace(run.models[0], is_kept=True),))
+    assert stages(from_cache)[0][2] == "kept from an earlier run: small"
 
 
-def test_a_run_can_be_made_again_with_three_commands(run: Run) -> None:
-    own = replace(run, texts=(replace(run.texts[0], origin="my texts/a.txt"),))
-    assert reproduce(own) == [
+def test_a_run_can_be_reproduced_with_three_commands(run: Run) -> None:
+    with_text = replace(run, texts=(replace(run.texts[0], origin="my texts/a.txt"),))
+    assert reproduce(with_text) == [
         f"git checkout {'1' * 40}",
         "python3 -m venv .venv && .venv/bin/pip install -q .",
         '.venv/bin/pytest claims/ --family mini --seed 0 --controls full --text "my texts/a.txt"',

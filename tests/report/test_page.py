@@ -1,4 +1,4 @@
-"""The page and the terminal's lines, tested as data against the record."""
+"""The page and the lines for a terminal hold what the record holds."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_every_reason_and_every_command_is_on_the_page(run: Run, reader: Reader)
         assert f'pytest "{claim.node}"' in reader.text
 
 
-def test_each_text_stands_on_the_page_with_its_licence_where_known(run: Run, reader: Reader) -> None:
+def test_each_text_is_on_the_page_with_its_licence_if_known(run: Run, reader: Reader) -> None:
     assert "test; nobody; licence CC0; sha256" in reader.text
     unknown = tuple(replace(text, licence="", attribution="") for text in run.texts)
     assert "test; sha256" in Reader(page(replace(run, texts=unknown))).text
@@ -100,16 +100,18 @@ def test_hostile_words_are_text(run: Run) -> None:
     assert "alert(1)" in Reader(html).text
 
 
-def test_the_matrix_says_what_each_number_is(run: Run) -> None:
+def test_the_matrix_names_the_statistic_of_each_number(run: Run) -> None:
     html = page(run)
     for row in rows(run):
         assert row.statistic
         assert f"</a> {row.statistic}, {row.claim.region}" in html
-    nothing = replace(run, findings=tuple(replace(one, verdict="not tested", estimate=None) for one in run.findings))
+    nothing = replace(
+        run, findings=tuple(replace(finding, verdict="not tested", estimate=None) for finding in run.findings)
+    )
     assert [row.statistic for row in rows(nothing)] == ["", "", ""]
 
 
-def test_the_demonstration_is_known_for_one_before_the_conclusion(run: Run) -> None:
+def test_the_demonstration_family_is_announced_before_the_conclusion(run: Run) -> None:
     html = page(run)
     assert html.index("Demonstration family") < html.index('class="lead"')
 
@@ -123,8 +125,8 @@ def test_the_demonstration_family_is_named_as_such_and_others_are_not(run: Run, 
     assert "Demonstration family" not in page(replace(run, family="gpt2"))
 
 
-def test_a_run_that_measured_nothing_has_a_page(run: Run) -> None:
-    findings = tuple(replace(one, verdict="not tested", estimate=None) for one in run.findings)
+def test_a_run_without_measurements_has_a_page(run: Run) -> None:
+    findings = tuple(replace(finding, verdict="not tested", estimate=None) for finding in run.findings)
     assert "No model was measured in this run" in page(replace(run, models=(), findings=findings))
 
 
@@ -153,7 +155,9 @@ verdicts = st.sampled_from([word for word in SYMBOLS if word not in (NOT_CLAIMED
 
 @given(st.lists(verdicts, min_size=5, max_size=5))
 def test_the_sentence_never_contradicts_the_matrix(run: Run, words: list[str]) -> None:
-    findings = tuple(replace(one, verdict=word, estimate=None) for one, word in zip(run.findings, words, strict=True))
+    findings = tuple(
+        replace(finding, verdict=word, estimate=None) for finding, word in zip(run.findings, words, strict=True)
+    )
     changed = replace(run, findings=findings)
     cells = [cell.word for row in rows(changed) if row.claim.reading == "corrected" for cell in row.cells]
     said = {word: int(count) for count, word in re.findall(rf"(\d+) ({'|'.join(SYMBOLS)})", sentence(changed))}
@@ -169,66 +173,76 @@ def test_the_terminal_shows_the_matrix_and_why_something_was_not_tested(run: Run
 
 
 def test_a_claim_that_did_not_run_is_neither_tested_nor_counted(run: Run) -> None:
-    only = tuple(one for one in run.findings if one.claim == "falls")
+    only = tuple(finding for finding in run.findings if finding.claim == "falls")
     words = {cell.word for row in rows(replace(run, findings=only)) for cell in row.cells if row.claim.id == "sums"}
     assert words == {"not run"}
     assert sentence(replace(run, findings=only)).startswith("3 claims on 2 sizes, 2 checks, slips corrected:")
 
 
 def test_all_together_is_undecided_while_a_size_was_not_run(run: Run) -> None:
-    only_small = replace(run, sizes=("small",), findings=tuple(one for one in run.findings if one.size == "small"))
+    only_small = replace(
+        run, sizes=("small",), findings=tuple(finding for finding in run.findings if finding.size == "small")
+    )
     assert [row.together for row in rows(only_small)] == ["not tested", "", ""]
-    only_medium = replace(run, sizes=("medium",), findings=tuple(one for one in run.findings if one.size == "medium"))
+    only_medium = replace(
+        run, sizes=("medium",), findings=tuple(finding for finding in run.findings if finding.size == "medium")
+    )
     assert [row.together for row in rows(only_medium)] == ["refuted", "", ""]
 
 
-def test_p_values_of_what_the_document_states_are_adjusted_together(run: Run, reader: Reader) -> None:
-    found = adjusted(run)
-    assert set(found) == {
+def test_p_values_of_confirmatory_findings_are_adjusted_together(run: Run, reader: Reader) -> None:
+    by_holm = adjusted(run)
+    assert set(by_holm) == {
         ("falls", "corrected", "small"),
         ("falls", "corrected", "medium"),
         ("zero", "corrected", "medium"),
     }
-    raw = {(one.claim, one.reading, one.size): one.p_value for one in run.findings}
-    assert min(found.values()) == pytest.approx(3 * min(p for key, p in raw.items() if key in found and p is not None))
+    raw = {(finding.claim, finding.reading, finding.size): finding.p_value for finding in run.findings}
+    assert min(by_holm.values()) == pytest.approx(
+        3 * min(p for key, p in raw.items() if key in by_holm and p is not None)
+    )
     assert "by Holm over the 3 confirmatory checks p" in reader.text
     assert "p = 0.0002 against its lying elsewhere, by Holm over the 3 confirmatory checks p = 0.0006" in reader.text
 
 
-def test_what_is_supported_and_too_small_to_matter_says_so(run: Run) -> None:
-    claims = tuple(replace(one, negligible=(-0.99, 0.99)) if one.id == "falls" else one for one in run.claims)
+def test_support_that_is_too_small_to_matter_is_flagged(run: Run) -> None:
+    claims = tuple(replace(claim, negligible=(-0.99, 0.99)) if claim.id == "falls" else claim for claim in run.claims)
     with pytest.raises(ValueError, match="has negligible False, but its interval says True"):
         replace(run, claims=claims)
-    findings = tuple(replace(one, negligible=one.claim == "falls" and one.size == "small") for one in run.findings)
+    findings = tuple(
+        replace(finding, negligible=finding.claim == "falls" and finding.size == "small") for finding in run.findings
+    )
     flagged = replace(run, claims=claims, findings=findings)
     assert "negligible" in Reader(page(flagged)).text
     assert any("supported" in line and "(negligible, fragile)" in line for line in terminal_lines(flagged))
 
 
-def test_blocks_of_tokens_are_said_to_speak_about_these_texts_only(run: Run, reader: Reader) -> None:
+def test_too_few_texts_to_resample_are_pointed_out(run: Run, reader: Reader) -> None:
     said = "intervals speak about these texts only"
     assert said not in reader.text
-    estimates = [replace(one.estimate, unit="texts") if one.estimate else None for one in run.findings]
-    findings = tuple(replace(one, estimate=estimate) for one, estimate in zip(run.findings, estimates, strict=True))
+    estimates = [replace(finding.estimate, unit="texts") if finding.estimate else None for finding in run.findings]
+    findings = tuple(
+        replace(finding, estimate=estimate) for finding, estimate in zip(run.findings, estimates, strict=True)
+    )
     assert said in Reader(page(replace(run, findings=findings))).text
     assert any(said in line for line in terminal_lines(replace(run, findings=findings)))
 
 
 def test_the_terminal_says_why_something_is_inconclusive(run: Run) -> None:
-    reason = next(one.reason for one in run.findings if one.verdict == "inconclusive")
+    reason = next(finding.reason for finding in run.findings if finding.verdict == "inconclusive")
     assert f"inconclusive: zero, corrected, medium: {reason}" in terminal_lines(run)
 
 
-def test_each_control_stands_on_the_page_with_what_it_came_to(run: Run, reader: Reader) -> None:
+def test_each_control_is_on_the_page_with_its_count(run: Run, reader: Reader) -> None:
     assert "untrained 1 of 10" in reader.text
     assert "supported in 0 of 20 shifted pairings (at most 14% of the time)" in reader.text
     assert "Must fail in untrained, shifted" in reader.text
-    bare = tuple(replace(one, controls=()) for one in run.findings)
+    bare = tuple(replace(finding, controls=()) for finding in run.findings)
     assert "Nothing was tried where the claims should fail" in page(replace(run, findings=bare))
     assert "Nothing was tried" not in reader.text
 
 
-def test_support_by_controls_is_bold_and_said_at_the_terminal(run: Run) -> None:
+def test_support_in_controls_is_bold_and_reported_in_the_terminal(run: Run) -> None:
     damning = Tally(control="untrained", runs=10, supported=9, values=(), seconds=1.0)
     findings = (replace(run.findings[0], controls=(damning,), verdict="vacuous"), *run.findings[1:])
     emptied = replace(run, findings=findings)
@@ -242,16 +256,16 @@ def test_support_by_controls_is_bold_and_said_at_the_terminal(run: Run) -> None:
     assert expected in terminal_lines(emptied)
 
 
-def test_a_verdict_that_its_controls_contradict_is_no_record(run: Run) -> None:
+def test_a_verdict_that_its_controls_contradict_is_refused(run: Run) -> None:
     damning = Tally(control="untrained", runs=10, supported=9, values=(), seconds=1.0)
     with pytest.raises(ValueError, match="says supported, but its interval says vacuous"):
         replace(run, findings=(replace(run.findings[0], controls=(damning,)), *run.findings[1:]))
 
 
-def test_the_terminal_says_what_controls_cost_and_what_was_kept(run: Run) -> None:
+def test_the_terminal_says_what_controls_cost_and_what_came_from_the_cache(run: Run) -> None:
     assert "controls (full): 30 runs in 2 s" in terminal_lines(run)
-    kept = tuple(replace(tally, kept=tally.runs) for tally in run.findings[0].controls)
-    again = replace(run, findings=(replace(run.findings[0], controls=kept), *run.findings[1:]))
+    from_cache = tuple(replace(tally, kept=tally.runs) for tally in run.findings[0].controls)
+    again = replace(run, findings=(replace(run.findings[0], controls=from_cache), *run.findings[1:]))
     assert "controls (full): 30 runs in 2 s, 30 of them by an earlier session" in terminal_lines(again)
 
 
@@ -268,7 +282,7 @@ def test_universes_that_disagree_make_a_verdict_fragile(run: Run, reader: Reader
     assert "(fragile)" in next(line for line in terminal_lines(run) if line.startswith("falls"))
 
 
-def test_what_deviates_from_its_lock_is_flagged_everywhere(run: Run) -> None:
+def test_a_deviation_from_the_lock_is_flagged_everywhere(run: Run) -> None:
     text = "expect was below 0.1, is below 0.0"
     claims = (replace(run.claims[0], deviation=text), *run.claims[1:])
     moved = replace(run, claims=claims, lock="claims/claims.lock", deviations=(f"falls (corrected): {text}",))
@@ -278,7 +292,7 @@ def test_what_deviates_from_its_lock_is_flagged_everywhere(run: Run) -> None:
     assert "Deviated." not in page(run)
 
 
-def test_limits_of_every_kind_are_said(run: Run, reader: Reader) -> None:
+def test_limits_of_every_kind_are_stated(run: Run, reader: Reader) -> None:
     falls, _, sums = rows(run)
     assert falls.limits == (
         "anything about size as such: there is one network of each size",
@@ -311,20 +325,20 @@ def test_a_difference_between_sizes_has_one_cell_across_them(run: Run) -> None:
 
 
 def test_every_number_that_was_found_is_on_the_page_without_scripts(run: Run, reader: Reader) -> None:
-    for one in run.findings:
-        if one.estimate:
-            for number in one.estimate.digits[:1] if one.estimate.unit == "census" else one.estimate.digits:
+    for finding in run.findings:
+        if finding.estimate:
+            for number in finding.estimate.digits[:1] if finding.estimate.unit == "census" else finding.estimate.digits:
                 assert number in reader.text
-            if one.estimate.effective_n:
-                assert f"{one.estimate.effective_n:,.0f} independent tokens" in reader.text
-            assert one.estimate.sample in reader.text
-        for tally in one.controls:
+            if finding.estimate.effective_n:
+                assert f"{finding.estimate.effective_n:,.0f} independent tokens" in reader.text
+            assert finding.estimate.sample in reader.text
+        for tally in finding.controls:
             assert f"{tally.control} {tally.supported} of {tally.defined}" in reader.text
-        if one.attribution:
-            for _, change in one.attribution.changes:
+        if finding.attribution:
+            for _, change in finding.attribution.changes:
                 assert (f"{change:+.3f}" if abs(change) >= 0.0005 else " 0 ") in reader.text
-        if one.universes:
-            for value in (one.universes.median, one.universes.published):
+        if finding.universes:
+            for value in (finding.universes.median, finding.universes.published):
                 assert f"{value:.3f}" in reader.text
     for model in run.models:
         for words in (model.weights_sha256[:16], model.tokenizer_sha256[:16], f"{model.tokens:,}", f"{model.rows:,}"):
@@ -337,12 +351,12 @@ def test_every_number_that_was_found_is_on_the_page_without_scripts(run: Run, re
 
 def test_numbers_of_the_sample_are_possible() -> None:
     sample = read(SAMPLE)
-    for one in sample.findings:
-        if one.estimate:
-            assert one.estimate.low <= one.estimate.value <= one.estimate.high
-            if one.estimate.statistic.startswith(("Pearson", "Spearman")):
-                assert -1 <= one.estimate.low <= one.estimate.high <= 1
-                assert all(-1 <= quantile <= 1 for quantile in one.estimate.quantiles)
+    for finding in sample.findings:
+        if finding.estimate:
+            assert finding.estimate.low <= finding.estimate.value <= finding.estimate.high
+            if finding.estimate.scale == "fisher z":
+                assert -1 <= finding.estimate.low <= finding.estimate.high <= 1
+                assert all(-1 <= quantile <= 1 for quantile in finding.estimate.quantiles)
 
 
 def test_no_figure_has_a_minus_zero() -> None:
@@ -368,14 +382,14 @@ def test_the_script_is_small_and_the_policy_allows_nothing_else(run: Run) -> Non
     assert not re.findall(r'\sstyle="|\son[a-z]+="', html)
 
 
-def test_sections_stand_in_their_order(run: Run) -> None:
+def test_sections_are_in_order(run: Run) -> None:
     html = page(run)
-    places = [html.index(f'<h2 id="{anchor}">') for anchor, _ in CONTENTS]
-    assert places == sorted(places)
+    positions = [html.index(f'<h2 id="{anchor}">') for anchor, _ in CONTENTS]
+    assert positions == sorted(positions)
     assert html.count("<h2 ") == len(CONTENTS)
 
 
-def test_exploratory_claims_stand_apart(run: Run) -> None:
+def test_exploratory_claims_have_their_own_section(run: Run) -> None:
     claims = (replace(run.claims[0], exploratory=True), *run.claims[1:])
     html = page(replace(run, claims=claims))
     confirmatory, exploratory = html.index('<h2 id="claims">'), html.index('<h2 id="exploratory">')
@@ -383,7 +397,7 @@ def test_exploratory_claims_stand_apart(run: Run) -> None:
     assert confirmatory < html.index('<h3 id="zero-corrected">') < exploratory
 
 
-def test_a_finding_that_was_inferred_is_not_said_to_be_counted(run: Run) -> None:
+def test_an_inferred_finding_is_not_called_counted(run: Run) -> None:
     estimate = run.findings[0].estimate
     assert estimate is not None
     bare = replace(run, findings=(replace(run.findings[0], estimate=replace(estimate, effective_n=None)),))
@@ -393,8 +407,8 @@ def test_a_finding_that_was_inferred_is_not_said_to_be_counted(run: Run) -> None
 
 def test_the_merged_sample_page_is_what_its_records_render_to() -> None:
     paths = [SAMPLE, SAMPLE.with_name("untrained.json")]
-    whole = merged([read(path) for path in paths], [str(path) for path in paths])
-    html = page(whole)
+    run = merged([read(path) for path in paths], [str(path) for path in paths])
+    html = page(run)
     assert SAMPLE.with_name("merged.html").read_text("utf-8") == html
-    assert whole.sizes == ("mini / small", "mini / medium", "mini / large", "mini / xl", "untrained")
+    assert run.sizes == ("mini / small", "mini / medium", "mini / large", "mini / xl", "untrained")
     assert "Random weights." in html

@@ -1,4 +1,4 @@
-"""Sentences agree with the numbers they were made of, for records that nobody has seen."""
+"""Sentences agree with the numbers that they were made from, in generated records."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ NUMBER = r"(-?\d+\.?\d*(?:e-?\d+)?)"
 
 
 @given(judged())
-def test_what_is_told_compares_with_every_edge_as_the_numbers_do(case: tuple[Region, Estimate]) -> None:
+def test_shown_numbers_compare_with_every_edge_as_the_exact_ones_do(case: tuple[Region, Estimate]) -> None:
     region, estimate = case
     for text, exact in zip(told(estimate, region), (estimate.value, estimate.low, estimate.high), strict=True):
         assert float(text) == pytest.approx(exact, abs=(estimate.high - estimate.low) / 2 + 1e-9)
@@ -85,7 +85,7 @@ def test_a_plain_sentence_says_what_the_interval_says(run: Run, case: tuple[Regi
 
 
 @given(judged())
-def test_what_would_settle_it_is_more_than_what_there_is(run: Run, case: tuple[Region, Estimate]) -> None:
+def test_settling_a_claim_takes_more_tokens_than_there_are(run: Run, case: tuple[Region, Estimate]) -> None:
     region, estimate = case
     assume(region.judge(estimate.low, estimate.high) is Verdict.INCONCLUSIVE)
     said = plain(*recorded(run, region, estimate, "inconclusive"))
@@ -93,14 +93,14 @@ def test_what_would_settle_it_is_more_than_what_there_is(run: Run, case: tuple[R
         crossed = estimate.low <= edge <= estimate.high
         assert not crossed or f"from {edge:g}" in said
     more = settles(estimate, region)
-    found = re.search(r"about ([\d,]+) more tokens would, if r is what it seems", said)
-    assert (found is None) == (more is None or more < 1)
-    if found and more:
-        assert more <= int(found[1].replace(",", "")) <= more * 1.1 + 1
+    named = re.search(r"about ([\d,]+) more tokens would, if r is what it seems", said)
+    assert (named is None) == (more is None or more < 1)
+    if named and more:
+        assert more <= int(named[1].replace(",", "")) <= more * 1.1 + 1
 
 
-def test_settling_takes_the_tokens_that_power_says(run: Run) -> None:
-    zero = next(one for one in run.findings if one.verdict == "inconclusive")
+def test_only_an_edge_that_is_crossed_can_be_settled(run: Run) -> None:
+    zero = next(finding for finding in run.findings if finding.verdict == "inconclusive")
     assert zero.estimate is not None
     assert settles(zero.estimate, within(-0.1, 0.1)) is not None
     assert settles(zero.estimate, within(-0.9, 0.9)) is None  # crosses nothing
@@ -157,34 +157,37 @@ COUNTS = {word: number for number, word in enumerate(("no", "one", "two", "three
 @given(st.lists(verdicts, min_size=5, max_size=5))
 def test_the_headline_and_the_badge_never_contradict_the_matrix(run: Run, words: list[str]) -> None:
     findings = tuple(
-        replace(one, verdict=word, estimate=None, negligible=False)
-        for one, word in zip(run.findings, words, strict=True)
+        replace(finding, verdict=word, estimate=None, negligible=False)
+        for finding, word in zip(run.findings, words, strict=True)
     )
     changed = replace(run, findings=findings)
     said = headline(changed)
     numbers = re.findall(r"(?:: |, )(\w+) (?:hold|are|gave|were)", said)
     assert sum(COUNTS[number] if number in COUNTS else int(number) for number in numbers) == len(
-        {c.id for c in run.claims}
+        {claim.id for claim in run.claims}
     )
     for row in rows(changed):
         cells = {cell.word for cell in row.all_cells if cell.word != NOT_CLAIMED}
         outcome = outcomes(changed)[row.claim.id]
         assert (outcome == "refuted") == ("refuted" in cells)
         assert (outcome == "holds") == (cells == {"supported"})
-    states = [outcomes(changed)[one] for one in ("falls", "zero")]
+    confirmatory = [outcomes(changed)[claim] for claim in ("falls", "zero")]
     sign = badge(changed).sign
-    assert (sign == "[Re]") == (states == ["holds", "holds"])
-    assert (sign == "[¬Re]") == ("refuted" in states and "holds" not in states)
+    assert (sign == "[Re]") == (confirmatory == ["holds", "holds"])
+    assert (sign == "[¬Re]") == ("refuted" in confirmatory and "holds" not in confirmatory)
 
 
 def test_the_relation_at_the_centre_is_the_first_with_universes(run: Run) -> None:
-    claims = tuple(replace(one, universes="last step and next token") for one in run.claims[:2]) + run.claims[2:]
-    whole = replace(run, claims=claims)
-    assert [(claim.id, one.size) for claim, one in central(whole)] == [("falls", "small"), ("falls", "medium")]
-    said = headline(whole)
+    claims = tuple(replace(claim, universes="last step and next token") for claim in run.claims[:2]) + run.claims[2:]
+    with_universes = replace(run, claims=claims)
+    assert [(claim.id, finding.size) for claim, finding in central(with_universes)] == [
+        ("falls", "small"),
+        ("falls", "medium"),
+    ]
+    said = headline(with_universes)
     assert "At the centre, last step and next token: r = -0." in said
-    assert all(f"in {one.size} ({one.verdict})" in said for _, one in central(whole))
-    assert question(whole).startswith("Does the length of a token’s last step")
+    assert all(f"in {finding.size} ({finding.verdict})" in said for _, finding in central(with_universes))
+    assert question(with_universes).startswith("Does the length of a token’s last step")
     assert central(run) == []
     assert question(run) == "Do these 3 claims hold on mini?"
     assert "At the centre" not in headline(run)
@@ -200,7 +203,7 @@ def test_the_relation_at_the_centre_is_the_first_with_universes(run: Run) -> Non
         ("ratio of means", "the ratio of means"),
     ],
 )
-def test_numbers_have_short_names(run: Run, statistic: str, name: str) -> None:
+def test_statistics_have_short_names(run: Run, statistic: str, name: str) -> None:
     estimate = run.findings[0].estimate
     assert estimate is not None
     assert short(replace(estimate, statistic=statistic)) == name
