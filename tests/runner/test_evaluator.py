@@ -39,7 +39,9 @@ from pathlen.models.checkpoint import from_directory
 from pathlen.models.families import ModelSpec
 from pathlen.passages.passage import Passage
 from pathlen.passages.shipped import shipped
-from pathlen.runner.evaluator import CORRECTIONS, Check, Evaluator
+from pathlen.runner.check import Check
+from pathlen.runner.corrections import CORRECTIONS
+from pathlen.runner.evaluator import Evaluator
 from pathlen.runner.provider import ColumnProvider
 from pathlen.stats import Statistic
 
@@ -97,7 +99,7 @@ class Counting(ColumnProvider):
     """A workbench that counts what it measures for controls."""
 
     def __init__(self, passages: tuple[Passage, ...]) -> None:
-        super().__init__(passages, seed=0)
+        super().__init__(passages)
         self.perturbations: list[tuple[str, Perturbation]] = []
 
     def control(self, spec: ModelSpec, world: Perturbation, columns: Iterable[str] = (), **more: Any) -> Any:
@@ -108,7 +110,7 @@ class Counting(ColumnProvider):
 def evaluator(
     specs: dict[str, ModelSpec], bench: ColumnProvider, effort: Any = "quick", kept: Cache | None = None
 ) -> Evaluator:
-    return Evaluator(bench, specs.__getitem__, effort=effort, seed=0, kept=kept)
+    return Evaluator(bench, specs.__getitem__, effort=effort, seed=0, cache=kept)
 
 
 def test_one_world_serves_every_claim(specs: dict[str, ModelSpec]) -> None:
@@ -129,7 +131,7 @@ def test_one_world_serves_every_claim(specs: dict[str, ModelSpec]) -> None:
 def test_where_a_relation_is_planted_there_is_one_and_the_instrument_fails_where_it_is_shifted(
     specs: dict[str, ModelSpec],
 ) -> None:
-    made = evaluator(specs, ColumnProvider(TEXTS, seed=0), effort="full")
+    made = evaluator(specs, ColumnProvider(TEXTS), effort="full")
     (planted,) = made.finding(NONE, "small", {}).controls
     assert planted.supported == 0
     np.testing.assert_allclose(planted.values, PLANTED_R, atol=0.05)  # a trend is taken out after it was planted
@@ -140,7 +142,7 @@ def test_where_a_relation_is_planted_there_is_one_and_the_instrument_fails_where
 
 
 def test_corrections_lead_from_the_published_number_to_the_corrected_one(specs: dict[str, ModelSpec]) -> None:
-    made = evaluator(specs, ColumnProvider(TEXTS, seed=0), effort="none")
+    made = evaluator(specs, ColumnProvider(TEXTS), effort="none")
     made.register(ALL)
     corrected, published = (made.finding(one, "small", {}) for one in (NEGATIVE, PUBLISHED))
     found = corrected.attribution
@@ -156,7 +158,7 @@ def test_corrections_lead_from_the_published_number_to_the_corrected_one(specs: 
 
 
 def test_universes_stand_beside_and_agree_with_the_claims_own(specs: dict[str, ModelSpec]) -> None:
-    found = evaluator(specs, ColumnProvider(TEXTS, seed=0), effort="none").finding(NEGATIVE, "small", {})
+    found = evaluator(specs, ColumnProvider(TEXTS), effort="none").finding(NEGATIVE, "small", {})
     assert found.universes is not None
     assert found.estimate is not None
     assert found.universes.values[0] == round(found.estimate.value, 4)
@@ -203,7 +205,7 @@ def unsure(measured: Any) -> Statistic:
 def test_of_a_control_only_what_sizes_are_compared_by_is_kept(specs: dict[str, ModelSpec], tmp_path: Path) -> None:
     def kept(effort: str, *checks: Check) -> int:
         cache = Cache(tmp_path / f"{effort} {len(checks)}")
-        made = evaluator(specs, ColumnProvider(TEXTS, seed=0, kept=cache), effort, cache)
+        made = evaluator(specs, ColumnProvider(TEXTS, kept=cache), effort, cache)
         made.register(checks)
         made.finding(NEGATIVE, "small", {})
         return len(list(cache.home.glob("*/*.safetensors")))
@@ -220,7 +222,7 @@ def test_a_size_that_is_not_here_keeps_no_other_claim_from_its_controls(
     specs: dict[str, ModelSpec], empty_cache: Path
 ) -> None:
     gone = {"small": replace(specs["small"], source="nowhere"), "medium": specs["medium"]}
-    made = evaluator(gone, ColumnProvider(TEXTS, seed=0), kept=Cache(empty_cache))
+    made = evaluator(gone, ColumnProvider(TEXTS), cache=Cache(empty_cache))
     made.register([check(beside_small), NEGATIVE])
     found = made.finding(NEGATIVE, "medium", {})
     assert [(one.control, one.runs) for one in found.controls] == [("shifted", 5), ("shuffled", 2), ("untrained", 2)]
@@ -233,7 +235,7 @@ def test_controls_are_not_run_twice(specs: dict[str, ModelSpec], empty_cache: Pa
     found, perturbations = [], []
     for _ in range(2):
         bench = Counting(TEXTS)
-        made = evaluator(specs, bench, kept=kept)
+        made = evaluator(specs, bench, cache=kept)
         made.register([*ALL, APART])
         found.append([made.finding(one, "small", {}) for one in ALL] + [made.finding(APART, TOGETHER, {})])
         perturbations.append(bench.perturbations)
@@ -251,7 +253,7 @@ def test_controls_are_run_again_when_anything_changed(
     specs: dict[str, ModelSpec], empty_cache: Path, new_checkpoint: Callable[..., Path], changed: str
 ) -> None:
     kept = Cache(empty_cache)
-    evaluator(specs, ColumnProvider(TEXTS, seed=0), kept=kept).finding(NEGATIVE, "small", {})
+    evaluator(specs, ColumnProvider(TEXTS), cache=kept).finding(NEGATIVE, "small", {})
     bench, seed = Counting(TEXTS), 0
     if changed == "weights":
         specs = {"small": replace(from_directory(new_checkpoint("other", 7)), size="small")}
@@ -259,7 +261,7 @@ def test_controls_are_run_again_when_anything_changed(
         bench = Counting(TEXTS[1:])
     else:
         seed = 1
-    Evaluator(bench, specs.__getitem__, effort="quick", seed=seed, kept=kept).finding(NEGATIVE, "small", {})
+    Evaluator(bench, specs.__getitem__, effort="quick", seed=seed, cache=kept).finding(NEGATIVE, "small", {})
     controls = {world.control for _, world in bench.perturbations}
     # An untrained network does not depend on what was trained.
     assert controls == ({SHUFFLED, SHIFTED} if changed == "weights" else {UNTRAINED, SHUFFLED, SHIFTED})
@@ -276,7 +278,7 @@ def test_a_bug_that_only_a_control_meets_is_not_swallowed(specs: dict[str, Model
             raise ZeroDivisionError
         return mean(measured.last_step, passage=measured.passage)
 
-    made = evaluator(specs, ColumnProvider(TEXTS, seed=0))
+    made = evaluator(specs, ColumnProvider(TEXTS))
     made.register(ALL)
     with pytest.raises(ZeroDivisionError):
         made.finding(check(brittle), "small", {})
@@ -293,7 +295,7 @@ def test_a_control_without_a_number_supports_nothing(specs: dict[str, ModelSpec]
         some = measured.where(measured.token >= (0 if len(seen) == 1 else 10**6))
         return every(some.path_grows[:, :1] | some.path_grows)
 
-    found = evaluator(specs, ColumnProvider(TEXTS, seed=0)).finding(check(confident), "small", {})
+    found = evaluator(specs, ColumnProvider(TEXTS)).finding(check(confident), "small", {})
     assert found.verdict is Verdict.SUPPORTED
     assert [(one.supported, one.defined, one.runs, one.values) for one in found.controls] == [(0, 0, 5, ())]
     assert found.flags == ("uncontrolled",)
@@ -305,7 +307,7 @@ def test_a_plant_counts_only_where_the_claim_meets_it(specs: dict[str, ModelSpec
         """Nothing is planted into the first step."""
         return pearson(measured.step_length[0], measured.next_logit, passage=measured.passage)
 
-    found = evaluator(specs, ColumnProvider(TEXTS, seed=0)).finding(check(elsewhere), "small", {})
+    found = evaluator(specs, ColumnProvider(TEXTS)).finding(check(elsewhere), "small", {})
     assert [(one.supported, one.defined) for one in found.controls] == [(0, 0)]
 
 
@@ -315,7 +317,7 @@ def test_a_corrected_body_may_ask_for_what_the_published_procedure_had_not(specs
         """A relation of another column."""
         return pearson(measured.last_step, measured.next_log_probability, passage=measured.passage)
 
-    made = evaluator(specs, ColumnProvider(TEXTS, seed=0), effort="none")
+    made = evaluator(specs, ColumnProvider(TEXTS), effort="none")
     made.register([PUBLISHED])
     found = made.finding(check(negative), "small", {})
     assert found.estimate is not None
@@ -323,9 +325,9 @@ def test_a_corrected_body_may_ask_for_what_the_published_procedure_had_not(specs
 
 
 def test_a_published_reading_that_is_not_run_is_compared_with_all_the_same(specs: dict[str, ModelSpec]) -> None:
-    made = evaluator(specs, ColumnProvider(TEXTS, seed=0), effort="none")
+    made = evaluator(specs, ColumnProvider(TEXTS), effort="none")
     assert made.finding(NEGATIVE, "small", {}).attribution is None
-    made.know([PUBLISHED])
+    made.add_readings([PUBLISHED])
     assert made.finding(NEGATIVE, "small", {}).attribution is not None
 
 
@@ -338,7 +340,7 @@ def test_universes_of_something_else_are_refused(specs: dict[str, ModelSpec]) ->
     with pytest.raises(
         InvalidClaim, match="declares the universes of last step and next token, but its number .* is none"
     ):
-        evaluator(specs, ColumnProvider(TEXTS, seed=0), effort="none").finding(check(other), "small", {})
+        evaluator(specs, ColumnProvider(TEXTS), effort="none").finding(check(other), "small", {})
 
 
 class Grouped:
@@ -353,7 +355,7 @@ class Grouped:
 def test_a_claim_of_a_class_is_left_to_its_own_turn(specs: dict[str, ModelSpec]) -> None:
     bare, ready = Grouped(), Grouped()
     ready.scale = 1.0  # type: ignore[attr-defined]
-    made = evaluator(specs, ColumnProvider(TEXTS, seed=0))
+    made = evaluator(specs, ColumnProvider(TEXTS))
     made.register([NEGATIVE, check(bare.test_grouped)])
     assert made.finding(NEGATIVE, "small", {}).controls
     assert made.finding(check(ready.test_grouped), "small", {}).controls[0].runs == 5
@@ -380,7 +382,7 @@ def test_controls_are_run_again_when_anything_beside_the_claim_changed(
         (home / "sign.txt").write_text(sign, encoding="utf-8")
         forget_sources()
         body = imported(home / "test_x.py").test_sign
-        found = evaluator(specs, ColumnProvider(TEXTS, seed=0), kept=kept).finding(check(body), "small", {})
+        found = evaluator(specs, ColumnProvider(TEXTS), cache=kept).finding(check(body), "small", {})
         supported.append(found.controls[0].supported)
     assert supported == [0, 5]
 
@@ -389,16 +391,16 @@ def test_what_was_measured_is_kept_for_the_next_run(specs: dict[str, ModelSpec],
     kept = Cache(empty_cache)
     found = []
     for _ in range(2):
-        bench = ColumnProvider(TEXTS, seed=0, kept=kept)
+        bench = ColumnProvider(TEXTS, cache=kept)
         found.append((bench.columns(specs["small"]), bench))
     (first, fresh), (second, again) = found
     assert (fresh.earlier, again.earlier) == ([], ["small"])
-    assert again._passes._held == {}  # no network was loaded
+    assert again.loaded == ()  # no network was loaded
     for name in ("token", "token_id", *CATALOG.keys() - {"token_ids"}):
         assert np.array_equal(getattr(first.measured, name), getattr(second.measured, name)), name
     assert np.array_equal(first.relative_error, second.relative_error)
     assert np.array_equal(
-        ColumnProvider(TEXTS, seed=0, kept=kept).columns(specs["small"]).relative_error, first.relative_error
+        ColumnProvider(TEXTS, cache=kept).columns(specs["small"]).relative_error, first.relative_error
     )
 
 
@@ -407,7 +409,7 @@ def test_what_was_measured_is_measured_again_when_anything_changed(
     specs: dict[str, ModelSpec], empty_cache: Path, new_checkpoint: Callable[..., Path], changed: str
 ) -> None:
     kept = Cache(empty_cache)
-    ColumnProvider(TEXTS, seed=0, kept=kept).columns(specs["small"])
+    ColumnProvider(TEXTS, cache=kept).columns(specs["small"])
     spec, texts, dtype = specs["small"], TEXTS, "float32"
     if changed == "weights":
         spec = replace(from_directory(new_checkpoint("other", 7)), size="small")
@@ -418,7 +420,7 @@ def test_what_was_measured_is_measured_again_when_anything_changed(
     else:
         for path in empty_cache.glob("*/*.safetensors"):
             path.write_bytes(path.read_bytes()[:-8])
-    bench = ColumnProvider(texts, seed=0, kept=kept, dtype=dtype)
+    bench = ColumnProvider(texts, cache=kept, dtype=dtype)
     assert len(bench.columns(spec).traces) == len(texts)
     assert bench.earlier == []
 
@@ -441,9 +443,7 @@ def test_a_curve_of_universes_is_kept_for_the_next_run(
     kept = Cache(empty_cache)
 
     def found(seed: int = 0) -> Any:
-        made = Evaluator(
-            ColumnProvider(TEXTS, seed=seed, kept=kept), specs.__getitem__, effort="none", seed=seed, kept=kept
-        )
+        made = Evaluator(ColumnProvider(TEXTS, cache=kept), specs.__getitem__, effort="none", seed=seed, cache=kept)
         return made.finding(check(test_related), "small", {}).universes
 
     first, second = found(), found()

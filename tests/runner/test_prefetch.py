@@ -84,7 +84,7 @@ def test_a_pass_gives_the_same_to_the_last_bit_whoever_ran_it(
     expected = [numbers(here.traces(one)) for one in asked]
     assert len({str(one) for one in expected}) == len(asked)
     made = ahead(here, asked, 1)
-    slots = list(made._slots)
+    slots = list(made.planned)
     until(lambda: all(slot.is_done for slot in slots))  # all of them in the other process
     monkeypatch.setattr(here, "traces", None)
     assert [numbers(made.traces(one)) for one in asked] == expected
@@ -97,8 +97,8 @@ def test_who_needs_a_pass_runs_it_and_does_not_wait_for_a_process_to_begin(
     made = ahead(here, asked, 1)
     # A process takes seconds to import torch, and may have the first of them; all others are run here meanwhile.
     assert [numbers(made.traces(one)) for one in asked] == expected
-    assert made._is_closed
-    assert all(helper._process.poll() is not None for helper in made._helpers)
+    assert made.is_closed
+    assert all(helper.process.poll() is not None for helper in made.helpers)
 
 
 def test_columns_that_nobody_foresaw_are_measured_here(
@@ -107,10 +107,10 @@ def test_columns_that_nobody_foresaw_are_measured_here(
     made = ahead(here, asked, 1)
     more = replace(asked[2], columns=COLUMNS | {"entropy"})
     assert all("entropy" in one.made for one in made.traces(more))
-    assert len(made._slots) == len(asked)  # none of those that were foreseen
+    assert len(made.planned) == len(asked)  # none of those that were foreseen
     fewer = replace(asked[2], columns=frozenset({"step_length"}))
     assert all("next_logit" in one.made for one in made.traces(fewer))
-    assert [slot.asked for slot in made._slots] == asked[3:]  # and those before it are given up
+    assert [slot.forward_pass for slot in made.planned] == asked[3:]  # and those before it are given up
 
 
 def test_a_process_that_dies_costs_nothing_but_its_help(
@@ -118,10 +118,10 @@ def test_a_process_that_dies_costs_nothing_but_its_help(
 ) -> None:
     expected = [numbers(here.traces(one)) for one in asked]
     made = ahead(here, asked, 2)
-    slots = list(made._slots)
+    slots = list(made.planned)
     until(lambda: sum(slot.is_done for slot in slots) >= 2)
-    for helper in made._helpers:
-        os.kill(helper._process.pid, signal.SIGKILL)
+    for helper in made.helpers:
+        os.kill(helper.process.pid, signal.SIGKILL)
     assert [numbers(made.traces(one)) for one in asked] == expected
 
 
@@ -130,9 +130,9 @@ def test_a_process_of_another_version_is_of_no_help(
 ) -> None:
     monkeypatch.setattr(prefetch, "code_fingerprint", lambda *roots: "another")
     made = ahead(here, asked, 1)
-    slots = list(made._slots)
-    until(lambda: made._helpers[0].is_gone)
-    assert not any(slot.found for slot in slots)
+    slots = list(made.planned)
+    until(lambda: made.helpers[0].is_gone)
+    assert not any(slot.traces for slot in slots)
     assert len(numbers(made.traces(asked[0]))) == len(TEXTS)
 
 
@@ -142,7 +142,7 @@ def test_an_error_is_raised_where_the_pass_is_asked_for(
     gone = replace(tiny, source=str(tmp_path / "gone"))
     wrong = ForwardPass(gone, 0, None, COLUMNS)
     made = ahead(here, [asked[0], wrong, *asked[1:]], 1)
-    slots = list(made._slots)
+    slots = list(made.planned)
     numbers(made.traces(asked[0]))
     with pytest.raises(ModelNotFound, match="gone"):
         made.traces(wrong)
@@ -157,7 +157,7 @@ def test_what_waits_to_be_asked_for_is_bounded(
     monkeypatch.setattr(prefetch, "PASSES_AHEAD", 2)
     asked = [ForwardPass(tiny, seed, None, COLUMNS) for seed in range(9)]
     made = ahead(here, asked, 1)
-    slots = list(made._slots)
+    slots = list(made.planned)
     until(lambda: sum(slot.is_done for slot in slots) == 3)
     time.sleep(0.3)
     assert sum(slot.is_begun for slot in slots) == 3
@@ -181,9 +181,9 @@ def test_columns_of_long_texts_do_not_pile_up(
     here: ForwardRunner, asked: list[ForwardPass], ahead: Callable[..., Prefetcher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prefetch, "AHEAD_BYTES", 3.5 * asked[0].size(TEXTS))
-    assert ahead(here, asked, 1)._most == 1 + 3
+    assert ahead(here, asked, 1).most_ahead == 1 + 3
     monkeypatch.setattr(prefetch, "AHEAD_BYTES", 1)
-    assert ahead(here, asked, 2)._most == 2 + 1
+    assert ahead(here, asked, 2).most_ahead == 2 + 1
 
 
 def test_a_column_of_ones_own_is_not_left_to_another_process(
@@ -198,7 +198,7 @@ def test_a_column_of_ones_own_is_not_left_to_another_process(
 
     one = ForwardPass(tiny, 0, None, COLUMNS | {"overlap"})
     made = ahead(here, [one], 1)
-    assert not made._slots
+    assert not made.planned
     assert all("overlap" in trace.made for trace in made.traces(one))
 
 
@@ -213,7 +213,7 @@ def test_threads_are_shared_while_processes_help_and_given_back(
         assert torch.get_num_threads() == 2
         made.close()
         assert torch.get_num_threads() == 2
-        assert made._helpers[0]._process.poll() is not None
+        assert made.helpers[0].process.poll() is not None
     finally:
         torch.set_num_threads(1)
 
@@ -253,8 +253,8 @@ def test_a_workbench_has_those_passes_run_ahead_that_are_worth_it(
         return 1
 
     monkeypatch.setattr("pathlen.runner.provider.helpers_worth_starting", counted)
-    bench, plain = (ColumnProvider(TEXTS, seed=0) for _ in range(2))
-    bench.foresee_controls((one, world, ["step_length"]) for one in (large, tiny) for world in perturbations)
+    bench, plain = (ColumnProvider(TEXTS) for _ in range(2))
+    bench.prefetch_controls((one, world, ["step_length"]) for one in (large, tiny) for world in perturbations)
     assert seen == [
         [ForwardPass(tiny, 0, None, COLUMNS - {"next_logit"}), ForwardPass(tiny, None, 3, COLUMNS - {"next_logit"})]
     ]
@@ -270,8 +270,8 @@ def test_a_workbench_has_those_passes_run_ahead_that_are_worth_it(
 
 def test_a_gpu_is_not_shared_out(tiny: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pathlen.runner.provider.helpers_worth_starting", lambda *_: 1)
-    bench = ColumnProvider(TEXTS, seed=0, device="cuda")
-    bench.foresee_controls([(tiny, Perturbation(UNTRAINED, 0), list(CATALOG))])
+    bench = ColumnProvider(TEXTS, device="cuda")
+    bench.prefetch_controls([(tiny, Perturbation(UNTRAINED, 0), list(CATALOG))])
     assert bench._ahead is None
 
 
@@ -316,7 +316,7 @@ from pathlen.runner.prefetch import Prefetcher
 texts = (Passage(name="one", text="The tide comes in, and the tide goes out again.", origin="test"),)
 one = ForwardPass(from_name({tiny.source!r}), 0, None, frozenset({{"step_length"}}))
 made = Prefetcher(ForwardRunner(texts, device="cpu", dtype="float32"), [one], 1)
-print(made._helpers[0]._process.pid, flush=True)
+print(made.helpers[0].process.pid, flush=True)
 os._exit(0)  # no close, no clean-up: as if killed; and no guard of its main module
 """
     )

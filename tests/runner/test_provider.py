@@ -19,7 +19,8 @@ from pathlen.models.checkpoint import from_directory
 from pathlen.models.families import ModelSpec
 from pathlen.passages.passage import Passage
 from pathlen.passages.shipped import shipped
-from pathlen.runner.provider import RECORDED, ColumnProvider
+from pathlen.runner.model_records import RECORDED
+from pathlen.runner.provider import ColumnProvider
 from pathlen.traces.tracer import Tracer
 
 TEXTS = tuple(
@@ -50,7 +51,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
 
 
 def test_what_is_expected_is_measured_in_one_pass_and_nothing_else(spec: ModelSpec, passes: list[set[str]]) -> None:
-    bench = ColumnProvider(TEXTS, seed=0)
+    bench = ColumnProvider(TEXTS)
     bench.expect(["entropy"])
     columns = bench.columns(spec)
     assert passes == [RECORDED | {"entropy"}]
@@ -62,7 +63,7 @@ def test_what_is_expected_is_measured_in_one_pass_and_nothing_else(spec: ModelSp
 
 
 def test_a_column_that_nobody_foresaw_is_the_one_that_would_have_been_measured(spec: ModelSpec) -> None:
-    late, early = ColumnProvider(TEXTS, seed=0), ColumnProvider(TEXTS, seed=0)
+    late, early = ColumnProvider(TEXTS), ColumnProvider(TEXTS)
     early.expect(CATALOG)
     for name in sorted(CATALOG.keys() - {"token_ids"}):
         one, other = (getattr(bench.columns(spec).measured, name) for bench in (late, early))
@@ -71,7 +72,7 @@ def test_a_column_that_nobody_foresaw_is_the_one_that_would_have_been_measured(s
 
 @pytest.mark.parametrize("control", [UNTRAINED, SHUFFLED])
 def test_a_control_measures_what_its_claims_name(spec: ModelSpec, passes: list[set[str]], control: Any) -> None:
-    columns = ColumnProvider(TEXTS, seed=0).control(spec, Perturbation(control, 0), ["step_length"])
+    columns = ColumnProvider(TEXTS).control(spec, Perturbation(control, 0), ["step_length"])
     assert passes == [{"step_length"}]
     assert columns.measured.total_length.size
     assert len(passes) == 1
@@ -79,7 +80,7 @@ def test_a_control_measures_what_its_claims_name(spec: ModelSpec, passes: list[s
 
 @pytest.mark.parametrize("control", [SHIFTED, PLANTED])
 def test_moved_predictions_take_no_pass_of_their_own(spec: ModelSpec, passes: list[set[str]], control: Any) -> None:
-    bench = ColumnProvider(TEXTS, seed=0)
+    bench = ColumnProvider(TEXTS)
     bench.columns(spec)
     columns = bench.control(spec, Perturbation(control, 0), ["step_length", "next_logit"])
     assert columns.measured.next_logit.size
@@ -90,16 +91,16 @@ def test_moved_predictions_take_no_pass_of_their_own(spec: ModelSpec, passes: li
 def test_a_second_run_takes_what_was_kept_and_measures_the_rest(
     spec: ModelSpec, passes: list[set[str]], empty_cache: Path
 ) -> None:
-    first = ColumnProvider(TEXTS, seed=0, kept=Cache(empty_cache))
+    first = ColumnProvider(TEXTS, cache=Cache(empty_cache))
     first.expect(["displacement"])
     first.columns(spec)
     passes.clear()
-    second = ColumnProvider(TEXTS, seed=0, kept=Cache(empty_cache))
+    second = ColumnProvider(TEXTS, cache=Cache(empty_cache))
     second.expect(["displacement"])
     assert second.columns(spec).measured.displacement.size
     assert not passes
     assert second.earlier == [spec.size]
-    third = ColumnProvider(TEXTS, seed=0, kept=Cache(empty_cache))
+    third = ColumnProvider(TEXTS, cache=Cache(empty_cache))
     third.expect(["displacement", "heads_norm"])
     third.columns(spec)
     assert passes == [{"heads_norm"}]
@@ -110,13 +111,13 @@ def test_a_damaged_column_is_measured_again_and_the_others_are_not(
     spec: ModelSpec, passes: list[set[str]], empty_cache: Path
 ) -> None:
     kept = Cache(empty_cache)
-    expected = ColumnProvider(TEXTS, seed=0, kept=kept).columns(spec).measured.step_length
+    expected = ColumnProvider(TEXTS, cache=kept).columns(spec).measured.step_length
     files = sorted(empty_cache.glob("*/*.safetensors"))
     for path in files:
         passes.clear()
         whole = path.read_bytes()
         path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-        again = ColumnProvider(TEXTS, seed=0, kept=kept).columns(spec)
+        again = ColumnProvider(TEXTS, cache=kept).columns(spec)
         assert len(passes) == 1
         assert len(passes[0]) <= 1  # the alignment's own columns leave none
         assert np.array_equal(again.measured.step_length, expected)
@@ -149,7 +150,7 @@ def test_a_column_of_ones_own_is_kept_until_its_source_changes(
     for factor in (1.0, 1.0, 2.0):
         declare(own, factor)
         passes.clear()
-        bench = ColumnProvider(TEXTS, seed=0, kept=Cache(empty_cache))
+        bench = ColumnProvider(TEXTS, cache=Cache(empty_cache))
         bench.expect(["tallest"])
         found.append((bench.columns(spec).measured.tallest, [*passes]))
     (first, _), (second, again), (third, changed) = found
@@ -161,5 +162,5 @@ def test_a_column_of_ones_own_is_kept_until_its_source_changes(
 
 def test_numbers_do_not_depend_on_what_is_measured_beside_them(spec: ModelSpec) -> None:
     torch.manual_seed(3)  # whatever the state of the world's generators is
-    columns = [ColumnProvider(TEXTS, seed=0).columns(spec) for _ in range(2)]
+    columns = [ColumnProvider(TEXTS).columns(spec) for _ in range(2)]
     assert np.array_equal(columns[0].measured.step_length, columns[1].measured.step_length)
