@@ -56,11 +56,10 @@ def compared(run: Run, folder: Path, cache: Cache) -> tuple[Run, list[str]]:
         reason = _why_undecidable(run, folder, sizes)
         if reason is None:
             judge = judge or _judge(run, folder, cache)
-            reason = judge if isinstance(judge, str) else None
-        if isinstance(judge, _Judge) and reason is None:
-            decided[finding.claim, finding.reading, finding.size] = judge.finding(finding, claim, sizes)
+            outcome = replace(finding, reason=judge) if isinstance(judge, str) else judge.finding(finding, claim, sizes)
         else:
-            decided[finding.claim, finding.reading, finding.size] = replace(finding, reason=reason or "")
+            outcome = replace(finding, reason=reason)
+        decided[finding.claim, finding.reading, finding.size] = outcome
     lines = [
         f"{finding.claim} ({finding.reading}), {finding.size}: {finding.verdict}"
         + (f", {finding.reason}" if finding.reason else "")

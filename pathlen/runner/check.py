@@ -116,7 +116,7 @@ def statistic_of(
 
     """
     if size == TOGETHER:
-        return largest_difference([statistic_of(check, each, columns, given) for each in check.claim.sizes])
+        return largest_difference([statistic_of(check, member, columns, given) for member in check.claim.sizes])
     arguments = {name: given[name] for name in check.claim.needs if name not in COLUMNS}
     for name in check.claim.needs:
         if name in COLUMNS:

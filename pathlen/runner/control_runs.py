@@ -159,7 +159,7 @@ class ControlRuns:
 
     def _perturbations(self, check: Check, size: str) -> list[Perturbation]:
         sizes = check.claim.sizes if size == TOGETHER else (size,)
-        parameters = max(self._spec(each).parameters for each in sizes)
+        parameters = max(self._spec(member).parameters for member in sizes)
         return perturbations(check.claim.controls, self._effort, parameters)
 
     def _missing(self, checks: Iterable[Check], size: str) -> dict[Perturbation, list[Check]]:
@@ -234,7 +234,7 @@ class ControlRuns:
         def body() -> Statistic:
             if size != TOGETHER:
                 return statistic_of(check, size, columns, given)
-            statistics = [self._share(check, each, perturbation, columns, given) for each in check.claim.sizes]
+            statistics = [self._share(check, member, perturbation, columns, given) for member in check.claim.sizes]
             return largest_difference(statistics)
 
         try:
@@ -290,7 +290,7 @@ class ControlRuns:
         """Return the name under which a control's outcomes are kept; None where they can't be."""
         if self._cache is None or not check.is_plain:
             return None
-        models = [self._provider.identity(self._spec(each), control) for each in sizes_involved(check, size)]
+        models = [self._provider.identity(self._spec(member), control) for member in sizes_involved(check, size)]
         return digest(code_fingerprint(JUDGING), check.source, *check.key, size, self._seed, control, *models)
 
     def _read_outcomes(self, check: Check, size: str, control: Control) -> dict[int, _Outcome]:

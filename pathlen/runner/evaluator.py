@@ -14,6 +14,7 @@ import msgspec
 
 from pathlen._util.cache import Cache
 from pathlen._util.digests import digest
+from pathlen._util.fingerprint import code_fingerprint
 from pathlen.claims.controls import SHIFTED, Effort
 from pathlen.claims.finding import Finding, decided, evaluate
 from pathlen.claims.multiverse import Curve, curve
@@ -29,6 +30,8 @@ from pathlen.runner.provider import ColumnProvider, ModelColumns
 from pathlen.stats.statistic import Statistic
 
 __all__ = ["Evaluator"]
+
+SELF = "runner.evaluator"  # this module, for the fingerprint of the code that makes a curve of universes
 
 
 class Evaluator:
@@ -63,7 +66,9 @@ class Evaluator:
         self._seed = seed
         self._cache = cache
         self._controls = ControlRuns(provider, spec, effort=effort, seed=seed, cache=cache)
+        # Published readings: of checks that are run, and of others.
         self._published: dict[ClaimKey, Check] = {}
+        self._readings: dict[ClaimKey, Check] = {}
 
     def register(self, checks: Iterable[Check]) -> None:
         """Make checks known before they are run, so that one pass measures what all of them need."""
@@ -74,7 +79,7 @@ class Evaluator:
 
     def add_readings(self, checks: Iterable[Check]) -> None:
         """Make claims known that need not be run themselves, so that a corrected reading finds its published one."""
-        self._published = _published(checks) | self._published
+        self._readings |= _published(checks)
 
     def prefetch(self, sizes: Iterable[str]) -> None:
         """Have what the controls of all known checks need on these sizes measured by helpers, in this order."""
@@ -139,7 +144,7 @@ class Evaluator:
 
     def _attribution(self, check: Check, size: str) -> Attribution | None:
         """Return what each correction changes, where both readings of a claim are there and need columns only."""
-        published = self._published.get((check.claim.id, "as published"))
+        published = (self._readings | self._published).get((check.claim.id, "as published"))
         if check.claim.reading != "corrected" or published is None or not (check.is_plain and published.is_plain):
             return None
         return attribution_between(published, check, size, self._columns)
@@ -149,7 +154,7 @@ class Evaluator:
         if multiverse is None or estimate is None or finding.verdict is Verdict.VACUOUS:
             return None
         name = self._controls.cache_name(check, size, SHIFTED)  # like a curve, it depends on the trained networks
-        name = name and digest("universes", finding.verdict, repr(estimate.value), name)
+        name = name and digest(code_fingerprint(SELF), "universes", finding.verdict, repr(estimate.value), name)
         text = self._cache.get(name) if self._cache and name else None
         if text is not None:
             return msgspec.json.decode(text, type=Curve | None)

@@ -54,7 +54,9 @@ class ForwardPass:
 
     def covers(self, other: ForwardPass) -> bool:
         """Return whether this pass gives all columns of the other, of the same network and texts."""
-        mine, others = ((each.spec, each.untrained, each.shuffle) for each in (self, other))
+        mine, others = (
+            (forward_pass.spec, forward_pass.untrained, forward_pass.shuffle) for forward_pass in (self, other)
+        )
         return mine == others and self.columns >= other.columns
 
 

@@ -50,11 +50,11 @@ def helpers_worth_starting(passes: Sequence[ForwardPass], passages: Sequence[Pas
     """
     if "PYTEST_XDIST_WORKER" in os.environ or not sys.executable:
         return 0
-    repaid = sum(each.work(passages) for each in passes) / WORTH
+    repaid = sum(forward_pass.work(passages) for forward_pass in passes) / WORTH
     if repaid < 1:
         return 0
     free = available()
-    needed = HELPER_BYTES + 2 * max(each.size(passages) for each in passes)
+    needed = HELPER_BYTES + 2 * max(forward_pass.size(passages) for forward_pass in passes)
     fitting = MOST_HELPERS if free is None else free / needed
     return int(min(repaid, torch.get_num_threads() - 1, fitting, MOST_HELPERS))
 
@@ -107,7 +107,9 @@ class Prefetcher:
     def __init__(self, runner: ForwardRunner, passes: Iterable[ForwardPass], helpers: int) -> None:
         self._runner = runner
         # A custom column is a function of the user's, which a helper may not be able to import.
-        self.planned = [PlannedPass(each) for each in passes if not each.columns & CUSTOM_COLUMNS.keys()]
+        self.planned = [
+            PlannedPass(forward_pass) for forward_pass in passes if not forward_pass.columns & CUSTOM_COLUMNS.keys()
+        ]
         largest = max((plan.forward_pass.size(runner.passages) for plan in self.planned), default=0.0)
         self.most_ahead = helpers + max(1, int(min(PASSES_AHEAD, AHEAD_BYTES / max(1.0, largest))))
         self._changed = threading.Condition()
