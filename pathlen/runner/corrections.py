@@ -22,7 +22,7 @@ BEFORE_NORM, LAST_DROPPED, ANALYSIS = CORRECTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class _PartlyCorrected:
-    """Columns with some of the published slips, whichever reading a body asks for."""
+    """Columns with some of the published slips, which a body of either reading can ask for."""
 
     published: Published
 

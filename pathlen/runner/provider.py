@@ -3,9 +3,9 @@
 `ColumnProvider.expect` says in advance which columns will be asked for, so that one pass over the texts measures all of them and
 nothing else. A column that was not expected is measured in another pass when it is asked for.
 
-The columns of models as they are stay in memory for this run, and in the user's cache for the next. There they are kept one by
-one, under a digest of the weights, the tokenizer, the configuration, the texts, the type and device, and of the code that
-measures. The perturbed columns of `pathlen.claims.controls` are measured on request and belong to the caller.
+Columns of unperturbed models stay in memory for this run, and in the user's cache for the next. The cache holds each column
+under a digest of the weights, the tokenizer, the configuration, the texts, the type and device, and of the code that measures.
+The perturbed columns of `pathlen.claims.controls` are measured on request and belong to the caller.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class ModelColumns:
 
 
 class Recorder(Protocol):
-    """Told of every model that is measured as it is; see `pathlen.runner.model_records.ModelRecorder`."""
+    """Records every unperturbed model that is measured; see `pathlen.runner.model_records.ModelRecorder`."""
 
     columns: frozenset[str]
 
@@ -124,7 +124,7 @@ class ColumnProvider:
     cache : Cache, optional
         Keeps columns for the next run.
     recorder : Recorder, optional
-        Told of every model that is measured.
+        Records every unperturbed model. Its columns are always expected.
     loader, identifier : callable, optional
         Used in place of `pathlen.models.loading.load` and `pathlen.models.checkpoint.identify`.
 

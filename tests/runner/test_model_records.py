@@ -18,9 +18,8 @@ from pathlen.runner.provider import ColumnProvider
 def recorded(spec: ModelSpec, *, seed: int = 0, cache: Cache | None = None) -> ModelRecord:
     recorder = ModelRecorder(TEXTS, seed=seed)
     provider = ColumnProvider(TEXTS, cache=cache, recorder=recorder)
-    assert recorder.records == ()
-    provider.columns(spec)
-    provider.columns(spec)
+    for _ in range(2):
+        provider.columns(spec)
     (record,) = recorder.records
     return record
 
@@ -28,6 +27,7 @@ def recorded(spec: ModelSpec, *, seed: int = 0, cache: Cache | None = None) -> M
 def test_models_are_recorded_in_the_order_they_are_measured(specs: dict[str, ModelSpec]) -> None:
     recorder = ModelRecorder(TEXTS, seed=0)
     provider = ColumnProvider(TEXTS, recorder=recorder)
+    assert not recorder.records
     for size in ("medium", "small"):
         provider.columns(specs[size])
     assert [record.size for record in recorder.records] == ["medium", "small"]
