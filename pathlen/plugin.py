@@ -37,7 +37,7 @@ from pathlen._util import pytest_internals as internals
 if TYPE_CHECKING:
     from pathlen.claims.claim import Claim
     from pathlen.claims.finding import Finding
-    from pathlen.runner.evaluator import Check
+    from pathlen.runner.check import Check
     from pathlen.runner.session import Session
 
 DEFAULT_FAIL_ON = "refuted,invalid,error"
@@ -203,7 +203,7 @@ def _is_claim(function: object) -> bool:
 
 def _columns() -> list[str]:
     """Return the names of the fixtures that a claim can ask for."""
-    from pathlen.runner.evaluator import COLUMNS
+    from pathlen.runner.check import COLUMNS
 
     return list(COLUMNS)
 
@@ -299,7 +299,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if items and not session.config.option.collectonly:
         from pathlen.claims.lock import claims_in
         from pathlen.errors import PathlenError
-        from pathlen.runner.evaluator import Check
+        from pathlen.runner.check import Check
 
         claims = _session(session.config)
         modules = dict.fromkeys(item.module for item in items if isinstance(item, pytest.Function))
@@ -349,7 +349,7 @@ def _download(config: pytest.Config) -> None:
 
 
 def _check(item: pytest.Item) -> Check:
-    from pathlen.runner.evaluator import Check
+    from pathlen.runner.check import Check
 
     return Check(item.stash[CLAIM], _function(item).obj)
 

@@ -1,12 +1,12 @@
 """How often claims come out supported on networks that were never trained: ``python -m pathlen.severity``.
 
-A family of random networks takes the place of the trained one, with the same shapes, tokenizer, texts and controls, and
-every claim is checked as usual. Support that is not called vacuous is then a false alarm. The table is written beside the
-claims, and every report on them shows it while their lock is the one it was made with::
+A family of random networks takes the place of the trained one, with the same shapes, tokenizer, texts and controls, and every
+claim is checked as usual. Support that is not called vacuous is then a false alarm. The table is written beside the claims, and
+every report on them shows it as long as their lock is the one it was made with::
 
     python -m pathlen.severity claims --out claims/severity.json --families 20
 
-An outcome is kept as soon as it is there: an interrupted run goes on where it was.
+The verdicts of each family are kept as soon as they are known, so an interrupted run continues.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from pathlen.models.loading import load
 from pathlen.passages.choose import chosen
 from pathlen.records.files import SEVERITY
 from pathlen.records.schema import Severity, SeverityLine
-from pathlen.runner.evaluator import Check, Evaluator
+from pathlen.runner.check import Check
+from pathlen.runner.evaluator import Evaluator
 from pathlen.runner.provider import ColumnProvider
 
 __all__ = ["main", "measure_severity"]
@@ -49,36 +50,42 @@ def random_family(home: Path, sizes: Sequence[str], seed: int) -> dict[str, Mode
     specs = {}
     for size in sizes:
         spec = known("mini", size)
-        place = home / f"{seed}-{size}"
-        load(spec, untrained=seed).network.save_pretrained(place)
+        checkpoint = home / f"{seed}-{size}"
+        load(spec, untrained=seed).network.save_pretrained(checkpoint)
         for name in ("tokenizer.json", "tokenizer_config.json"):
-            shutil.copyfile(Path(spec.source) / name, place / name)
-        specs[size] = replace(spec, source=str(place), title=f"random {spec.title} {seed}")
+            shutil.copyfile(Path(spec.source) / name, checkpoint / name)
+        specs[size] = replace(spec, source=str(checkpoint), title=f"random {spec.title} {seed}")
     return specs
 
 
 def measure_severity(checks: Sequence[Check], sizes: Sequence[str], families: int) -> list[SeverityLine]:
-    """Return how often each claim came to each verdict, over so many random families."""
+    """Return how often each claim came to each verdict, over a number of random families."""
     counts: dict[tuple[str, str, str], Counter[str]] = {}
-    kept = Cache(folder())
+    cache = Cache(folder())
     depends = [part for check in checks for part in (*check.key, check.source)]
     depends += [str(identify(known("mini", size), trained=False)) for size in sizes]
-    depends += [text.sha256 for text in chosen([])]
+    depends += [passage.sha256 for passage in chosen([])]
     for number in range(families):
         name = digest(code_fingerprint("runner.false_alarms"), "severity", number, *depends)
-        known_verdicts = kept.get(name)
-        if known_verdicts is None:
-            verdicts = _verdicts(checks, sizes, FIRST_SEED + number, kept)
-            kept.put(name, msgspec.json.encode(verdicts).decode("utf-8"))
+        text = cache.get(name)
+        if text is None:
+            verdicts = _verdicts(checks, sizes, FIRST_SEED + number, cache)
+            cache.put(name, msgspec.json.encode(verdicts).decode("utf-8"))
         else:
-            verdicts = msgspec.json.decode(known_verdicts, type=list[tuple[str, str, str, str]])
+            verdicts = msgspec.json.decode(text, type=list[tuple[str, str, str, str]])
         for claim, reading, size, verdict in verdicts:
             counts.setdefault((claim, reading, size), Counter())[verdict] += 1
         print(f"family {number + 1} of {families}", file=sys.stderr, flush=True)
     counting = {check.key for check in checks if _counts(check)}
     return [
-        SeverityLine(claim=a, reading=b, size=c, counts=(a, b) in counting, verdicts=dict(sorted(found.items())))
-        for (a, b, c), found in counts.items()
+        SeverityLine(
+            claim=claim,
+            reading=reading,
+            size=size,
+            counts=(claim, reading) in counting,
+            verdicts=dict(sorted(by_verdict.items())),
+        )
+        for (claim, reading, size), by_verdict in counts.items()
     ]
 
 
@@ -87,20 +94,22 @@ def _counts(check: Check) -> bool:
     return claim.reading == "corrected" and not claim.exploratory and UNTRAINED in claim.controls
 
 
-def _verdicts(checks: Sequence[Check], sizes: Sequence[str], seed: int, kept: Cache) -> list[tuple[str, str, str, str]]:
+def _verdicts(
+    checks: Sequence[Check], sizes: Sequence[str], seed: int, cache: Cache
+) -> list[tuple[str, str, str, str]]:
+    """Return claim, reading, size and verdict of every check on one random family."""
     with tempfile.TemporaryDirectory() as home:
         specs = random_family(Path(home), sizes, seed)
-        bench = ColumnProvider(tuple(chosen([])), seed=0)
-        plain = [replace(check, claim=replace(check.claim, universes=None)) for check in checks]
-        evaluator = Evaluator(bench, specs.__getitem__, effort="full", seed=0, kept=kept)
-        evaluator.register(plain)
-        found = []
-        for size in (*sizes, TOGETHER):
-            for check in plain:
-                if check.claim.speaks_about(size):
-                    verdict = evaluator.finding(check, size, {}).verdict.value
-                    found.append((*check.key, size, verdict))
-        return found
+        provider = ColumnProvider(tuple(chosen([])))
+        without_universes = [replace(check, claim=replace(check.claim, universes=None)) for check in checks]
+        evaluator = Evaluator(provider, specs.__getitem__, effort="full", seed=0, cache=cache)
+        evaluator.register(without_universes)
+        return [
+            (*check.key, size, evaluator.finding(check, size, {}).verdict.value)
+            for size in (*sizes, TOGETHER)
+            for check in without_universes
+            if check.claim.speaks_about(size)
+        ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -112,11 +121,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.families < 1:
         parser.error(f"--families must be at least 1, but {options.families} was given")
-    found = [Check(claim, body) for claim, body in checks_of(options.folder)]
-    checks = [check for check in found if check.is_plain]
+    declared = [Check(claim, body) for claim, body in checks_of(options.folder)]
+    checks = [check for check in declared if check.is_plain]
     if not any(map(_counts, checks)):
         parser.error(f"no claim in {options.folder} counts: a corrected one with UNTRAINED among its controls")
-    for check in found:
+    for check in declared:
         if not check.is_plain:
             print(f"left out, for it needs more than columns: {check.claim.id}", file=sys.stderr)
     lock = read_lock(options.folder / LOCK)

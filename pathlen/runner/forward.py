@@ -26,7 +26,7 @@ class ForwardPass:
     ----------
     spec : ModelSpec
     untrained : int or None
-        Seed of an untrained network in the place of the spec's own.
+        Seed of an untrained network of the same shape, to be used instead.
     shuffle : int or None
         Seed of a random order of each text's tokens.
     columns : frozenset of str
@@ -41,29 +41,33 @@ class ForwardPass:
 
     @property
     def is_control(self) -> bool:
-        """Whether it is of no real network reading real texts."""
+        """Whether the network or the order of tokens is not the real one."""
         return self.untrained is not None or self.shuffle is not None
 
     def work(self, passages: Sequence[Passage]) -> float:
-        """About how many parameters times tokens it goes through."""
-        return self.spec.parameters * _tokens(passages)
+        """Return the approximate work of the pass, in parameters times tokens."""
+        return self.spec.parameters * _approximate_tokens(passages)
 
     def size(self, passages: Sequence[Passage]) -> float:
-        """About how many bytes its columns have, a number of each token at every state."""
-        return 8.0 * len(self.columns) * (self.spec.n_layer + 1) * _tokens(passages)
+        """Return the approximate size of its columns in bytes, with a number for each token at every state."""
+        return 8.0 * len(self.columns) * (self.spec.n_layer + 1) * _approximate_tokens(passages)
 
     def covers(self, other: ForwardPass) -> bool:
-        """Whether its columns are those of the other and perhaps more."""
-        mine, others = ((one.spec, one.untrained, one.shuffle) for one in (self, other))
+        """Return whether this pass gives all columns of the other, of the same network and texts."""
+        mine, others = (
+            (forward_pass.spec, forward_pass.untrained, forward_pass.shuffle) for forward_pass in (self, other)
+        )
         return mine == others and self.columns >= other.columns
 
 
-def _tokens(passages: Sequence[Passage]) -> float:
-    return TOKENS_PER_CHARACTER * sum(len(one.text) for one in passages)
+def _approximate_tokens(passages: Sequence[Passage]) -> float:
+    return TOKENS_PER_CHARACTER * sum(len(passage.text) for passage in passages)
 
 
 class ForwardRunner:
-    """Runs passes in this process, with one network at a time in memory, or beside a small one what its training made of it.
+    """Runs passes in this process.
+
+    One network at a time is in memory. A small one stays while its untrained counterparts are used.
 
     Parameters
     ----------
@@ -72,7 +76,7 @@ class ForwardRunner:
     device, dtype : str
         As in `pathlen.models.loading.load`.
     loader : callable
-        What loads a model, in place of `pathlen.models.loading.load`.
+        Used in place of `pathlen.models.loading.load`.
 
     """
 
@@ -82,35 +86,40 @@ class ForwardRunner:
         self.passages = passages
         self.device, self.dtype = device, dtype
         self._load = loader
-        self._held: dict[tuple[ModelSpec, int | None], LoadedModel] = {}
-        self._places: dict[
-            ModelSpec, ArchitecturePaths
-        ] = {}  # an untrained network's parts are where they are in the trained one
+        self._models: dict[tuple[ModelSpec, int | None], LoadedModel] = {}
+        # An untrained network's parts are where they are in the trained one.
+        self._paths: dict[ModelSpec, ArchitecturePaths] = {}
+
+    @property
+    def loaded(self) -> tuple[LoadedModel, ...]:
+        """The networks in memory."""
+        return tuple(self._models.values())
 
     def model(self, spec: ModelSpec, untrained: int | None = None) -> LoadedModel:
-        """Return a model, loading it if it is not held; errors as in `pathlen.models.loading.load`."""
-        if (spec, untrained) not in self._held:
-            self._let_go(spec)  # before another is loaded: two XL are twice 6 GB
+        """Return a model, loading it if it is not in memory; errors as in `pathlen.models.loading.load`."""
+        if (spec, untrained) not in self._models:
+            self._release(spec)  # before another is loaded: two XL are twice 6 GB
             model = self._load(spec, untrained=untrained, device=self.device, dtype=self.dtype)
-            self._held[spec, untrained] = model
-        return self._held[spec, untrained]
+            self._models[spec, untrained] = model
+        return self._models[spec, untrained]
 
-    def _let_go(self, coming: ModelSpec) -> None:
-        """Let go of networks, but for a small one that was trained and whose untrained one is coming."""
-        for spec, untrained in list(self._held):
+    def _release(self, coming: ModelSpec) -> None:
+        """Let go of networks, except of a small trained one whose untrained counterpart is coming."""
+        for spec, untrained in list(self._models):
             if spec == coming and untrained is None and not spec.is_large:
                 continue
-            del self._held[spec, untrained]
+            del self._models[spec, untrained]
             if spec.is_large:
-                # The first load of a process imports much of transformers. Errors that are caught on the way hold the frames
-                # that led there, and these the network, until cycles are looked for.
+                # The first load of a process imports much of transformers. The errors caught on the way hold frames, and these
+                # hold the network until cycles are collected.
                 give_back()
 
-    def traces(self, one: ForwardPass) -> Iterator[Trace]:
+    def traces(self, forward_pass: ForwardPass) -> Iterator[Trace]:
         """Yield the trace of each text; errors as in `pathlen.traces.tracer.trace`."""
-        # A control only needs its verdict; what is reported is of the very states that transformers computes.
-        model = self.model(one.spec, one.untrained)
-        tracer = Tracer(model, fast=one.is_control, places=self._places.get(one.spec))
-        yield from tracer.traces(self.passages, columns=one.columns, shuffle=one.shuffle)
+        spec = forward_pass.spec
+        model = self.model(spec, forward_pass.untrained)
+        # A control only needs its verdict, so it may be fast; what is reported is of the very states transformers computes.
+        tracer = Tracer(model, fast=forward_pass.is_control, places=self._paths.get(spec))
+        yield from tracer.traces(self.passages, columns=forward_pass.columns, shuffle=forward_pass.shuffle)
         if tracer.places:
-            self._places[one.spec] = tracer.places
+            self._paths[spec] = tracer.places

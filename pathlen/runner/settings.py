@@ -32,9 +32,9 @@ class Settings:
     specs : dict of str to ModelSpec
         The sizes to run on, in order.
     selection : str
-        The options that choose these models, for whoever wants to run them again.
+        The options that choose these models, for a command that runs them again.
     why : str
-        Why this family, where nobody asked for it.
+        Why this family, if the user didn't name one.
     passages : tuple of Passage
     seed : int
     report : Path
@@ -65,11 +65,11 @@ class Settings:
 
     @property
     def is_family(self) -> bool:
-        """Whether the models are sizes of a family, rather than one checkpoint of its own."""
+        """Whether the models are sizes of a family rather than a single checkpoint."""
         return self.family in FAMILIES
 
     def spec(self, size: str) -> ModelSpec:
-        """Return the spec of a size of the family, whether the session runs on it or only compares with it."""
+        """Return the spec of a size of the family, which the session runs on or only compares with."""
         if size in self.specs:
             return self.specs[size]
         if not self.is_family:
@@ -102,12 +102,12 @@ def settings_of(
     device: str = "cpu",
     dtype: str = "float32",
 ) -> Settings:
-    """Return the settings that options of a command line stand for, all of them checked.
+    """Check the options of a command line and return them as settings.
 
     Raises
     ------
     ValueError, PathlenError
-        Whatever is wrong with an option; the message names it, the rule and the value.
+        If an option is wrong; the message names it, the rule and the value.
 
     """
     for text in texts:
@@ -118,7 +118,7 @@ def settings_of(
     name, specs, why = _models(family, sizes, directory)
     if seed < 0:
         raise ValueError(f"--seed must not be negative, but {seed} was given")
-    effort = next((one for one in EFFORTS if one == controls), None)
+    effort = next((known for known in EFFORTS if known == controls), None)
     if effort is None:
         raise ValueError(f"--controls must be {', '.join(EFFORTS[:-1])} or {EFFORTS[-1]}, but {controls!r} was given")
     refuse_device(device, dtype)
@@ -154,8 +154,8 @@ def _models(family: str | None, sizes: str | None, directory: str | None) -> tup
     if directory is not None and sizes is None:
         if family is not None:
             raise ValueError(f"--model stands for a family of its own, but --family {family} was given without --size")
-        found = from_name(directory)
-        return found.family, {found.size: found}, f"--model {directory}"
+        checkpoint = from_name(directory)
+        return checkpoint.family, {checkpoint.size: checkpoint}, f"--model {directory}"
     why = ""
     if family is None:
         family, why = ("gpt2", "") if directory is not None else _family_on_this_machine()
@@ -173,14 +173,15 @@ def _models(family: str | None, sizes: str | None, directory: str | None) -> tup
 
 
 def _family_on_this_machine() -> tuple[str, str]:
-    if any(is_on_this_machine(candidate) for candidate in FAMILIES["gpt2"].values()):
+    if any(is_on_this_machine(member) for member in FAMILIES["gpt2"].values()):
         return "gpt2", "weights found on this machine"
     return "mini", "no GPT-2 weights on this machine, so the embedded demonstration family runs"
 
 
-def is_on_this_machine(wanted: ModelSpec) -> bool:
+def is_on_this_machine(spec: ModelSpec) -> bool:
+    """Return whether a model's weights are on this machine."""
     try:
-        find(wanted)
+        find(spec)
     except ModelNotFound:
         return False
     return True
