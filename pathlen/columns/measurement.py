@@ -161,7 +161,8 @@ class Measurement(Table):
     @property
     def next_probability(self) -> Array:
         """Probability of the token that came next, shape ``(rows,)``."""
-        return np.exp(self.next_log_probability)
+        probability: Array = np.exp(self.next_log_probability)
+        return probability
 
     @property
     def log_frequency(self) -> Array:
