@@ -35,36 +35,44 @@ GENERATED = Path(__file__).parent / "_generated"
 
 
 def columns() -> str:
-    """Return the catalog of columns as a page's part."""
+    """Return the catalog of columns as a Markdown table."""
     from pathlen.columns.catalog import CATALOG
 
     lines = ["| column | axes | unit | part | is |", "|---|---|---|---|---|"]
-    for one in CATALOG.values():
-        meaning = one.meaning.replace("|", "\\|")
-        lines.append(f"| `{one.name}` | {', '.join(one.axes)} | {one.unit} | {one.part} | {meaning} |")
+    for column in CATALOG.values():
+        meaning = column.meaning.replace("|", "\\|")
+        lines.append(f"| `{column.name}` | {', '.join(column.axes)} | {column.unit} | {column.part} | {meaning} |")
     return "\n".join(lines) + "\n"
 
 
+def statistics() -> str:
+    """Return the register of statistics as a Markdown table."""
+    from pathlen.stats.registry import statistics_table
+
+    return statistics_table()
+
+
 def commands() -> str:
-    """Return every command's own help."""
+    """Return the help of every command, as Markdown sections."""
     from pathlen.cli import COMMANDS, main
 
-    parts = []
-    for one in COMMANDS:
-        shown = io.StringIO()
-        with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
-            main([one.name, "--help"])
-        parts.append(f"## pathlen {one.name}\n\n```text\n{shown.getvalue().strip()}\n```\n")
-    return "\n".join(parts)
+    sections = []
+    for command in COMMANDS:
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
+            main([command.name, "--help"])
+        sections.append(f"## pathlen {command.name}\n\n```text\n{output.getvalue().strip()}\n```\n")
+    return "\n".join(sections)
 
 
 def generate(app: Sphinx) -> None:
-    """Write what is made from the code itself, so that it can't be out of date."""
+    """Write the pages that are made from the code, so that they can't be out of date."""
     GENERATED.mkdir(exist_ok=True)
-    for name, text in {"columns.md": columns(), "commands.md": commands()}.items():
+    pages = {"columns.md": columns(), "statistics.md": statistics(), "commands.md": commands()}
+    for name, text in pages.items():
         (GENERATED / name).write_text(text, encoding="utf-8")
 
 
 def setup(app: Sphinx) -> None:
-    """Have it written before pages are read."""
+    """Generate pages before Sphinx reads them."""
     app.connect("builder-inited", generate)

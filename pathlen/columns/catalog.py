@@ -1,10 +1,13 @@
 """The catalog of columns: everything that can be measured of a text, described in one place.
 
-A column belongs to a *part* of the measurement, and each part costs something of its own: lengths of steps are nearly free,
-entropy takes a pass over the vocabulary. Whoever measures names the columns that are wanted, and the others are left out:
-`pathlen.traces.tracer` measures what is named, `pathlen.columns.named` finds out what a claim's body names.
+`CATALOG` is the only description of a column. The docstrings of `pathlen.Trace` and `pathlen.Measurement` and the table in the
+documentation are made from it; `pathlen.traces` computes what it lists.
 
-Custom columns are functions of states as they stream by, declared with `measures`. No state is kept for them.
+A column belongs to a *part* of the measurement, and each part has its own cost: lengths of steps are nearly free, entropy takes
+a pass over the vocabulary. Only the columns that are asked for are measured. `pathlen.columns.named` finds the ones that a
+claim's body reads.
+
+Custom columns are functions of the states, declared with `measures` and called during the forward pass. States are never kept.
 """
 
 from __future__ import annotations
@@ -14,16 +17,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pathlen.errors import InvalidColumn, near
 
 __all__ = [
     "ALIGNMENT",
     "CATALOG",
     "CUSTOM_COLUMNS",
-    "Array",
     "Column",
     "CustomColumn",
     "column",
@@ -31,9 +30,8 @@ __all__ = [
     "measures",
 ]
 
-Array = NDArray[np.float64]
-Part = Literal["alignment", "path", "centroid", "heads", "sublayers", "next", "vocabulary", "own"]
-Where = Literal["step", "state", "end"]
+Part = Literal["alignment", "path", "centroid", "heads", "sublayers", "next", "vocabulary", "custom"]
+HookPoint = Literal["step", "state", "end"]
 ALIGNMENT = ("token_ids", "window", "position")  # every trace has these
 
 
@@ -45,18 +43,18 @@ class Column:
     ----------
     name : str
     axes : tuple of str
-        The last one is ``"token"``, or ``"next"`` where the text's last token, which has no next one, has no entry.
-        ``"state"`` counts the embedding and every block, ``"step"`` and ``"block"`` the blocks alone.
+        The last one is ``"token"``, or ``"next"`` if the column has no entry for the text's last token, which no token follows.
+        ``"state"`` counts the embedding and every block, ``"step"`` and ``"block"`` only the blocks.
     unit : str
         ``"stream"`` for the units of the residual stream, ``"radians"``, ``"nats"``, ``"logit"``, ``"count"`` or ``"1"``.
     part : str
-        What has to be done for it: ``"path"`` is hooks on the blocks and nearly free, ``"centroid"`` a mean per block,
-        ``"heads"`` and ``"sublayers"`` hooks inside the blocks, ``"next"`` one dot product a token, ``"vocabulary"``
+        What it takes to measure the column: ``"path"`` is hooks on the blocks and nearly free, ``"centroid"`` a mean per
+        block, ``"heads"`` and ``"sublayers"`` hooks inside the blocks, ``"next"`` one dot product per token, ``"vocabulary"``
         a pass over the vocabulary.
     meaning : str
         One sentence with the formula.
-    is_whole : bool
-        Whether its numbers are whole.
+    is_integer : bool
+        Whether the column holds integers instead of floats.
 
     """
 
@@ -65,28 +63,33 @@ class Column:
     unit: str
     part: Part
     meaning: str
-    is_whole: bool = False
+    is_integer: bool = False
 
 
-def _column(name: str, axes: str, unit: str, part: Part, meaning: str, *, is_whole: bool = False) -> Column:
-    return Column(name=name, axes=tuple(axes.split()), unit=unit, part=part, meaning=meaning, is_whole=is_whole)
+def _column(name: str, axes: str, unit: str, part: Part, meaning: str, *, is_integer: bool = False) -> Column:
+    return Column(name=name, axes=tuple(axes.split()), unit=unit, part=part, meaning=meaning, is_integer=is_integer)
 
 
 CATALOG: Mapping[str, Column] = {
-    one.name: one
-    for one in (
+    entry.name: entry
+    for entry in (
         _column(
             "token_ids",
             "token",
             "count",
             "alignment",
             "The tokens, as the model's vocabulary numbers them.",
-            is_whole=True,
+            is_integer=True,
         ),
         _column(
-            "window", "token", "count", "alignment", "The window each token was measured in, from 0.", is_whole=True
+            "window",
+            "token",
+            "count",
+            "alignment",
+            "The window each token was measured in, from 0; several if the text is longer than the model's context.",
+            is_integer=True,
         ),
-        _column("position", "token", "count", "alignment", "The token's position inside that window.", is_whole=True),
+        _column("position", "token", "count", "alignment", "The token's position inside that window.", is_integer=True),
         _column(
             "residual_norm", "state token", "stream", "path", "||h_L||, the embedding first, before the final norm."
         ),
@@ -113,7 +116,8 @@ CATALOG: Mapping[str, Column] = {
             "state token",
             "stream",
             "centroid",
-            "||h_L - c_L||, c_L the mean state of the tokens measured in the same window without the text's first one.",
+            "||h_L - c_L||, c_L the mean state of the tokens measured in the same window without the text's first one, "
+            "which in GPT-2 is hundreds of times as long as the others.",
         ),
         _column(
             "head_norm",
@@ -125,8 +129,20 @@ CATALOG: Mapping[str, Column] = {
         _column(
             "heads_norm", "block token", "stream", "heads", "||sum_h v_h||, what all heads of a block add together."
         ),
-        _column("attention_norm", "block token", "stream", "sublayers", "||a_L||, what a block's attention adds."),
-        _column("mlp_norm", "block token", "stream", "sublayers", "||m_L||, what a block's feed-forward part adds."),
+        _column(
+            "attention_norm",
+            "block token",
+            "stream",
+            "sublayers",
+            "||a_L||, what a block's attention adds, biases included, so that h_L = h_(L-1) + a_L + m_L.",
+        ),
+        _column(
+            "mlp_norm",
+            "block token",
+            "stream",
+            "sublayers",
+            "||m_L||, what a block's feed-forward part adds, biases included.",
+        ),
         _column(
             "attention_mlp_cosine", "block token", "1", "sublayers", "a_L . m_L / (||a_L|| ||m_L||): 0 if orthogonal."
         ),
@@ -140,7 +156,7 @@ CATALOG: Mapping[str, Column] = {
             "count",
             "vocabulary",
             "How many tokens have a larger logit than the one that came next, plus one.",
-            is_whole=True,
+            is_integer=True,
         ),
         _column("entropy", "token", "nats", "vocabulary", "-sum p log p of the prediction after each token."),
         _column("top_logit", "token", "logit", "vocabulary", "The largest logit after each token."),
@@ -150,13 +166,13 @@ CATALOG: Mapping[str, Column] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomColumn:
-    """A column of one's own: a function of states as they stream by.
+    """A column that a user defines: a function of the states, called during the forward pass.
 
     Attributes
     ----------
     column : Column
         As in the catalog.
-    where : str
+    at : str
         ``"step"``: called at every block with the states before and after it; ``"state"``: with every state, the embedding
         first; ``"end"``: once, with the last state before and after the final norm.
     function : callable
@@ -165,26 +181,26 @@ class CustomColumn:
     """
 
     column: Column
-    where: Where
+    at: HookPoint
     function: Callable[..., Any]
 
 
 CUSTOM_COLUMNS: dict[str, CustomColumn] = {}
-TAKES: dict[Where, int] = {"step": 2, "state": 1, "end": 2}
+STATES_TAKEN: dict[HookPoint, int] = {"step": 2, "state": 1, "end": 2}
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def measures(*, at: Where, unit: str) -> Callable[[Function], Function]:
-    """Declare a function as a column of one's own, named like the function.
+def measures(*, at: HookPoint, unit: str) -> Callable[[Function], Function]:
+    """Declare a function as a custom column, named like the function.
 
     Parameters
     ----------
     at : str
         ``"step"`` for a function of the states before and after each block, which makes a column of shape
-        ``(steps, tokens)``; ``"state"`` for one of each state, ``(states, tokens)``; ``"end"`` for one of the last state before
-        and after the final norm, ``(tokens,)``.
+        ``(steps, tokens)``; ``"state"`` for a function of each state, ``(states, tokens)``; ``"end"`` for a function of the last
+        state before and after the final norm, ``(tokens,)``.
     unit : str
-        Of its numbers, for readers: ``"stream"`` for the units of the residual stream, ``"1"`` for a plain number.
+        The unit of its numbers, for readers: ``"stream"`` for the units of the residual stream, ``"1"`` for a plain number.
 
     Raises
     ------
@@ -194,8 +210,8 @@ def measures(*, at: Where, unit: str) -> Callable[[Function], Function]:
 
     Notes
     -----
-    The function is given each text's own tokens only, in the network's type and on its device, and whatever it returns is
-    let go but for one number a token: states are never kept.
+    The function gets the states of each text's real tokens, without padding, in the network's precision and on its device.
+    Only the one number per token that it returns is kept, never the states.
 
     Examples
     --------
@@ -211,58 +227,72 @@ def measures(*, at: Where, unit: str) -> Callable[[Function], Function]:
 
     def declare(function: Function) -> Function:
         name = getattr(function, "__name__", "")
-        if at not in TAKES:
-            raise InvalidColumn(f"column {name!r}: at must be one of {', '.join(TAKES)}, but {at!r} was given")
-        if not name.isidentifier() or name.startswith("_"):
-            raise InvalidColumn(f"a column is named like its function, but {name!r} is no name for one")
-        if name in CATALOG:
-            raise InvalidColumn(f"column {name!r} is measured already: name the function otherwise")
-        known = CUSTOM_COLUMNS.get(name)
-        if known is not None and _place(known.function) != _place(function):
-            raise InvalidColumn(
-                f"column {name!r} is declared twice, in {_place(known.function)} and {_place(function)}"
-            )
+        if at not in STATES_TAKEN:
+            raise InvalidColumn(f"column {name!r}: at must be one of {', '.join(STATES_TAKEN)}, but {at!r} was given")
+        _refuse_name(name, function)
         if not unit:
             raise InvalidColumn(f'column {name!r} needs a unit, unit="1" for a plain number')
         meaning = inspect.getdoc(function)
         if not meaning:
             raise InvalidColumn(f"column {name!r} needs a docstring that says what it measures")
-        taken = len(inspect.signature(function).parameters)
-        if taken != TAKES[at]:
+        parameters = len(inspect.signature(function).parameters)
+        if parameters != STATES_TAKEN[at]:
             raise InvalidColumn(
-                f"column {name!r}: a function at {at!r} takes {TAKES[at]} states, but {name} takes {taken} arguments"
+                f"column {name!r}: a function at {at!r} takes {STATES_TAKEN[at]} states, "
+                f"but {name} takes {parameters} arguments"
             )
         axes = ("token",) if at == "end" else (at, "token")
-        made = Column(name=name, axes=axes, unit=unit, part="own", meaning=meaning.splitlines()[0])
-        CUSTOM_COLUMNS[name] = CustomColumn(column=made, where=at, function=function)
+        description = Column(name=name, axes=axes, unit=unit, part="custom", meaning=meaning.splitlines()[0])
+        CUSTOM_COLUMNS[name] = CustomColumn(column=description, at=at, function=function)
         return function
 
     return declare
 
 
-def _place(function: Callable[..., Any]) -> str:
+def _refuse_name(name: str, function: Callable[..., Any]) -> None:
+    """Raise `InvalidColumn` if a custom column can't have this name; declaring the same function again is fine."""
+    if not name.isidentifier() or name.startswith("_"):
+        raise InvalidColumn(f"a column is named like its function, but {name!r} is no name for one")
+    if name in CATALOG:
+        raise InvalidColumn(f"column {name!r} is measured already: name the function otherwise")
+    known = CUSTOM_COLUMNS.get(name)
+    if known is not None and _location(known.function) != _location(function):
+        raise InvalidColumn(
+            f"column {name!r} is declared twice, in {_location(known.function)} and {_location(function)}"
+        )
+
+
+def _location(function: Callable[..., Any]) -> str:
     code = getattr(function, "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
 
 
 def column(name: str) -> Column:
-    """Return a column of the catalog, or one's own, by name.
+    """Return the description of a column, from the catalog or a custom one.
 
     Raises
     ------
     InvalidColumn
-        If there is none; the message names the nearest.
+        If there is no such column; the message names the nearest.
 
     """
-    found = CATALOG.get(name) or (CUSTOM_COLUMNS[name].column if name in CUSTOM_COLUMNS else None)
-    if found is None:
-        raise InvalidColumn(f"there is no column {name!r}{near(name, [*CATALOG, *CUSTOM_COLUMNS], repr)}")
-    return found
+    if name in CATALOG:
+        return CATALOG[name]
+    if name in CUSTOM_COLUMNS:
+        return CUSTOM_COLUMNS[name].column
+    raise InvalidColumn(f"there is no column {name!r}{near(name, [*CATALOG, *CUSTOM_COLUMNS], repr)}")
 
 
 def columns_named(names: Iterable[str]) -> frozenset[str]:
-    """Return columns by name after checking that there are such; ``"all"`` stands for the whole catalog and one's own."""
-    found: set[str] = set()
+    """Return the names after checking that each is a column; ``"all"`` stands for the whole catalog and all custom columns.
+
+    Raises
+    ------
+    InvalidColumn
+        If there is no such column; the message names the nearest.
+
+    """
+    checked: set[str] = set()
     for name in [names] if isinstance(names, str) else names:
-        found |= {*CATALOG, *CUSTOM_COLUMNS} if name == "all" else {column(name).name}
-    return frozenset(found)
+        checked |= {*CATALOG, *CUSTOM_COLUMNS} if name == "all" else {column(name).name}
+    return frozenset(checked)

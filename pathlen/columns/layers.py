@@ -1,14 +1,14 @@
-"""Parts of a network's depth, by name, so that "the middle blocks" are the same ones in every claim.
+"""Parts of a network's depth, by name, so that "the middle blocks" are the same in every claim.
 
 ================== ==================================================================
 part               entries of a column along its first axis
 ================== ==================================================================
-``"first"``        the first one
-``"first half"``   the first half, without the middle one of an odd number
-``"middle half"``  from a quarter of the depth up to three quarters, both rounded
-``"second half"``  the second half, without the middle one of an odd number
-``"last quarter"`` the last quarter, one at least
-``"last"``         the last one
+``"first"``        the first
+``"first half"``   the first half, without the middle entry of an odd number
+``"middle half"``  from a quarter of the depth to three quarters, both rounded
+``"second half"``  the second half, without the middle entry of an odd number
+``"last quarter"`` the last quarter, at least one entry
+``"last"``         the last
 ================== ==================================================================
 """
 
@@ -37,19 +37,19 @@ def at_depth(column: ArrayLike, part: str) -> NDArray[np.float64]:
     Parameters
     ----------
     column : array_like, shape (depth, ..., rows)
-        Along states, steps or blocks.
+        A column along states, steps or blocks.
     part : str
         One of `PARTS`; see the module's docstring.
 
     Returns
     -------
     ndarray, shape (..., rows)
-        In the column's own unit.
+        In the column's unit.
 
     Raises
     ------
     ValueError
-        If the part is unknown, or the column has one number per token only.
+        If the part is unknown, or the column has only one number per token.
 
     Examples
     --------

@@ -1,11 +1,11 @@
-"""From traces to aligned columns: one row per token *that has a next token*, over all texts.
+"""Aligned columns from traces: one row per token *that has a next token*, over all texts.
 
-Alignment is a property of the type. A `Measurement` has no row for a token without a next token and none for the
-positions that are left out at the start of a text, so a step can't be paired with a logit that does not belong to
-it. The published procedure did just that: its last row pairs a step with the zero an array was filled with.
-`Published` holds that pairing, and it is the only type that can.
+Alignment is a property of the type. A `Measurement` has no row for a token without a next token, and none for the positions
+left out at the start of a text, so a step can't be paired with a logit that does not belong to it. The published procedure
+did exactly that: its last row pairs a step with the zero that an array was initialised with. `Published` holds that pairing,
+and it is the only type that can.
 
-torch ends here: columns are NumPy arrays in float64.
+torch ends here: columns are NumPy arrays, floats in float64.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pathlen.columns.table import CatalogTable, Table, Trace
+from pathlen.columns.docstrings import lists_columns
+from pathlen.columns.table import Array, Table, Trace
 from pathlen.errors import UndefinedEstimate
 
 __all__ = ["LEFT_OUT", "PUBLISHED", "Measurement", "Published", "as_published", "from_traces"]
 
-LEFT_OUT = 1
-Array = NDArray[np.float64]
-# What the published procedure measured, and what it took for each column's last entry.
+LEFT_OUT = 1  # tokens at the start of each text that get no row
+# The columns of the published procedure, and the column that it took each one's last entry from.
 PUBLISHED = {
     "residual_norm": "final_norm_length",
     "step_length": "final_norm_step",
@@ -32,11 +32,21 @@ PUBLISHED = {
 }
 
 
-class Measurement(CatalogTable):
+@lists_columns({"token": "rows", "next": "rows"}, except_for={"token_ids"})
+class Measurement(Table):
     """Aligned columns, one row per token that has a next token; lengths are before the final norm.
 
-    A column is an attribute, made when it is first asked for: any of `pathlen.columns.catalog.CATALOG` and of one's own, the tokens on
-    the last axis cut to those that have a row; and what is derived of them, below.
+    A column is an attribute that is made when it is first read: any column of the catalog, any custom column, both with their
+    last axis cut to the tokens that have a row, and the derived quantities below.
+
+    Raises
+    ------
+    ValueError
+        If columns differ in length or hold a value that is not finite. A column that is made later is checked when it is read.
+    AttributeError
+        If there is no such column; the message names the nearest.
+    UnmeasuredColumn
+        If the column was left out when the texts were measured.
 
     Attributes
     ----------
@@ -45,48 +55,8 @@ class Measurement(CatalogTable):
     token_id : ndarray of int, shape (rows,)
         The token, as the model's vocabulary numbers it.
     token : ndarray of int, shape (rows,)
-        Index of the token in its text; the first ``LEFT_OUT`` tokens of a text have no row, as in the published
-        procedure: GPT-2's first token has a norm hundreds of times the others'.
-    position : ndarray of int, shape (rows,)
-        Position inside the window that was read.
-    window : ndarray of int, shape (rows,)
-        Window of the text, 0 unless the text is longer than the model's context.
-    residual_norm : ndarray, shape (states, rows)
-        ``||h_L||``, embedding first.
-    step_length : ndarray, shape (steps, rows)
-        ``||h_L - h_(L-1)||``.
-    displacement : ndarray, shape (steps, rows)
-        ``||h_L - h_0||``.
-    turning_angle : ndarray, shape (steps, rows)
-        Angle between ``h_(L-1)`` and ``h_L``, radians.
-    centroid_distance : ndarray, shape (states, rows)
-        Distance of ``h_L`` from the mean state of the text's tokens; see `pathlen.columns.table.Trace`.
-    final_norm_step : ndarray, shape (rows,)
-        ``||norm(h_n) - h_(n-1)||``: the last step together with the final norm, which the published procedure took for the
-        last step; here to compare with.
-    head_norm : ndarray, shape (blocks, heads, rows)
-        ``||v_h||``, the length of what each attention head adds to the residual stream.
-    heads_norm : ndarray, shape (blocks, rows)
-        ``||sum_h v_h||``.
-    attention_norm, mlp_norm : ndarray, shape (blocks, rows)
-        Lengths of what attention and the feed-forward part of a block add.
-    attention_mlp_cosine : ndarray, shape (blocks, rows)
-        The cosine of the angle between the two.
-    entropy, top_logit : ndarray, shape (rows,)
-        Of the model's distribution over the next token: entropy in nats, and the largest logit.
-    next_logit, next_log_probability : ndarray, shape (rows,)
-        Of the token that came next.
-    next_rank : ndarray of int, shape (rows,)
-        Its rank in the vocabulary, 1 for the likeliest.
-
-    Raises
-    ------
-    ValueError
-        If columns differ in length or hold a value that is not finite; of a column that is made later, when it is asked for.
-    AttributeError
-        If there is no such column; the message names the nearest.
-    UnmeasuredColumn
-        If it was left out when the texts were measured.
+        Index of the token in its text. The first ``LEFT_OUT`` tokens of a text have no row, as in the published procedure:
+        the norm of GPT-2's first token is hundreds of times the others'.
 
     """
 
@@ -129,13 +99,13 @@ class Measurement(CatalogTable):
         passage: NDArray[np.int64],
         **columns: NDArray[Any],
     ) -> Measurement:
-        """Return a measurement of the same texts, of some ``rows`` or of all, with columns of another make."""
+        """Return a measurement of the same texts, of some ``rows`` or of all, whose columns come from ``make``."""
         return Measurement(make, passage=passage, **columns)
 
     def with_columns(self, **columns: NDArray[Any]) -> Measurement:
-        """Return a measurement with other columns in the place of some."""
-        own = {"passage": self.passage} | columns
-        return self._like(lambda name: getattr(self, name), **own)
+        """Return a measurement with some columns replaced."""
+        given = {"passage": self.passage} | columns
+        return self._like(lambda name: getattr(self, name), **given)
 
     @property
     def last_step(self) -> Array:
@@ -145,27 +115,27 @@ class Measurement(CatalogTable):
 
     @property
     def path_length(self) -> Array:
-        """Cumulative length of the way through the blocks, shape ``(steps, rows)``."""
+        """Cumulative length of the path through the blocks, shape ``(steps, rows)``."""
         return np.cumsum(self.step_length, axis=0)
 
     @property
     def total_length(self) -> Array:
-        """Length of the whole way through the blocks, shape ``(rows,)``."""
+        """Length of the whole path through the blocks, shape ``(rows,)``."""
         total: Array = self.step_length.sum(axis=0)
         return total
 
     @property
     def straightness(self) -> Array:
-        """The whole way's length as the crow flies over its length, ``||h_n - h_0|| / sum_L s_L``, shape ``(rows,)``.
+        """Straight-line distance over path length, ``||h_n - h_0|| / sum_L s_L``, shape ``(rows,)``.
 
-        1 for a straight way; ``1 / sqrt(n)`` for ``n`` steps of one length in unrelated directions.
+        1 for a straight path; about ``1 / sqrt(n)`` for ``n`` steps of equal length in unrelated directions.
         """
         share: Array = self.displacement[-1] / self.total_length
         return share
 
     @property
     def radial_share(self) -> Array:
-        """How much of a step is stretching, ``(||h_L|| - ||h_(L-1)||)^2 / s_L^2``, shape ``(steps, rows)``.
+        """The share of a squared step that is stretching, ``(||h_L|| - ||h_(L-1)||)^2 / s_L^2``, shape ``(steps, rows)``.
 
         The rest is turning: ``s^2 = (||y|| - ||x||)^2 + 2 ||x|| ||y|| (1 - cos theta)``.
         """
@@ -174,30 +144,31 @@ class Measurement(CatalogTable):
 
     @property
     def angular_share(self) -> Array:
-        """How much of a step is turning: 1 less `radial_share`, shape ``(steps, rows)``."""
+        """The share of a squared step that is turning, ``1 - radial_share``, shape ``(steps, rows)``."""
         return 1 - self.radial_share
 
     @property
     def mean_step(self) -> Array:
-        """Each token's own mean step, shape ``(rows,)``."""
+        """Each token's mean step over all blocks, shape ``(rows,)``."""
         mean: Array = self.step_length.mean(axis=0)
         return mean
 
     @property
     def earlier_steps(self) -> Array:
-        """Length of every block's step but the last one's, shape ``(steps - 1, rows)``."""
+        """Length of every block's step except the last, shape ``(steps - 1, rows)``."""
         return self.step_length[:-1]
 
     @property
     def next_probability(self) -> Array:
         """Probability of the token that came next, shape ``(rows,)``."""
-        return np.exp(self.next_log_probability)
+        probability: Array = np.exp(self.next_log_probability)
+        return probability
 
     @property
     def log_frequency(self) -> Array:
         """Logarithm of how often a row's token occurs among all rows, shape ``(rows,)``."""
-        _, which, times = np.unique(self.token_id, return_inverse=True, return_counts=True)
-        logarithm: Array = np.log(times)[which]
+        _, token, counts = np.unique(self.token_id, return_inverse=True, return_counts=True)
+        logarithm: Array = np.log(counts)[token]
         return logarithm
 
     @property
@@ -216,7 +187,7 @@ class Measurement(CatalogTable):
 
     @property
     def heads_shorten(self) -> NDArray[np.bool_]:
-        """Whether the heads' sum is at most as long as their lengths' sum, shape ``(blocks, rows)``, to rounding."""
+        """Whether ``||sum_h v_h|| <= sum_h ||v_h||`` up to rounding, shape ``(blocks, rows)``."""
         shorter: NDArray[np.bool_] = self.heads_norm <= self.head_norm.sum(axis=1) * (1 + 1e-5)
         return shorter
 
@@ -224,31 +195,32 @@ class Measurement(CatalogTable):
     def path_straightness(self) -> Array:
         """R squared of each token's cumulative path length on the block's number, shape ``(rows,)``.
 
-        It is near one for any steps of about one size: a cumulative sum is smooth whatever it sums.
+        It is near 1 for any steps of similar size: a cumulative sum is smooth, whatever it sums.
         """
         path = self.path_length
-        place = np.arange(len(path)) - (len(path) - 1) / 2
-        away = path - path.mean(axis=0)
-        explained: Array = (place @ away) ** 2 / (place @ place * np.sum(away**2, axis=0))
+        block = np.arange(len(path)) - (len(path) - 1) / 2
+        centred = path - path.mean(axis=0)
+        explained: Array = (block @ centred) ** 2 / (block @ block * np.sum(centred**2, axis=0))
         return explained
 
     @property
     def surest_quarter(self) -> NDArray[np.bool_]:
-        """Whether a token is in the quarter of its text whose next tokens were likeliest, shape ``(rows,)``."""
+        """Whether a token is in the quarter of its text with the most likely next tokens, shape ``(rows,)``."""
         return self._rank_in_text() > 0.75
 
     @property
     def least_sure_quarter(self) -> NDArray[np.bool_]:
-        """Whether a token is in the quarter of its text whose next tokens were least likely, shape ``(rows,)``."""
+        """Whether a token is in the quarter of its text with the least likely next tokens, shape ``(rows,)``."""
         return self._rank_in_text() <= 0.25
 
     def _rank_in_text(self) -> Array:
-        place = np.empty(len(self.passage))
-        for one in np.unique(self.passage):
-            rows = self.passage == one
+        """Return the rank of each token's `next_log_probability` in its text, as a share from 0 to 1."""
+        rank = np.empty(len(self.passage))
+        for passage in np.unique(self.passage):
+            rows = self.passage == passage
             order = np.argsort(np.argsort(self.next_log_probability[rows], kind="stable"))
-            place[rows] = (order + 1) / np.count_nonzero(rows)
-        return place
+            rank[rows] = (order + 1) / np.count_nonzero(rows)
+        return rank
 
     @property
     def stretch_error(self) -> Array:
@@ -265,10 +237,15 @@ class Measurement(CatalogTable):
     def where(self, rows: NDArray[np.bool_]) -> Measurement:
         """Return the measurement of some tokens only, in their order.
 
+        Parameters
+        ----------
+        rows : ndarray of bool, shape (rows,)
+            Which tokens to keep.
+
         Raises
         ------
         UndefinedEstimate
-            If none is left, so that nothing can be said of them.
+            If no token is left.
 
         """
         if not rows.any():
@@ -287,9 +264,9 @@ class Measurement(CatalogTable):
 
     @property
     def displacement_grows(self) -> NDArray[np.bool_]:
-        """Whether a block takes a token farther from its embedding, shape ``(steps - 1, rows)``, from the second on.
+        """Whether a block takes a token farther from its embedding, shape ``(steps - 1, rows)``, from the second block on.
 
-        The first block is left out: it starts at the embedding itself and can't but lead away from it.
+        The first block is left out: it starts at the embedding, so it can only lead away from it.
         """
         return _grows(self.displacement)
 
@@ -300,35 +277,31 @@ class Measurement(CatalogTable):
 
 
 class Published(Table):
-    """The pairing of the published procedure, its slips included; see the module's docstring.
+    """Columns as the published procedure paired them, its slips included; see the module's docstring.
 
     Attributes
     ----------
     passage : ndarray of int, shape (rows,)
         Index of the text. Each text has a row for every token but its first, *the last one included*.
     step_length : ndarray, shape (steps, rows)
-        Steps as published: the last reaches to the state *after* the final norm, ``||norm(h_n) - h_(n-1)||``.
+        Steps as published: the last one ends at the state *after* the final norm, ``||norm(h_n) - h_(n-1)||``.
     residual_norm, displacement : ndarray, shape (states, rows) and (steps, rows)
-        As in `Measurement`, the last entry taken after the final norm.
+        As in `Measurement`, with the last entry taken after the final norm.
     next_logit : ndarray, shape (rows,)
-        Of the token that came next; **0 in each text's last row**, which has none.
+        Of the token that came next; **0 in each text's last row**, which has no next token.
 
     """
 
     __slots__ = ()
 
     passage: NDArray[np.int64]
-    residual_norm: Array
-    step_length: Array
-    displacement: Array
-    next_logit: Array
 
     def _is_column(self, name: str) -> bool:
         return name in PUBLISHED
 
     @property
     def last_step(self) -> Array:
-        """The last block's step together with the final norm, shape ``(rows,)``."""
+        """Length of the last block's step through the final norm, shape ``(rows,)``."""
         last: Array = self.step_length[-1]
         return last
 
@@ -339,12 +312,12 @@ class Published(Table):
 
     @property
     def late_steps(self) -> Array:
-        """As `Measurement.late_steps`, the step through the final norm among them."""
+        """As `Measurement.late_steps`, including the step through the final norm."""
         return _late(self.step_length)
 
     @property
     def displacement_grows(self) -> NDArray[np.bool_]:
-        """As `Measurement.displacement_grows`, the last block's together with the final norm."""
+        """As `Measurement.displacement_grows`, the last block's displacement taken after the final norm."""
         return _grows(self.displacement)
 
 
@@ -363,17 +336,17 @@ def _grows(displacement: Array) -> NDArray[np.bool_]:
 
 
 def from_traces(traces: Sequence[Trace]) -> Measurement:
-    """Return the aligned columns of several texts, in their order; a column is joined when it is first asked for."""
+    """Return the aligned columns of several texts, in their order; a column is joined when it is first read."""
     rows = [slice(LEFT_OUT, len(trace.token_ids) - 1) for trace in traces]
 
     def joined(name: str) -> NDArray[Any]:
         if name == "token":
-            return np.concatenate([np.arange(keep.start, keep.stop) for keep in rows])
+            return np.concatenate([np.arange(row.start, row.stop) for row in rows])
         name = "token_ids" if name == "token_id" else name
-        parts = [getattr(trace, name)[..., keep] for trace, keep in zip(traces, rows, strict=True)]
+        parts = [getattr(trace, name)[..., row] for trace, row in zip(traces, rows, strict=True)]
         return np.concatenate(parts, axis=-1)
 
-    lengths = [keep.stop - keep.start for keep in rows]
+    lengths = [row.stop - row.start for row in rows]
     return Measurement(joined, passage=np.repeat(np.arange(len(traces)), lengths))
 
 
@@ -389,18 +362,21 @@ def as_published(
     through_final_norm : bool
         Whether the last state is the one after the final norm: the first slip.
     with_last_token : bool
-        Whether each text's last token keeps its row, with the zero of an array that was never filled: the second slip.
+        Whether each text's last token has a row, with the zero that its array was initialised with: the second slip.
 
     """
     rows = slice(LEFT_OUT, None if with_last_token else -1)
     filler = [0.0] if with_last_token else []
-    lengths = [len(one.token_ids) - LEFT_OUT - (not with_last_token) for one in traces]
+    lengths = [len(trace.token_ids) - LEFT_OUT - (not with_last_token) for trace in traces]
 
     def paired(name: str) -> NDArray[Any]:
         if name == "next_logit":
-            return np.concatenate([np.append(one.next_logit[LEFT_OUT:], filler) for one in traces])
-        ends = [getattr(one, PUBLISHED[name]) if through_final_norm else getattr(one, name)[-1] for one in traces]
-        parts = [np.vstack([getattr(one, name)[:-1], end])[:, rows] for one, end in zip(traces, ends, strict=True)]
+            return np.concatenate([np.append(trace.next_logit[LEFT_OUT:], filler) for trace in traces])
+        parts = []
+        for trace in traces:
+            column = getattr(trace, name)
+            last = getattr(trace, PUBLISHED[name]) if through_final_norm else column[-1]
+            parts.append(np.vstack([column[:-1], last])[:, rows])
         return np.hstack(parts)
 
     return Published(paired, passage=np.repeat(np.arange(len(traces)), lengths))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 from pathlen.columns.catalog import CATALOG, CUSTOM_COLUMNS
@@ -13,18 +14,20 @@ __all__ = ["asked_for"]
 
 
 def asked_for(function: Callable[..., Any]) -> frozenset[str]:
-    """Return the columns that a function's code names, be it itself, by a property of a table, or by a helper it calls.
+    """Return the columns that a function's code names, directly, through a property of a table, or in a helper that it calls.
 
-    What is built from strings while it runs is not seen; such a column is measured when it is asked for.
+    Names that are built from strings at run time are not seen; such a column is measured when it is read.
     """
-    found = set(_named(function, set())) & (CATALOG.keys() | CUSTOM_COLUMNS.keys())
-    return frozenset(found | {PUBLISHED[name] for name in found if PUBLISHED.get(name)})
+    columns = set(_names_behind(function, set())) & (CATALOG.keys() | CUSTOM_COLUMNS.keys())
+    return frozenset(columns | {PUBLISHED[name] for name in columns if PUBLISHED.get(name)})
 
 
-def _named(function: object, seen: set[object]) -> Iterator[str]:
-    while hasattr(function, "__wrapped__"):
-        function = function.__wrapped__
-    function = getattr(function, "__func__", function)
+def _names_behind(function: object, seen: set[object]) -> Iterator[str]:
+    """Yield all names in a function's code and in the functions that they refer to."""
+    if callable(function):
+        function = inspect.unwrap(function)
+    if isinstance(function, MethodType):
+        function = function.__func__
     if not isinstance(function, FunctionType) or function in seen:
         return
     seen.add(function)
@@ -32,17 +35,18 @@ def _named(function: object, seen: set[object]) -> Iterator[str]:
     for name in _names(function.__code__):
         yield name
         for table in (Measurement, Published):
-            made = table.__dict__.get(name)
-            if isinstance(made, property):
-                yield from _named(made.fget, seen)
-        yield from _named(function.__globals__.get(name), seen)
+            attribute = table.__dict__.get(name)
+            if isinstance(attribute, property):
+                yield from _names_behind(attribute.fget, seen)
+        yield from _names_behind(function.__globals__.get(name), seen)
         if name in closed:
-            yield from _named(closed[name].cell_contents, seen)
+            yield from _names_behind(closed[name].cell_contents, seen)
 
 
 def _names(code: CodeType) -> set[str]:
-    found = {*code.co_names, *code.co_freevars}
+    """Return the attributes, globals and closed-over variables that code and the code nested in it refer to."""
+    names = {*code.co_names, *code.co_freevars}
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            found |= _names(constant)
-    return found
+            names |= _names(constant)
+    return names

@@ -1,6 +1,6 @@
-"""Tables of columns: a column is made when it is first asked for, and kept from then on.
+"""Tables of columns: each column is made when it is first read, then cached.
 
-Nothing here knows torch, so what was measured elsewhere or earlier can be read without it.
+No torch here, so measurements from another process or an earlier run can be read without it.
 """
 
 from __future__ import annotations
@@ -11,27 +11,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pathlen.columns.catalog import CATALOG, CUSTOM_COLUMNS, Array
+from pathlen.columns.catalog import CATALOG, CUSTOM_COLUMNS
+from pathlen.columns.docstrings import lists_columns
 from pathlen.errors import UnmeasuredColumn, near
 
-__all__ = ["CatalogTable", "Table", "Trace", "unmeasured"]
+__all__ = ["Array", "Table", "Trace", "unmeasured"]
+
+Array = NDArray[np.float64]
 
 
 def unmeasured(name: str, there: Iterable[str]) -> UnmeasuredColumn:
-    """Return the error of a column that was left out, where those in ``there`` were measured."""
+    """Return the error for a column that was not measured; ``there`` are those that were."""
     measured = ", ".join(sorted(there)) or "none"
     return UnmeasuredColumn(f"column {name!r} was not measured: name it in columns=[...] (measured: {measured})")
 
 
 class Table:
-    """Columns by name, each an attribute, made when it is first asked for and kept from then on.
+    """Columns by name, each an attribute that is made when it is first read, then cached.
 
     Parameters
     ----------
     make : callable, optional
-        Returns a column by name, or raises what keeps it from being made.
+        Returns a column by name, or raises the reason why it can't.
     columns : ndarray
-        Columns that are there already.
+        Columns that exist already.
 
     """
 
@@ -55,12 +58,13 @@ class Table:
     def _is_column(self, name: str) -> bool:
         return name in CATALOG or name in CUSTOM_COLUMNS
 
-    def __getattr__(self, name: str) -> Any:
-        """Return a column; called for whatever is not found as a method or property."""
+    def __getattr__(self, name: str) -> NDArray[Any]:
+        """Return a column. Python calls this for names that are neither a method nor a property."""
         if name.startswith("_") or not (name in self._made or self._is_column(name)):
-            known = [one for one in (*CATALOG, *CUSTOM_COLUMNS, *dir(type(self))) if not one.startswith("_")]
+            names = (*CATALOG, *CUSTOM_COLUMNS, *dir(type(self)))
+            public = [known for known in names if not known.startswith("_")]
             raise AttributeError(
-                f"a {type(self).__name__} has no column {name!r}{near(name, known, repr)}", name=name, obj=self
+                f"a {type(self).__name__} has no column {name!r}{near(name, public, repr)}", name=name, obj=self
             )
         if name not in self._made:
             self._made[name] = self._checked(name, self._make(name))
@@ -71,49 +75,24 @@ class Table:
 
     @property
     def made(self) -> tuple[str, ...]:
-        """The names of the columns that are there."""
+        """The names of the columns that exist so far."""
         return tuple(self._made)
 
 
-class CatalogTable(Table):
-    """A table of the catalog's columns, each with its type; what they are is said by the tables that have them."""
+@lists_columns({"token": "tokens", "next": "tokens - 1"})
+class Trace(Table):
+    """The path of one text's tokens through one model: lengths, angles and predictions.
 
-    __slots__ = ()
-
-    window: NDArray[np.int64]
-    position: NDArray[np.int64]
-    residual_norm: Array
-    step_length: Array
-    displacement: Array
-    turning_angle: Array
-    centroid_distance: Array
-    final_norm_step: Array
-    final_norm_displacement: Array
-    final_norm_length: Array
-    head_norm: Array
-    heads_norm: Array
-    attention_norm: Array
-    mlp_norm: Array
-    attention_mlp_cosine: Array
-    entropy: Array
-    top_logit: Array
-    next_logit: Array
-    next_log_probability: Array
-    next_rank: NDArray[np.int64]
-
-
-class Trace(CatalogTable):
-    """The lengths of one text's way through one model, in float64 and the units of the residual stream.
-
-    A column that was not measured is measured when it is asked for, where the trace knows its model; else it is an
-    `UnmeasuredColumn`.
+    Floats are float64. Lengths are in the units of the residual stream, ``stream``, and taken before the final norm, except
+    for columns named ``final_norm_...``. A column that was not measured is measured when it is read, if the trace knows its
+    model; otherwise reading it raises `UnmeasuredColumn`.
 
     Parameters
     ----------
     passage : str
         Name of the text.
     make : callable, optional
-        Measures a column that is not there.
+        Measures a column that does not exist yet.
     columns : ndarray
         By name, as below.
 
@@ -121,48 +100,12 @@ class Trace(CatalogTable):
     ----------
     passage : str
         Name of the text.
-    token_ids : ndarray of int, shape (tokens,)
-    window : ndarray of int, shape (tokens,)
-        The window in which each token was measured, 0 upwards.
-    position : ndarray of int, shape (tokens,)
-        The token's position inside that window.
-    residual_norm : ndarray, shape (states, tokens)
-        ``||h_L||``, the embedding first, all before the final norm.
-    step_length : ndarray, shape (steps, tokens)
-        ``||h_L - h_(L-1)||``, all before the final norm.
-    displacement : ndarray, shape (steps, tokens)
-        ``||h_L - h_0||``.
-    turning_angle : ndarray, shape (steps, tokens)
-        Angle between ``h_(L-1)`` and ``h_L`` in radians.
-    centroid_distance : ndarray, shape (states, tokens)
-        ``||h_L - c_L||`` with ``c_L`` the mean state of the tokens measured in the same window. The text's first token is
-        not in the mean: in GPT-2 it is hundreds of times as long as the others.
-    final_norm_step, final_norm_displacement, final_norm_length : ndarray, shape (tokens,)
-        ``||norm(h_n) - h_(n-1)||``, ``||norm(h_n) - h_0||`` and ``||norm(h_n)||``: what the published procedure takes
-        for the last step, the last displacement and the last residual norm.
-    head_norm : ndarray, shape (blocks, heads, tokens)
-        ``||v_h||``, the length of what each attention head adds to the residual stream, its share of the projection's
-        weight included and the projection's bias, which belongs to no head, left out.
-    heads_norm : ndarray, shape (blocks, tokens)
-        ``||sum_h v_h||``, the length of what all heads of a block add together.
-    attention_norm, mlp_norm : ndarray, shape (blocks, tokens)
-        ``||a_L||`` and ``||m_L||``: what attention and what the feed-forward part of a block add, biases included, so that
-        ``h_L = h_(L-1) + a_L + m_L``.
-    attention_mlp_cosine : ndarray, shape (blocks, tokens)
-        The cosine of the angle between the two; 0 if they are orthogonal.
-    entropy, top_logit : ndarray, shape (tokens,)
-        Of the model's distribution over the next token: entropy in nats, and the largest logit.
-    next_logit, next_log_probability : ndarray, shape (tokens - 1,)
-        Of the token that came next in the text; the last token has none.
-    next_rank : ndarray of int, shape (tokens - 1,)
-        How many tokens of the vocabulary have a larger logit than the one that came next, plus one.
 
     """
 
     __slots__ = ("passage",)
 
     passage: str
-    token_ids: NDArray[np.int64]
 
     def __init__(
         self, *, passage: str, make: Callable[[str], NDArray[Any]] | None = None, **columns: NDArray[Any]
@@ -171,9 +114,9 @@ class Trace(CatalogTable):
         super().__init__(make, **columns)
 
     def with_columns(self, make: Callable[[str], NDArray[Any]] | None = None, **columns: NDArray[Any]) -> Trace:
-        """Return a trace with other columns in the place of some.
+        """Return a trace with some columns replaced.
 
-        ``make`` returns a column by name where it is not one of this trace's own; asked of it are those that are not given.
+        Columns that are not given come from ``make``, by name; by default they are this trace's.
         """
         return Trace(passage=self.passage, make=make or (lambda name: getattr(self, name)), **columns)
 

@@ -1,1 +1,1 @@
-"""Forward passes with hooks: from states to columns while they stream by."""
+"""Forward passes with hooks that reduce states to columns while the model runs."""

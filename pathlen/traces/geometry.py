@@ -1,4 +1,4 @@
-"""Lengths and angles of vectors in the residual stream: pure functions of tensors, nothing about models.
+"""Lengths and angles of vectors in the residual stream: pure functions of tensors that know nothing about models.
 
 Differences are taken before anything is squared and lengths are summed in float64, so a short step between two
 long vectors keeps its digits. None of these functions centres, normalises or clips its input.
@@ -9,11 +9,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["distance", "length", "step_length", "turning_angle", "widest"]
+__all__ = ["distance", "length", "turning_angle", "widest"]
 
 
 def widest(tensor: Tensor) -> torch.dtype:
-    """Return the widest floating type that a tensor's device can compute in: float64, but for Apple's."""
+    """Return the widest floating type that a tensor's device supports: float64, except float32 on Apple's MPS."""
     return torch.float32 if tensor.device.type == "mps" else torch.float64
 
 
@@ -23,7 +23,7 @@ def length(vectors: Tensor) -> Tensor:
     Parameters
     ----------
     vectors : Tensor, shape (..., d_model)
-        In any floating type; lengths are summed in float64, where the device has it.
+        In any floating type; lengths are summed in float64 if the device supports it.
 
     Returns
     -------
@@ -35,56 +35,18 @@ def length(vectors: Tensor) -> Tensor:
     tensor(5., dtype=torch.float64)
 
     """
-    result: Tensor = torch.linalg.vector_norm(vectors, dim=-1, dtype=widest(vectors))
-    return result
+    norm: Tensor = torch.linalg.vector_norm(vectors, dim=-1, dtype=widest(vectors))
+    return norm
 
 
 def distance(start: Tensor, end: Tensor) -> Tensor:
     """Return the Euclidean distance ``||end - start||`` of each pair of vectors, shape ``(...)``, in float64.
 
-    Vectors of half precision are widened before one is taken from the other; else the difference would be rounded again.
+    Vectors in half precision are widened before the subtraction; otherwise the difference would be rounded again.
     """
     if end.dtype in (torch.bfloat16, torch.float16):
         start, end = start.float(), end.float()
     return length(end - start)
-
-
-def step_length(states: Tensor) -> Tensor:
-    """Return the Euclidean length of each token's step from one state to the next.
-
-    Parameters
-    ----------
-    states : Tensor, shape (states, tokens, d_model)
-        Residual-stream states: the embedding first, then the output of each block, all before the final norm.
-
-    Returns
-    -------
-    Tensor, shape (states - 1, tokens)
-        Entry ``[L, t]`` is ``||states[L + 1, t] - states[L, t]||``, in the units of the residual stream; it is
-        not divided by ``sqrt(d_model)``.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two states.
-
-    Notes
-    -----
-    The last entry of ``hidden_states`` in transformers is taken *after* the final norm. Passing it here measures
-    that norm together with the last block.
-
-    Examples
-    --------
-    >>> step_length(torch.tensor([[[0.0, 0.0]], [[3.0, 4.0]], [[3.0, 5.0]]]))
-    tensor([[5.],
-            [1.]], dtype=torch.float64)
-
-    """
-    if states.ndim != 3 or len(states) < 2:
-        raise ValueError(
-            f"states must have shape (states, tokens, d_model) with two states or more, but has {tuple(states.shape)}"
-        )
-    return distance(states[:-1], states[1:])
 
 
 def turning_angle(before: Tensor, after: Tensor, step: Tensor) -> Tensor:

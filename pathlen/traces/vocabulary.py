@@ -1,8 +1,8 @@
-"""What a model predicts after each token, from its last state.
+"""What a model predicts after each token, from its state after the final norm.
 
-The logit of the token that really came next is one dot product per token. The product with the whole vocabulary, a third of a
-pass through GPT-2 Small, is left out unless log-probability, rank, entropy or top logit is wanted. Those are kept while slices
-of the vocabulary pass by, and no array of tokens by vocabulary is ever made.
+The logit of the actual next token is one dot product per token. The product with the whole vocabulary, a third of a pass
+through GPT-2 Small, is skipped unless log-probability, rank, entropy or top logit is wanted. Those are accumulated over slices
+of the vocabulary, so no array of tokens by vocabulary is ever made.
 """
 
 from __future__ import annotations
@@ -17,22 +17,40 @@ from pathlen.traces.kernels.matmul import product
 
 __all__ = ["predictions"]
 
-VOCABULARY_SLICE = 1024  # tokens of the vocabulary at a time: 340 x 1,024 logits stay in a core's cache
-VOCABULARY = frozenset(name for name, one in CATALOG.items() if one.part == "vocabulary")
+VOCABULARY_SLICE = 1024  # tokens of the vocabulary at a time: 340 x 1,024 logits fit in a core's cache
+VOCABULARY = frozenset(name for name, column in CATALOG.items() if column.part == "vocabulary")
 
 
 def predictions(states: Tensor, model: Architecture, targets: Tensor, wanted: frozenset[str]) -> dict[str, Tensor]:
-    """Return what the model predicts after each state, and of the tokens that came next.
+    """Return the wanted columns of what the model predicts after each state.
 
-    From one pass over the vocabulary where more than the next token's own logit is wanted: with the running maximum ``m``,
-    ``s = sum exp(z - m)`` and ``t = sum (z - m) exp(z - m)``, the log-sum-exp is ``m + log s`` and the entropy
-    ``log s - t / s``.
+    Parameters
+    ----------
+    states : Tensor, shape (tokens, d_model)
+        After the final norm.
+    model : Architecture
+        Whose unembedding, weight and offset, is used.
+    targets : Tensor of int, shape (tokens,) or (tokens - 1,)
+        The token that came next after each state; the text's last token has none.
+    wanted : frozenset of str
+        Names of columns; those of other parts are ignored.
+
+    Returns
+    -------
+    dict of str to Tensor
+        By name; columns with the axis ``next`` are as long as ``targets``, others as long as ``states``.
+
+    Notes
+    -----
+    One pass over the vocabulary gives everything: with the running maximum ``m``, ``s = sum exp(z - m)`` and
+    ``t = sum (z - m) exp(z - m)``, the log-sum-exp is ``m + log s`` and the entropy ``log s - t / s``.
+
     """
     columns: dict[str, Tensor] = {}
     if not wanted & (VOCABULARY | {"next_logit"}):
         return columns
     wide = widest(states)
-    # A product of half precision would be rounded to three digits; widened slice by slice it costs no memory.
+    # A product in half precision would be rounded to three digits; widening the head slice by slice costs little memory.
     states = states.float() if states.dtype != torch.float64 else states
     head, offset = model.unembedding, model.offset
     logit = torch.linalg.vecdot(states[: len(targets)], head[targets].to(states.dtype))
@@ -57,8 +75,8 @@ def _over_vocabulary(
         logits = product(states, head[part].to(states.dtype), None if offset is None else offset[part])
         if "next_rank" in wanted:
             is_above = logits[: len(targets)] > logit[:, None]
-            own = torch.nonzero((targets >= first) & (targets < first + logits.shape[1]))[:, 0]
-            is_above[own, targets[own] - first] = False  # its own logit may round the other way here
+            row = torch.nonzero((targets >= first) & (targets < first + logits.shape[1]))[:, 0]
+            is_above[row, targets[row] - first] = False  # the target's own logit may be rounded differently here
             above += is_above.sum(dim=-1)
         highest = torch.maximum(top, logits.amax(dim=-1))
         if wanted & {"entropy", "next_log_probability"}:

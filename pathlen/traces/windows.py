@@ -1,7 +1,7 @@
 """Windows over texts, and the batches they are read in.
 
 A text longer than the model's context is read in windows that overlap by half a context. Each token is measured once, in the
-first window that holds it, so all but the first window's tokens have at least half a context before them.
+first window that holds it, so every token after the first window has at least half a context before it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,18 @@ __all__ = ["Window", "batches", "right_padded", "windows"]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A piece of a text that is read at once: tokens from ``start`` to ``end``, measured from ``first`` on."""
+    """A part of a text that is read in one pass: tokens from ``start`` to ``end``, measured from ``first`` on.
+
+    Attributes
+    ----------
+    text : int
+        Index of the text among those that are traced together.
+    number : int
+        Number of the window in its text, from 0.
+    start, first, end : int
+        Indices of tokens in the text.
+
+    """
 
     text: int
     number: int
@@ -27,6 +38,16 @@ class Window:
 
     def __len__(self) -> int:
         return self.end - self.start
+
+    @property
+    def measured(self) -> slice:
+        """The positions in the window whose tokens are measured in it."""
+        return slice(self.first - self.start, len(self))
+
+    @property
+    def central(self) -> slice:
+        """The positions that the window's centroid is made of: the measured ones without the text's first token."""
+        return slice(max(self.first - self.start, 1), len(self))
 
 
 def windows(tokens: int, context: int) -> Iterator[tuple[int, int, int]]:
@@ -40,18 +61,18 @@ def windows(tokens: int, context: int) -> Iterator[tuple[int, int, int]]:
 
 
 def batches(pieces: Sequence[Window], batch_tokens: int) -> Iterator[list[Window]]:
-    """Yield windows to read together: alike in length, and no more tokens than asked for, fillers included."""
+    """Yield windows to read together: similar in length, and at most ``batch_tokens`` tokens with padding, or one window."""
     batch: list[Window] = []
-    for one in sorted(pieces, key=len):
-        if batch and len(one) * (len(batch) + 1) > batch_tokens:
+    for window in sorted(pieces, key=len):
+        if batch and len(window) * (len(batch) + 1) > batch_tokens:
             yield batch
             batch = []
-        batch.append(one)
+        batch.append(window)
     if batch:
         yield batch
 
 
 def right_padded(rows: Sequence[Tensor]) -> Tensor:
-    """Return rows of tokens as one array, filled up on the right with each row's own last token."""
+    """Return rows of token ids as one array, each padded on the right with its last token."""
     longest = max(map(len, rows))
     return torch.stack([torch.cat([row, row[-1:].expand(longest - len(row))]) for row in rows])

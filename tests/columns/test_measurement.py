@@ -1,4 +1,4 @@
-"""Alignment: one row per token that has a next token, and the slip only where it is wanted."""
+"""Alignment: one row per token that has a next token, and the published slips only where they are wanted."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def measurement(traces: list[Trace]) -> Measurement:
 def test_a_row_is_a_token_that_has_a_next_token_and_is_not_the_first(
     traces: list[Trace], measurement: Measurement
 ) -> None:
-    lengths = [len(one.token_ids) - 2 for one in traces]
+    lengths = [len(trace.token_ids) - 2 for trace in traces]
     assert np.bincount(measurement.passage).tolist() == lengths
     first = measurement.token[measurement.passage == 0]
     assert first.tolist() == list(range(1, len(traces[0].token_ids) - 1))
 
 
-def test_a_step_stands_beside_the_logit_of_its_own_next_token(traces: list[Trace], measurement: Measurement) -> None:
+def test_a_step_is_paired_with_the_logit_of_its_next_token(traces: list[Trace], measurement: Measurement) -> None:
     row = int(np.flatnonzero((measurement.passage == 1) & (measurement.token == 7))[0])
     assert measurement.next_logit[row] == traces[1].next_logit[7]
     assert measurement.last_step[row] == traces[1].step_length[-1, 7]
     assert measurement.next_log_probability[row] == traces[1].next_log_probability[7]
 
 
-def test_the_published_pairing_has_one_row_more_per_text_with_a_zero_logit(traces: list[Trace]) -> None:
+def test_the_published_pairing_has_one_more_row_per_text_with_a_zero_logit(traces: list[Trace]) -> None:
     published = as_published(traces)
-    lengths = [len(one.token_ids) - 1 for one in traces]
+    lengths = [len(trace.token_ids) - 1 for trace in traces]
     assert np.bincount(published.passage).tolist() == lengths
     ends = np.cumsum(lengths) - 1
     assert published.next_logit[ends].tolist() == [0.0, 0.0]
@@ -57,10 +57,10 @@ def test_the_published_pairing_has_one_row_more_per_text_with_a_zero_logit(trace
 def test_each_slip_can_be_left_out(traces: list[Trace], measurement: Measurement, through: bool, last: bool) -> None:
     columns = as_published(traces, through_final_norm=through, with_last_token=last)
     assert np.count_nonzero(columns.next_logit == 0) == 2 * last
-    kept = columns.next_logit != 0
-    assert np.array_equal(columns.next_logit[kept], measurement.next_logit)
+    has_next = columns.next_logit != 0
+    assert np.array_equal(columns.next_logit[has_next], measurement.next_logit)
     expected = measurement.final_norm_step if through else measurement.last_step
-    assert np.array_equal(columns.last_step[kept], expected)
+    assert np.array_equal(columns.last_step[has_next], expected)
     if not through and not last:
         assert np.array_equal(columns.residual_norm, measurement.residual_norm)
         assert np.array_equal(columns.displacement, measurement.displacement)
@@ -72,23 +72,23 @@ def test_frequency_counts_a_token_over_all_texts(measurement: Measurement) -> No
     np.testing.assert_allclose(np.exp(measurement.log_frequency[rows]), rows.sum())
 
 
-def test_a_straight_path_explains_itself(measurement: Measurement) -> None:
+def test_path_straightness_is_1_for_equal_steps(measurement: Measurement) -> None:
     steps = np.full((6, len(measurement.passage)), 2.0)
     assert measurement.with_columns(step_length=steps).path_straightness.min() > 1 - 1e-9
     steps[:3] = 0.01
     assert measurement.with_columns(step_length=steps).path_straightness.max() < 0.9
 
 
-def test_the_heads_sum_is_never_longer_than_their_lengths_sum(measurement: Measurement) -> None:
+def test_the_sum_of_heads_is_never_longer_than_the_sum_of_their_lengths(measurement: Measurement) -> None:
     assert measurement.heads_shorten.all()
     assert not measurement.with_columns(heads_norm=3 * measurement.heads_norm).heads_shorten.all()
     assert measurement.late_head_norm.shape == (1, 2, len(measurement.passage))
     assert np.array_equal(measurement.late_heads_norm, measurement.heads_norm[-1:])
 
 
-def test_quarters_are_those_of_the_own_text(measurement: Measurement) -> None:
-    for one in (0, 1):
-        rows = measurement.passage == one
+def test_quarters_are_taken_within_each_text(measurement: Measurement) -> None:
+    for passage in (0, 1):
+        rows = measurement.passage == passage
         sure, unsure = (quarter[rows] for quarter in (measurement.surest_quarter, measurement.least_sure_quarter))
         chance = measurement.next_probability[rows]
         assert chance[sure].min() >= chance[~sure].max()
@@ -96,23 +96,23 @@ def test_quarters_are_those_of_the_own_text(measurement: Measurement) -> None:
         assert abs(sure.mean() - 0.25) < 0.05 > abs(unsure.mean() - 0.25)
 
 
-def test_a_step_is_made_of_stretching_and_turning(measurement: Measurement) -> None:
+def test_a_squared_step_splits_into_stretching_and_turning(measurement: Measurement) -> None:
     assert measurement.stretch_error.max() < 1e-9
     bent = measurement.with_columns(turning_angle=measurement.turning_angle * 1.01)
     assert bent.stretch_error.max() > 1e-3
 
 
-def test_some_tokens_only_keep_their_columns(measurement: Measurement) -> None:
-    kept = measurement.where(measurement.token > 5)
-    assert kept.token.min() == 6
-    assert kept.step_length.shape == (2, len(kept.token))
-    assert (kept.total_length == 2 * kept.mean_step).all()
-    assert (kept.earlier_steps == kept.step_length[:1]).all()
+def test_a_measurement_of_some_tokens_keeps_all_columns(measurement: Measurement) -> None:
+    later = measurement.where(measurement.token > 5)
+    assert later.token.min() == 6
+    assert later.step_length.shape == (2, len(later.token))
+    assert (later.total_length == 2 * later.mean_step).all()
+    assert (later.earlier_steps == later.step_length[:1]).all()
     with pytest.raises(UndefinedEstimate, match="none of the"):
         measurement.where(measurement.token < 0)
 
 
-def test_halves_of_the_blocks_leave_a_middle_block_out(measurement: Measurement) -> None:
+def test_early_and_late_steps_leave_a_middle_block_out(measurement: Measurement) -> None:
     steps = np.arange(1.0, 6.0)[:, None] * np.ones((5, len(measurement.passage)))
     five = measurement.with_columns(step_length=steps)
     assert set(five.early_steps) == {1.5}
@@ -124,7 +124,7 @@ def test_the_path_is_the_running_sum_of_steps(measurement: Measurement) -> None:
     assert measurement.path_grows.all()
 
 
-def test_growth_of_displacement_leaves_the_first_block_out(measurement: Measurement) -> None:
+def test_displacement_growth_leaves_the_first_block_out(measurement: Measurement) -> None:
     assert measurement.displacement_grows.shape == (1, len(measurement.passage))
 
 
@@ -140,6 +140,8 @@ def test_values_that_are_not_finite_are_refused(measurement: Measurement) -> Non
         measurement.with_columns(next_logit=broken)
 
 
-def test_measure_is_traces_aligned(tiny: LoadedModel, short: Passage, long: Passage, measurement: Measurement) -> None:
+def test_measuring_passages_aligns_their_traces(
+    tiny: LoadedModel, short: Passage, long: Passage, measurement: Measurement
+) -> None:
     again = measure_passages(tiny, [short, long])
     assert np.array_equal(again.step_length, measurement.step_length)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64encode
+from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -16,11 +17,12 @@ from project import SAMPLES
 from pathlen.claims.controls import Tally
 from pathlen.records.files import read
 from pathlen.records.merge import merged
-from pathlen.records.schema import Run
+from pathlen.records.schema import FindingRecord, Run
 from pathlen.report import page, terminal_lines
 from pathlen.report.calibration import severity_rows
 from pathlen.report.matrix import NOT_CLAIMED, NOT_RUN, SYMBOLS, adjusted, rows, sentence
 from pathlen.report.page import CONTENTS
+from pathlen.stats.estimate import Estimate
 
 SAMPLE = SAMPLES / "mini.json"
 
@@ -324,22 +326,32 @@ def test_a_difference_between_sizes_has_one_cell_across_them(run: Run) -> None:
     assert sentence(across).startswith("3 claims on 2 sizes, 2 checks, slips corrected: 1 supported and 1 inconclusive")
 
 
+def numbers_of_estimate(estimate: Estimate) -> Iterator[str]:
+    """What the page says of an estimate."""
+    yield from estimate.digits[:1] if estimate.unit == "census" else estimate.digits
+    yield estimate.sample
+    if estimate.effective_n:
+        yield f"{estimate.effective_n:,.0f} independent tokens"
+
+
+def numbers_of_finding(finding: FindingRecord) -> Iterator[str]:
+    """What the page says of a finding."""
+    if finding.estimate:
+        yield from numbers_of_estimate(finding.estimate)
+    for tally in finding.controls:
+        yield f"{tally.control} {tally.supported} of {tally.defined}"
+    if finding.attribution:
+        for _, change in finding.attribution.changes:
+            yield f"{change:+.3f}" if abs(change) >= 0.0005 else " 0 "
+    if finding.universes:
+        yield f"{finding.universes.median:.3f}"
+        yield f"{finding.universes.published:.3f}"
+
+
 def test_every_number_that_was_found_is_on_the_page_without_scripts(run: Run, reader: Reader) -> None:
     for finding in run.findings:
-        if finding.estimate:
-            for number in finding.estimate.digits[:1] if finding.estimate.unit == "census" else finding.estimate.digits:
-                assert number in reader.text
-            if finding.estimate.effective_n:
-                assert f"{finding.estimate.effective_n:,.0f} independent tokens" in reader.text
-            assert finding.estimate.sample in reader.text
-        for tally in finding.controls:
-            assert f"{tally.control} {tally.supported} of {tally.defined}" in reader.text
-        if finding.attribution:
-            for _, change in finding.attribution.changes:
-                assert (f"{change:+.3f}" if abs(change) >= 0.0005 else " 0 ") in reader.text
-        if finding.universes:
-            for value in (finding.universes.median, finding.universes.published):
-                assert f"{value:.3f}" in reader.text
+        for words in numbers_of_finding(finding):
+            assert words in reader.text, finding.claim
     for model in run.models:
         for words in (model.weights_sha256[:16], model.tokenizer_sha256[:16], f"{model.tokens:,}", f"{model.rows:,}"):
             assert words in reader.text

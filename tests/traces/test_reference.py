@@ -1,4 +1,4 @@
-"""Our fast measurement against the published procedure, on every embedded size and on a true GPT-2 Small shape."""
+"""Traces against the published procedure, on every embedded size and on a network of GPT-2 Small's shape."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pathlen.traces.tracer import trace
 
 
 def assert_agreement(model: LoadedModel, passage: Passage) -> None:
-    loop, ours = original(model, passage), trace(model, passage)
-    assert relative_error(ours, loop_steps(model, ours)).max() < 1e-5
-    published = as_published([ours])
+    loop, traced = original(model, passage), trace(model, passage)
+    assert relative_error(traced, loop_steps(model, traced)).max() < 1e-5
+    published = as_published([traced])
     estimate = pearson(published.last_step, published.next_logit, passage=published.passage, trend=0).estimate(
         replicates=199
     )
@@ -37,12 +37,12 @@ def test_published_r_and_steps_are_reproduced_on_a_random_gpt2_small() -> None:
 
     torch.manual_seed(20)
     network = GPT2LMHeadModel(GPT2Config()).requires_grad_(False).eval()
-    assert sum(p.numel() for p in network.parameters()) == 124_439_808
+    assert sum(parameter.numel() for parameter in network.parameters()) == 124_439_808
     mini = load(spec("mini", "small"))
     model = LoadedModel(
         spec=spec("gpt2", "small"),
         network=network,
-        tokenizer=mini.tokenizer,  # any ids do for random weights; all of its ids are GPT-2's too
+        tokenizer=mini.tokenizer,  # random weights work with any ids; all of its ids are also GPT-2's
         context=1024,
         weights_sha256="",
         tokenizer_sha256="",
@@ -50,7 +50,7 @@ def test_published_r_and_steps_are_reproduced_on_a_random_gpt2_small() -> None:
     assert_agreement(model, shipped("nietzsche"))
 
 
-def test_the_slips_are_there(tiny: LoadedModel, short: Passage) -> None:
+def test_the_loop_has_the_published_slips(tiny: LoadedModel, short: Passage) -> None:
     loop = original(tiny, short)
     assert loop.next_logit[-1] == 0.0
     assert not np.allclose(loop.step_length[-1], loop.last_step_before_norm, rtol=0.05)
@@ -66,6 +66,6 @@ def test_a_long_text_is_compared_token_by_token_in_its_windows(tiny: LoadedModel
 
 
 def test_the_comparison_can_fail(tiny: LoadedModel, short: Passage) -> None:
-    ours = trace(tiny, short)
-    ours.step_length[0, 3] *= 1.001
-    assert relative_error(ours, loop_steps(tiny, ours)).max() == pytest.approx(1e-3, rel=0.01)
+    traced = trace(tiny, short)
+    traced.step_length[0, 3] *= 1.001
+    assert relative_error(traced, loop_steps(tiny, traced)).max() == pytest.approx(1e-3, rel=0.01)

@@ -1,1 +1,1 @@
-"""Faster ways to compute what torch computes, each held to torch by tests and each optional."""
+"""Faster ways to compute what torch computes. Each is optional, and tests compare each with torch."""

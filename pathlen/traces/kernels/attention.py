@@ -1,14 +1,14 @@
-"""Causal attention of a whole text on one core, in torch's place where that is slow.
+"""Causal attention of whole texts on one core, where it is faster than torch's kernel.
 
-torch's fused kernel on a processor takes 3 to 4 ns for each pair of tokens in heads of a width of 12 to 22, and 7 ns in short
-texts at GPT-2's 64: most of it in matrix products with a side of a dozen, and in the exponential. NumPy's own BLAS and its
-vectorised power of two do the same sums in half the time (measured on an AMD EPYC of the fourth generation; where there is no
-AVX-512, NumPy has no such power, and torch's kernel stays). It is rounded otherwise and no worse, so only what may be rounded
-otherwise is computed here: see `pathlen.traces.tracer`.
+torch's fused CPU kernel takes 3 to 4 ns per pair of tokens in heads 12 to 22 wide, and 7 ns in short texts at GPT-2's width of
+64. Most of that goes into matrix products with a side of about a dozen, and into the exponential. NumPy's BLAS and its vectorised
+power of two do the same sums in half the time (measured on an AMD EPYC of the fourth generation; without AVX-512, NumPy has no
+vectorised power of two, so torch's kernel is used). The result is rounded differently but no less accurate, so this kernel only
+runs in traces whose rounding may differ: see `pathlen.traces.tracer`.
 
-A block of queries at a time meets all keys up to its own last one. No maximum is subtracted before exponentiating: by Cauchy and
-Schwarz no score is larger than the longest query times the longest key, and where that could overflow torch's kernel is used.
-A column of ones beside the values gives the sums that the weights are divided by.
+A block of queries at a time meets all keys up to its last one. No maximum is subtracted before exponentiating: by Cauchy-Schwarz
+no score exceeds the norm of the longest query times that of the longest key, and where that could overflow, torch's kernel is
+used. A column of ones beside the values gives the sums that normalise the weights.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from torch import Tensor
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["attended", "on_one_core"]
+__all__ = ["attention_forward", "causal_attention", "single_core_attention"]
 
-NAME = "pathlen_on_one_core"  # in transformers' table of attention functions
-QUERIES = 64  # that meet their keys at once
-HEADS = 4  # with their scores they stay in a core's cache
-LARGEST_SCORE = 90.0  # a sum of such powers of two is far from float32's largest number, 2 ** 128
+NAME = "pathlen_single_core"  # in transformers' registry of attention functions
+QUERIES = 64  # queries in a block
+HEADS = 4  # heads computed together: with their scores they fit in a core's cache
+LARGEST_SCORE = 90.0  # a sum of such powers of two is far below float32's largest number, 2 ** 128
 
 Floats = NDArray[np.float32]
 
 
 @contextmanager
-def on_one_core(network: PreTrainedModel) -> Iterator[None]:
-    """Let a network's attention be computed here meanwhile, where that is faster: in float32, on one thread with AVX-512."""
+def single_core_attention(network: PreTrainedModel) -> Iterator[None]:
+    """Compute a network's attention with this kernel inside the context, if it is faster: float32, one thread, AVX-512."""
     if not _is_faster(network):
         yield
         return
@@ -74,11 +74,11 @@ def _register() -> None:
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
-    AttentionInterface.register(NAME, _attention)
+    AttentionInterface.register(NAME, attention_forward)
     AttentionMaskInterface.register(NAME, sdpa_mask)
 
 
-def _attention(
+def attention_forward(
     module: torch.nn.Module,
     query: Tensor,
     key: Tensor,
@@ -87,17 +87,20 @@ def _attention(
     scaling: float | None = None,
     is_causal: bool | None = None,
     position_bias: Tensor | None = None,
-    **more: Any,
+    **options: Any,
 ) -> tuple[Tensor, None]:
-    """Return what each query gathers, as transformers' function for torch's kernel does: ``(texts, tokens, heads, width)``."""
+    """Return attention's output, ``(texts, tokens, heads, width)``, with the signature of transformers' attention functions.
+
+    With a mask, a position bias, grouped keys, or scores that could overflow, torch's kernel computes it.
+    """
     is_causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     is_plain = attention_mask is None and position_bias is None and query.shape == key.shape == value.shape
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    if is_causal and is_plain and (found := attended(query, key, value, scale)) is not None:
-        return found, None
+    if is_causal and is_plain and (output := causal_attention(query, key, value, scale)) is not None:
+        return output, None
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    made: Tensor = sdpa_attention_forward(
+    fallback: Tensor = sdpa_attention_forward(
         module,
         query,
         key,
@@ -106,20 +109,20 @@ def _attention(
         scaling=scaling,
         is_causal=is_causal,
         position_bias=position_bias,
-        **more,
+        **options,
     )[0]
-    return made, None
+    return fallback, None
 
 
-def attended(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor | None:
-    """Return ``softmax(scale * query key^T) value`` over each token and those before it; None where that could overflow.
+def causal_attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor | None:
+    """Return ``softmax(scale * query key^T) value`` over each token and those before it; None if that could overflow.
 
     Parameters
     ----------
     query, key, value : Tensor, shape (texts, heads, tokens, width)
-        In float32, on the processor.
+        In float32, on the CPU.
     scale : float
-        What scores are multiplied by.
+        Factor of the scores.
 
     Returns
     -------
@@ -128,7 +131,7 @@ def attended(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor 
     """
     texts, heads, tokens, width = query.shape
     rows = texts * heads
-    # In powers of two, whose exponential is the faster one.
+    # Scores in powers of two, because NumPy's exp2 is faster than its exp.
     queries = (
         torch.mul(query, scale * math.log2(math.e), out=query.new_empty(query.shape))
         .numpy()
@@ -136,35 +139,35 @@ def attended(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor 
     )
     keys = key.mT.contiguous().numpy().reshape(rows, width, tokens)
     longest = np.einsum("rtd,rtd->rt", queries, queries).max(axis=1) * np.einsum("rdt,rdt->rt", keys, keys).max(axis=1)
-    if not longest.max() < LARGEST_SCORE**2:  # nor where a number is not finite
+    if not longest.max() < LARGEST_SCORE**2:  # also true of NaN
         return None
     values = np.ones((rows, tokens, width + 1), np.float32)
     values.reshape(texts, heads, tokens, width + 1)[..., :width] = value.numpy()
-    found = np.empty_like(values)
-    room = np.empty(min(HEADS, rows) * QUERIES * tokens, np.float32)
+    weighted = np.empty_like(values)
+    scratch = np.empty(min(HEADS, rows) * QUERIES * tokens, np.float32)
     for row in range(0, rows, HEADS):
-        some = slice(row, row + HEADS)
-        _gather(queries[some], keys[some], values[some], found[some], room)
-    sums = torch.from_numpy(found).view(texts, heads, tokens, width + 1)
-    made = query.new_empty(texts, tokens, heads, width)
-    torch.div(sums[..., :width], sums[..., width:], out=made.transpose(1, 2))
-    return made
+        group = slice(row, row + HEADS)
+        _write_sums(queries[group], keys[group], values[group], weighted[group], scratch)
+    sums = torch.from_numpy(weighted).view(texts, heads, tokens, width + 1)
+    output = query.new_empty(texts, tokens, heads, width)
+    torch.div(sums[..., :width], sums[..., width:], out=output.transpose(1, 2))
+    return output
 
 
-def _gather(queries: Floats, keys: Floats, values: Floats, found: Floats, room: Floats) -> None:
-    """Write the sums of values, weighted by powers of scores, of a few heads."""
+def _write_sums(queries: Floats, keys: Floats, values: Floats, sums: Floats, scratch: Floats) -> None:
+    """Write the sums of a few heads' values, weighted by powers of their scores, into ``sums``."""
     heads, tokens, _ = queries.shape
     for first in range(0, tokens, QUERIES):
         end = min(first + QUERIES, tokens)
-        own = slice(first, end)
-        weights = room[: heads * (end - first) * end].reshape(heads, end - first, end)
-        np.matmul(queries[:, own], keys[:, :, :end], out=weights)
+        block = slice(first, end)
+        weights = scratch[: heads * (end - first) * end].reshape(heads, end - first, end)
+        np.matmul(queries[:, block], keys[:, :, :end], out=weights)
         np.exp2(weights, out=weights)
-        weights[:, :, own] *= _earlier()[: end - first, : end - first]
-        np.matmul(weights, values[:, :end], out=found[:, own])
+        weights[:, :, block] *= _causal_mask()[: end - first, : end - first]
+        np.matmul(weights, values[:, :end], out=sums[:, block])
 
 
 @cache
-def _earlier() -> Floats:
-    """Return 1 where a block's key stands at its query or before it, else 0."""
+def _causal_mask() -> Floats:
+    """Return 1 where a block's key is at its query or before it, else 0."""
     return np.tril(np.ones((QUERIES, QUERIES), np.float32))

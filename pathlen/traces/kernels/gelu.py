@@ -1,8 +1,8 @@
-"""GPT-2's activation, slice by slice in a core's cache.
+"""GPT-2's activation, computed slice by slice in a core's cache.
 
-transformers computes it in eight steps, one after the other, on all of a block's four times widened states. The same eight steps
-on slices take less than half the time on GPT-2 Medium and leave no large array behind. Where rounding may differ, a logistic
-function takes the place of the hyperbolic tangent.
+transformers computes it in eight steps, each on all states of a block's feed-forward part, four times as wide as the residual
+stream. The same eight steps on slices take less than half the time on GPT-2 Medium and leave no large array behind. Where
+rounding may differ, a logistic function replaces the hyperbolic tangent.
 """
 
 from __future__ import annotations
@@ -14,39 +14,50 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from pathlen.traces.kernels.matmul import Replaced, replaceable
+from pathlen.traces.kernels.matmul import Replacement, replaceable_modules
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+__all__ = ["exact_gelu", "fast_gelu", "gelu_replacements"]
 
-__all__ = ["slow_activations"]
-
-SLICE_NUMBERS = 2**16  # numbers of a slice: with what is made of them, they stay in a core's cache
+SLICE_NUMBERS = 2**16  # numbers in a slice: with the intermediate results, they fit in a core's cache
 
 
-def slow_activations(network: PreTrainedModel, *, is_exact: bool) -> list[Replaced]:
-    """Return the modules that compute GPT-2's activation step by step, on all states at once, and what does it sooner.
+def gelu_replacements(network: PreTrainedModel, *, is_exact: bool) -> list[Replacement]:
+    """Return the modules that compute GPT-2's activation in eight steps, each with a faster function.
 
-    None of them for an exact trace on an accelerator, which has no slices to gain from, nor where transformers' last bits are
-    not those of `_gelu_in_slices`: it may write the formula another way some day.
+    An exact trace replaces none on an accelerator, which gains nothing from slices, and none if `exact_gelu` differs from
+    transformers in the last bit, which may one day write the formula differently.
     """
     from transformers.activations import NewGELUActivation
 
-    found: list[nn.Module] = [module for module in replaceable(network) if type(module) is NewGELUActivation]
-    if found and is_exact:
+    activations: list[nn.Module] = [
+        module for module in replaceable_modules(network) if type(module) is NewGELUActivation
+    ]
+    if activations and is_exact:
         if network.device.type != "cpu":
             return []
-        tried = torch.linspace(-9, 9, SLICE_NUMBERS + 37, dtype=network.dtype)
-        if not torch.equal(found[0](tried), _gelu_in_slices(tried)):
+        inputs = torch.linspace(-9, 9, SLICE_NUMBERS + 37, dtype=network.dtype)
+        if not torch.equal(activations[0](inputs), exact_gelu(inputs)):
             return []
-    return [(module, _gelu_in_slices if is_exact else _gelu) for module in found]
+    return [(module, exact_gelu if is_exact else fast_gelu) for module in activations]
 
 
-def _gelu(states: Tensor) -> Tensor:
-    """Return the same activation as ``x / (1 + exp(-2 sqrt(2 / pi) (x + 0.044715 x^3)))``, on a processor slice by slice.
+def fast_gelu(states: Tensor) -> Tensor:
+    """Return the activation as ``x / (1 + exp(-2 sqrt(2 / pi) (x + 0.044715 x^3)))``, slice by slice on a CPU.
 
-    There torch's own function takes 1.6 times as long, as it does for its hyperbolic tangent.
+    torch's own function takes 1.6 times as long on a CPU, because of its hyperbolic tangent.
+
+    Parameters
+    ----------
+    states : Tensor
+        Of any shape, in any floating type, on any device.
+
+    Returns
+    -------
+    Tensor, shape and type of ``states``
+
     """
     if states.device.type != "cpu":
         return nn.functional.gelu(states, approximate="tanh")
@@ -60,8 +71,19 @@ def _gelu(states: Tensor) -> Tensor:
     return _in_slices(write, states)
 
 
-def _gelu_in_slices(states: Tensor) -> Tensor:
-    """Return ``0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))``, each step rounded as transformers' module rounds it."""
+def exact_gelu(states: Tensor) -> Tensor:
+    """Return ``0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))``, each step rounded as transformers' module rounds it.
+
+    Parameters
+    ----------
+    states : Tensor
+        Of any shape, in any floating type.
+
+    Returns
+    -------
+    Tensor, shape and type of ``states``
+
+    """
 
     def write(x: Tensor, t: Tensor, y: Tensor) -> None:
         torch.pow(x, 3.0, out=t).mul_(0.044715).add_(x).mul_(math.sqrt(2.0 / math.pi)).tanh_().add_(1.0)
@@ -71,10 +93,10 @@ def _gelu_in_slices(states: Tensor) -> Tensor:
 
 
 def _in_slices(write: Callable[[Tensor, Tensor, Tensor], None], states: Tensor) -> Tensor:
-    """Return what a function writes of each slice, given the slice, room of its size, and where to write."""
-    made = torch.empty_like(states, memory_format=torch.contiguous_format)
-    numbers = SLICE_NUMBERS * torch.get_num_threads()  # each thread gets a slice
-    own = torch.empty(min(numbers, states.numel()), dtype=states.dtype, device=states.device)
-    for x, y in zip(states.reshape(-1).split(numbers), made.view(-1).split(numbers), strict=True):
-        write(x, own[: len(x)], y)
-    return made
+    """Return an array of the states' shape that ``write`` fills slice by slice, from the slice, a scratch array and its output."""
+    output = torch.empty_like(states, memory_format=torch.contiguous_format)
+    numbers = SLICE_NUMBERS * torch.get_num_threads()  # one slice per thread
+    scratch = torch.empty(min(numbers, states.numel()), dtype=states.dtype, device=states.device)
+    for x, y in zip(states.reshape(-1).split(numbers), output.view(-1).split(numbers), strict=True):
+        write(x, scratch[: len(x)], y)
+    return output

@@ -1,10 +1,10 @@
-"""Matrix products on processors that torch's library for them uses by half.
+"""Matrix products on CPUs that torch's math library uses only half of.
 
-On x86 torch multiplies float32 with Intel's MKL, which on AMD's processors leaves the wide registers of AVX-512 alone. oneDNN,
-which torch has with it for other uses, does twice as much a second on one core of an EPYC of the fifth generation
-(``tests/benchmarks/SHAPES.md``), on matrices that lie in memory as they are. It adds the same products in another order, in
-longer runs than MKL does, so its last digit is a little less good. Elsewhere, and where torch was built without one of the two, its
-own product is used.
+On x86 torch multiplies float32 matrices with Intel's MKL, which doesn't use the wide AVX-512 registers of AMD CPUs. oneDNN, which
+torch ships for other uses, does twice as many products per second on one core of a fifth-generation EPYC
+(``tests/benchmarks/SHAPES.md``), without repacking the matrices. It adds the same products in another order, in longer runs than
+MKL, so its last digit is slightly less accurate. On other CPUs, and where torch was built without one of the two, torch's own
+product is used.
 """
 
 from __future__ import annotations
@@ -20,11 +20,19 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["Replaced", "product", "products_of", "replaceable"]
+__all__ = [
+    "Replacement",
+    "cpu_vendor",
+    "matmul_replacements",
+    "onednn_linear",
+    "padded_count",
+    "product",
+    "replaceable_modules",
+]
 
-Replaced = tuple[nn.Module, Callable[[Tensor], Tensor]]  # a module, and what computes it for a while
+Replacement = tuple[nn.Module, Callable[[Tensor], Tensor]]  # a module, and the function that replaces its forward
 
-WORTH = 2**20  # multiplications; in fewer, what is prepared for each call costs more than is gained
+WORTH = 2**20  # multiplications; below that, the overhead of a call to oneDNN exceeds the gain
 CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -34,65 +42,66 @@ def product(states: Tensor, rows: Tensor, offset: Tensor | None = None) -> Tenso
     Parameters
     ----------
     states : Tensor, shape (..., width)
-        On any device, in any precision; oneDNN has its turn in float32 on a processor.
-    rows : Tensor, shape (made, width)
-        May be a view of a matrix that lies in memory the other way round.
-    offset : Tensor, shape (made,), optional
-        Nothing is added unless said.
+        On any device, in any precision; oneDNN is used for float32 on a CPU.
+    rows : Tensor, shape (outputs, width)
+        May be a transposed view.
+    offset : Tensor, shape (outputs,), optional
+        0 by default.
 
     Returns
     -------
-    Tensor, shape (..., made)
+    Tensor, shape (..., outputs)
 
     """
     is_fit = states.device.type == "cpu" and states.dtype == rows.dtype == torch.float32
     if is_fit and states.numel() * len(rows) >= WORTH and _is_half_used():
-        return _by_onednn(states, rows, offset)
+        return onednn_linear(states, rows, offset)
     return nn.functional.linear(states, rows, offset)
 
 
-def replaceable(network: nn.Module) -> Iterator[nn.Module]:
-    """Yield the modules that nothing else computes already, as where weights are fetched for each call."""
+def replaceable_modules(network: nn.Module) -> Iterator[nn.Module]:
+    """Yield the modules whose ``forward`` nothing else has replaced, as wrappers that fetch weights for each call do."""
     return (module for module in network.modules() if "forward" not in vars(module))
 
 
-def products_of(network: PreTrainedModel) -> list[Replaced]:
-    """Return a network's matrix products, and for each what computes it by `product`; none where that gains nothing."""
+def matmul_replacements(network: PreTrainedModel) -> list[Replacement]:
+    """Return a network's linear modules, each with a function that uses `product`; none if that gains nothing."""
     from transformers.pytorch_utils import Conv1D
 
     if network.device.type != "cpu" or network.dtype != torch.float32 or not _is_half_used():
         return []
-    found: list[Replaced] = []
-    for module in replaceable(network):
-        if type(module) is Conv1D:  # GPT-2's, which keeps its matrix the other way round
-            found.append((module, partial(_turned, module)))
+    replacements: list[Replacement] = []
+    for module in replaceable_modules(network):
+        if type(module) is Conv1D:  # GPT-2's linear module, whose weight is transposed
+            replacements.append((module, partial(_conv1d, module)))
         elif type(module) is nn.Linear:
-            found.append((module, partial(_straight, module)))
-    return found
+            replacements.append((module, partial(_linear, module)))
+    return replacements
 
 
-def _straight(module: nn.Linear, states: Tensor) -> Tensor:
+def _linear(module: nn.Linear, states: Tensor) -> Tensor:
     return product(states, module.weight, module.bias)
 
 
-def _turned(module: Any, states: Tensor) -> Tensor:
+def _conv1d(module: Any, states: Tensor) -> Tensor:
     return product(states, module.weight.T, module.bias)
 
 
-def _by_onednn(states: Tensor, rows: Tensor, offset: Tensor | None) -> Tensor:
+def onednn_linear(states: Tensor, rows: Tensor, offset: Tensor | None) -> Tensor:
+    """Return ``states rows^T + offset`` from oneDNN, with the states padded to `padded_count`; shapes as in `product`."""
     flat = states.reshape(-1, states.shape[-1])
     count = len(flat)
-    if filler := _rounded_up(count) - count:
-        flat = torch.cat([flat, flat.new_zeros(filler, flat.shape[-1])])
-    made: Tensor = torch.ops.mkldnn._linear_pointwise.default(flat, rows, offset, "none", [], "")
-    return made[:count].view(*states.shape[:-1], len(rows))
+    if padding := padded_count(count) - count:
+        flat = torch.cat([flat, flat.new_zeros(padding, flat.shape[-1])])
+    output: Tensor = torch.ops.mkldnn._linear_pointwise.default(flat, rows, offset, "none", [], "")
+    return output[:count].view(*states.shape[:-1], len(rows))
 
 
-def _rounded_up(count: int) -> int:
-    """Return the next larger of the numbers of states that oneDNN is asked for: at most a sixteenth more, and few in all.
+def padded_count(count: int) -> int:
+    """Return how many states oneDNN is given for ``count`` of them: at most a sixteenth more, and few different counts.
 
-    For each shape it prepares something that stays. With one for every length of a text, a corpus would take more and more memory:
-    between what stays, and arrays of ever other sizes, no freed place fits the next array.
+    oneDNN caches a kernel for every shape. With a new shape for every length of a text, memory would grow over a corpus:
+    between the cached kernels and arrays of ever new sizes, no freed block fits the next array.
     """
     step = 1 << max(count.bit_length() - 5, 0)
     return -(-count // step) * step
@@ -100,18 +109,18 @@ def _rounded_up(count: int) -> int:
 
 @cache
 def _is_half_used() -> bool:
-    """Whether torch's own products use half of this processor, and oneDNN's are there and right."""
+    """Whether torch's own products use only half of this CPU, and oneDNN's are available and correct."""
     return (
         torch.backends.mkl.is_available()
         and torch.backends.mkldnn.is_available()
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
-        and _vendor() == "AuthenticAMD"
+        and cpu_vendor() == "AuthenticAMD"
         and _is_right()
     )
 
 
-def _vendor() -> str:
-    """Return who made the processor, where Linux tells it."""
+def cpu_vendor() -> str:
+    """Return the CPU's vendor as Linux reports it, or ``""``."""
     try:
         lines = CPUINFO.read_text("ascii", errors="replace").splitlines()
     except OSError:
@@ -120,13 +129,13 @@ def _vendor() -> str:
 
 
 def _is_right() -> bool:
-    """Whether the operator, which is no part of torch's public interface, is there and computes what it should."""
+    """Whether oneDNN's operator, which is not in torch's public interface, exists and computes the product."""
     numbers = torch.linspace(-1.0, 1.0, 6 * 35).sin().view(6, 35)
     states, rows, offset = numbers[:2], numbers[2:], numbers[0, :4]
     expected = nn.functional.linear(states, rows, offset)
     try:
         with torch.inference_mode():
-            found = [_by_onednn(states, each, offset) for each in (rows, rows.T.contiguous().T)]
+            outputs = [onednn_linear(states, matrix, offset) for matrix in (rows, rows.T.contiguous().T)]
     except (AttributeError, RuntimeError):
         return False
-    return all(torch.allclose(one, expected, rtol=1e-4, atol=1e-5) for one in found)
+    return all(torch.allclose(output, expected, rtol=1e-4, atol=1e-5) for output in outputs)

@@ -1,4 +1,4 @@
-"""Matrix products by oneDNN against torch's own, and where they stay out of the way."""
+"""Matrix products by oneDNN against torch's, and when torch's are used instead."""
 
 from __future__ import annotations
 
@@ -10,45 +10,43 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from transformers.activations import NewGELUActivation
 
 from pathlen.models.loading import LoadedModel
 from pathlen.passages.passage import Passage
-from pathlen.traces.kernels import matmul as products
-from pathlen.traces.kernels.matmul import _is_half_used, _rounded_up, product, products_of
+from pathlen.traces.kernels import matmul
+from pathlen.traces.kernels.matmul import cpu_vendor, matmul_replacements, onednn_linear, padded_count, product
 from pathlen.traces.tracer import Tracer
 
 HAS_ONEDNN = pytest.mark.skipif(
-    not (torch.backends.mkldnn.is_available() and products._is_right()), reason="torch was built without oneDNN"
+    not (torch.backends.mkldnn.is_available() and matmul._is_right()), reason="torch was built without oneDNN"
 )
 
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """Say that torch's own products use half of this processor; the shapes of what oneDNN is asked for."""
-    found: list[tuple[int, ...]] = []
-    by_onednn = products._by_onednn
+    """Make this CPU one that uses oneDNN; return the shapes of its calls, states' with the number of outputs."""
+    shapes: list[tuple[int, ...]] = []
 
     def counted(states: torch.Tensor, rows: torch.Tensor, offset: torch.Tensor | None) -> torch.Tensor:
-        found.append((*states.shape, len(rows)))
-        return by_onednn(states, rows, offset)
+        shapes.append((*states.shape, len(rows)))
+        return onednn_linear(states, rows, offset)
 
-    monkeypatch.setattr(products, "_is_half_used", lambda: True)
-    monkeypatch.setattr(products, "_by_onednn", counted)
-    return found
+    monkeypatch.setattr(matmul, "_is_half_used", lambda: True)
+    monkeypatch.setattr(matmul, "onednn_linear", counted)
+    return shapes
 
 
 @pytest.fixture
 def amd(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """A processor that all is known of, for changing one thing at a time."""
+    """A CPU that uses oneDNN, of which a test changes one property."""
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    monkeypatch.setattr(products, "_vendor", lambda: "AuthenticAMD")
-    monkeypatch.setattr(products, "_by_onednn", nn.functional.linear)
-    _is_half_used.cache_clear()
+    monkeypatch.setattr(matmul, "cpu_vendor", lambda: "AuthenticAMD")
+    monkeypatch.setattr(matmul, "onednn_linear", nn.functional.linear)
+    matmul._is_half_used.cache_clear()
     yield monkeypatch
-    _is_half_used.cache_clear()
+    matmul._is_half_used.cache_clear()
 
 
 def drawn(*shape: int) -> torch.Tensor:
@@ -56,22 +54,23 @@ def drawn(*shape: int) -> torch.Tensor:
 
 
 @HAS_ONEDNN
-@pytest.mark.parametrize("is_turned", [False, True])
+@pytest.mark.parametrize("is_transposed", [False, True])
 @pytest.mark.parametrize("has_offset", [False, True])
 @pytest.mark.parametrize(
-    ("states", "made"), [((700, 40), 60), ((1, 340, 96), 33), ((3, 120, 70), 70), ((5, 3072), 768)]
+    ("states", "outputs"), [((700, 40), 60), ((1, 340, 96), 33), ((3, 120, 70), 70), ((5, 3072), 768)]
 )
 @torch.inference_mode()
-def test_it_is_torchs_product(
-    calls: list[tuple[int, ...]], states: tuple[int, ...], made: int, has_offset: bool, is_turned: bool
+def test_it_equals_torchs_product(
+    calls: list[tuple[int, ...]], states: tuple[int, ...], outputs: int, has_offset: bool, is_transposed: bool
 ) -> None:
-    left, rows = drawn(*states), drawn(states[-1], made).T if is_turned else drawn(made, states[-1])
-    offset = drawn(made) if has_offset else None
-    found = product(left, rows, offset)
-    assert calls == [(*states, made)]
-    assert found.shape == (*states[:-1], made)
+    left = drawn(*states)
+    rows = drawn(states[-1], outputs).T if is_transposed else drawn(outputs, states[-1])
+    offset = drawn(outputs) if has_offset else None
+    computed = product(left, rows, offset)
+    assert calls == [(*states, outputs)]
+    assert computed.shape == (*states[:-1], outputs)
     expected = nn.functional.linear(left.double(), rows.double(), None if offset is None else offset.double())
-    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6 * states[-1])
+    torch.testing.assert_close(computed.double(), expected, rtol=1e-5, atol=1e-6 * states[-1])
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
@@ -81,96 +80,96 @@ def test_other_precisions_are_left_to_torch(calls: list[tuple[int, ...]], dtype:
     assert not calls
 
 
-def test_so_are_products_too_small_to_repay_the_call(calls: list[tuple[int, ...]]) -> None:
+def test_small_products_are_left_to_torch(calls: list[tuple[int, ...]]) -> None:
     left, rows = drawn(8, 8), drawn(8, 8)
     assert torch.equal(product(left, rows), nn.functional.linear(left, rows))
     assert not calls
 
 
-def test_few_counts_serve_all_lengths() -> None:
-    found = [_rounded_up(count) for count in range(1, 8193)]
-    assert all(count <= each <= count * 17 / 16 for count, each in enumerate(found, start=1))
-    assert all(_rounded_up(each) == each for each in found)
-    assert len(set(found)) < 200
+def test_few_padded_counts_serve_all_lengths() -> None:
+    padded = [padded_count(count) for count in range(1, 8193)]
+    assert all(count <= larger <= count * 17 / 16 for count, larger in enumerate(padded, start=1))
+    assert all(padded_count(count) == count for count in padded)
+    assert len(set(padded)) < 200
 
 
-def test_it_has_its_turn_on_amds_processors_with_wide_registers(amd: pytest.MonkeyPatch) -> None:
-    assert _is_half_used()
+def test_onednn_is_used_on_amd_cpus_with_avx512(amd: pytest.MonkeyPatch, tiny: LoadedModel) -> None:
+    assert matmul_replacements(tiny.network)
 
 
 @pytest.mark.parametrize(
-    ("where", "name", "value"),
+    ("owner", "name", "replacement"),
     [
-        (products, "_vendor", lambda: "GenuineIntel"),
-        (products, "_vendor", lambda: ""),
+        (matmul, "cpu_vendor", lambda: "GenuineIntel"),
+        (matmul, "cpu_vendor", lambda: ""),
         (torch.backends.cpu, "get_cpu_capability", lambda: "AVX2"),
         (torch.backends.mkl, "is_available", lambda: False),
         (torch.backends.mkldnn, "is_available", lambda: False),
-        (products, "_by_onednn", lambda states, rows, offset: 1.01 * nn.functional.linear(states, rows, offset)),
+        (matmul, "onednn_linear", lambda states, rows, offset: 1.01 * nn.functional.linear(states, rows, offset)),
     ],
 )
-def test_it_stays_out_of_the_way_elsewhere(
-    amd: pytest.MonkeyPatch, tiny: LoadedModel, where: object, name: str, value: object
+def test_torchs_products_are_used_on_other_cpus(
+    amd: pytest.MonkeyPatch, tiny: LoadedModel, owner: object, name: str, replacement: object
 ) -> None:
-    amd.setattr(where, name, value)
-    assert not _is_half_used()
-    assert products_of(tiny.network) == []
+    amd.setattr(owner, name, replacement)
+    assert matmul_replacements(tiny.network) == []
 
 
 @pytest.mark.parametrize("error", [AttributeError, RuntimeError])
-def test_an_operator_that_torch_no_longer_has_is_not_missed(amd: pytest.MonkeyPatch, error: type[Exception]) -> None:
-    def gone(*given: object) -> torch.Tensor:
+def test_torchs_products_are_used_if_onednns_operator_is_gone(
+    amd: pytest.MonkeyPatch, tiny: LoadedModel, error: type[Exception]
+) -> None:
+    def gone(*arguments: object) -> torch.Tensor:
         raise error("no such operator")
 
-    amd.setattr(products, "_by_onednn", gone)
-    assert not _is_half_used()
+    amd.setattr(matmul, "onednn_linear", gone)
+    assert matmul_replacements(tiny.network) == []
 
 
-def test_who_made_the_processor_is_read_where_linux_tells_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = tmp_path / "cpuinfo"
-    monkeypatch.setattr(products, "CPUINFO", told)
-    assert products._vendor() == ""
-    told.write_text("processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 26\n")
-    assert products._vendor() == "AuthenticAMD"
-    told.write_text("Processor : ARMv7\n")
-    assert products._vendor() == ""
+def test_the_cpus_vendor_is_read_from_cpuinfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    monkeypatch.setattr(matmul, "CPUINFO", cpuinfo)
+    assert cpu_vendor() == ""
+    cpuinfo.write_text("processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 26\n")
+    assert cpu_vendor() == "AuthenticAMD"
+    cpuinfo.write_text("Processor : ARMv7\n")
+    assert cpu_vendor() == ""
 
 
 @HAS_ONEDNN
-def test_a_fast_trace_makes_its_products_so_and_an_exact_one_only_with_the_vocabulary(
+def test_a_fast_trace_uses_onednn_throughout_and_an_exact_one_only_over_the_vocabulary(
     tiny: LoadedModel, short: Passage, calls: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(products, "WORTH", 1)
-    own = Tracer(tiny)
-    assert {type(one) for one, _ in own._replaced} <= {NewGELUActivation}
-    expected = own.trace(short, columns=["step_length", "next_logit"])
+    monkeypatch.setattr(matmul, "WORTH", 1)
+    exact = Tracer(tiny)
+    expected = exact.trace(short, columns=["step_length", "next_logit"])
     assert not calls
     lengths = Tracer(tiny, fast=True).trace(short, columns=["step_length", "next_logit"])
-    # Queries, keys and values; attention's output; two of the feed-forward part.
+    # Queries, keys and values in one; attention's output; two of the feed-forward part.
     assert len(calls) == 4 * tiny.spec.n_layer
-    assert all("forward" not in vars(one) for one in tiny.network.modules())
+    assert all("forward" not in vars(module) for module in tiny.network.modules())
     np.testing.assert_allclose(lengths.step_length, expected.step_length, rtol=1e-5)
     np.testing.assert_allclose(lengths.next_logit, expected.next_logit, rtol=1e-5, atol=1e-5)
     calls.clear()
-    predicted = own.trace(short, columns=["entropy"])
-    assert {made[-2] for made in calls} == {tiny.network.config.hidden_size}
-    assert sum(made[-1] for made in calls) == tiny.network.config.vocab_size
-    monkeypatch.setattr(products, "_is_half_used", lambda: False)
-    np.testing.assert_allclose(predicted.entropy, own.trace(short, columns=["entropy"]).entropy, rtol=1e-5)
+    predicted = exact.trace(short, columns=["entropy"])
+    assert {shape[-2] for shape in calls} == {tiny.network.config.hidden_size}
+    assert sum(shape[-1] for shape in calls) == tiny.network.config.vocab_size
+    monkeypatch.setattr(matmul, "_is_half_used", lambda: False)
+    np.testing.assert_allclose(predicted.entropy, exact.trace(short, columns=["entropy"]).entropy, rtol=1e-5)
 
 
 def test_a_network_of_another_precision_is_left_alone(tiny: LoadedModel, calls: list[tuple[int, ...]]) -> None:
-    assert products_of(tiny.network)
-    assert products_of(copy.deepcopy(tiny.network).double()) == []
+    assert matmul_replacements(tiny.network)
+    assert matmul_replacements(copy.deepcopy(tiny.network).double()) == []
 
 
-def test_a_module_that_something_else_computes_already_is_left_to_that(
+def test_a_module_whose_forward_is_replaced_already_is_left_alone(
     tiny: LoadedModel, calls: list[tuple[int, ...]]
 ) -> None:
-    every = {one for one, _ in products_of(tiny.network)}
-    taken = next(iter(every))
-    taken.forward = type(taken).forward.__get__(taken)
+    before = {module for module, _ in matmul_replacements(tiny.network)}
+    wrapped = next(iter(before))
+    wrapped.forward = type(wrapped).forward.__get__(wrapped)
     try:
-        assert {one for one, _ in products_of(tiny.network)} == every - {taken}
+        assert {module for module, _ in matmul_replacements(tiny.network)} == before - {wrapped}
     finally:
-        del taken.forward
+        del wrapped.forward
