@@ -11,7 +11,7 @@ nothing and is no part of a fingerprint. Neither are the modules in `COMPUTES_NO
 **A user's.** `sources_of` takes in what a claim's body or a column may use: the code and data beside its file, and imported
 modules that are not installed. `source_fingerprint` is of one function's module alone.
 
-Either way code is taken by the shape of its syntax tree (`pathlen._util.shape`), so that a comment, a docstring, a renamed
+Either way code is taken by the shape of its syntax tree (`pathlen._util.code_shape`), so that a comment, a docstring, a renamed
 local or a better worded error changes nothing. A data file that changes a number does not show there: raise `NUMERICS` then.
 
 Parsing the package takes most of a second, reading it a hundredth. So `code_fingerprint` keeps the shapes in the cache, under a
@@ -31,8 +31,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pathlen._util.cache import Cache, folder
+from pathlen._util.code_shape import shape_of
 from pathlen._util.digests import digest, digest_of_bytes, digest_of_file
-from pathlen._util.shape import shape_of
 
 __all__ = [
     "COMPUTE",

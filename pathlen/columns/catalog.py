@@ -4,7 +4,7 @@
 documentation are made from it; `pathlen.traces` computes what it lists.
 
 A column belongs to a *part* of the measurement, and each part has its own cost: lengths of steps are nearly free, entropy takes
-a pass over the vocabulary. Only the columns that are asked for are measured. `pathlen.columns.named` finds the ones that a
+a pass over the vocabulary. Only the columns that are asked for are measured. `pathlen.columns.used_in_code` finds the ones that a
 claim's body reads.
 
 Custom columns are functions of the states, declared with `measures` and called during the forward pass. States are never kept.

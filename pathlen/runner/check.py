@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from pathlen._util.fingerprint import sources_of
 from pathlen.claims.claim import TOGETHER, Claim
 from pathlen.claims.lock import LOCK
-from pathlen.columns.named import asked_for
+from pathlen.columns.used_in_code import asked_for
 from pathlen.records.files import SEVERITY
 from pathlen.stats.multiplicity import largest_difference
 from pathlen.stats.statistic import Statistic

@@ -18,6 +18,7 @@ import pytest
 import pathlen
 from pathlen._util import fingerprint
 from pathlen._util.cache import Cache
+from pathlen._util.code_shape import shape_of
 from pathlen._util.digests import digest
 from pathlen._util.fingerprint import (
     code_fingerprint,
@@ -27,7 +28,9 @@ from pathlen._util.fingerprint import (
     source_fingerprint,
     sources_of,
 )
-from pathlen._util.shape import shape_of
+from pathlen.corpora.shard import SHARDING
+from pathlen.runner.control_runs import JUDGING as ROOT_OF_JUDGING
+from pathlen.runner.provider import MEASURING
 
 HOME = Path(pathlen.__file__).parent
 
@@ -260,9 +263,7 @@ def package(tmp_path: Path) -> Path:
     return copied_package(tmp_path)
 
 
-MEASURING = ("models.loading", "traces.reference", "traces.tracer")
-JUDGING = ("runner.evaluator",)
-SHARDING = ("corpora.worker",)
+JUDGING = (ROOT_OF_JUDGING,)
 
 # A module of each kind, and the roots that depend on it.
 KINDS = [
@@ -275,11 +276,12 @@ KINDS = [
     ("traces/kernels/matmul", (MEASURING, JUDGING, SHARDING)),
     ("stats/correlation", (JUDGING,)),
     ("claims/controls", (JUDGING,)),
-    ("runner/evaluator", (JUDGING,)),
+    ("runner/control_runs", (JUDGING,)),
+    ("runner/evaluator", ()),
     ("corpora/worker", (SHARDING,)),
     ("report/page", ()),
     ("plots/svg", ()),
-    ("cli/machine", ()),
+    ("cli/doctor", ()),
     ("plugin", ()),
 ]
 

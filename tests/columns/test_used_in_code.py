@@ -6,7 +6,7 @@ from typing import Any
 
 from pathlen.claims.last_step_multiverse import LAST_STEP_AND_NEXT_TOKEN
 from pathlen.columns.measurement import Measurement, Published
-from pathlen.columns.named import asked_for
+from pathlen.columns.used_in_code import asked_for
 
 
 def helper(measured: Measurement) -> Any:
