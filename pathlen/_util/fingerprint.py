@@ -73,13 +73,13 @@ def code_fingerprint(*roots: str, home: Path = PACKAGE) -> str:
     """
     # Read once: the digest of the texts and their shapes must be of the same texts, whoever edits a file in between.
     sources = _sources_in(home)
-    kept = Cache(folder())
+    shape_cache = Cache(folder())
     name = digest("fingerprint", *roots, *(part for path_and_text in sources.items() for part in path_and_text))
-    shapes = kept.get(name)
+    shapes = shape_cache.get(name)
     if shapes is None:
         paths = _paths_behind(roots, sources, home.name)
         shapes = digest(*(digest(module, shape_of(sources[path])) for module, path in paths.items()))
-        kept.put(name, shapes)
+        shape_cache.put(name, shapes)
     return digest(NUMERICS, shapes, *versions())
 
 
