@@ -8,8 +8,8 @@ checkers count too: they name the objects that are handed in, whose methods run.
 as in ``from pathlen import pearson``, counts as everything that the package's ``__init__`` hands on; that ``__init__`` computes
 nothing and is no part of a fingerprint. Neither are the modules in `COMPUTES_NOTHING`.
 
-**A user's.** `sources_of` takes in what a claim's body or a column may use: the code and data beside its file, and imported
-modules that are not installed. `source_fingerprint` is of one function's module alone.
+**A user's.** `sources_of` takes in what a claim's body or a column may use: the code and data beside its file, imported
+modules that are not installed, and the code of this package that these import, such as a statistic's. `source_fingerprint` is of one function's module alone.
 
 Either way code is taken by the shape of its syntax tree (`pathlen._util.code_shape`), so that a comment, a docstring, a renamed
 local or a better worded error changes nothing. A data file that changes a number does not show there: raise `NUMERICS` then.
@@ -41,6 +41,7 @@ __all__ = [
     "forget_sources",
     "is_unchanged",
     "modules_behind",
+    "modules_used_by",
     "source_fingerprint",
     "sources_of",
     "versions",
@@ -169,8 +170,8 @@ def _version(package: str) -> str:
 def sources_of(function: Callable[..., object], leaving_out: tuple[str, ...] = ()) -> str:
     """Return a digest of everything that a user's function may be made of.
 
-    That is the code beside its file and below, the data there, and imported modules that are neither Python's own nor
-    installed. ``leaving_out`` names files that this package writes there itself.
+    That is the code beside its file and below, the data there, imported modules that are neither Python's own nor installed,
+    and of this package the code behind what any of these import. ``leaving_out`` names files that this package writes there itself.
     """
     return _sources_beside(Path(inspect.getfile(function)), leaving_out)
 
@@ -183,12 +184,47 @@ def forget_sources() -> None:
 
 @cache
 def _sources_beside(file: Path, leaving_out: tuple[str, ...]) -> str:
-    beside = [path for path in sorted(file.parent.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+    cache_folder = folder().resolve()  # no function is made of what this package keeps, even if that lies beside it
+    beside = [
+        path
+        for path in sorted(file.parent.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts and not path.resolve().is_relative_to(cache_folder)
+    ]
     data = [path for path in beside if path.suffix != ".py" and path.name not in leaving_out]
     states = [(path.relative_to(file.parent), _state(path)) for path in data]
     code = {path.resolve() for path in beside if path.suffix == ".py"} | _project_modules()
-    shapes = (part for path in sorted(code) for part in (path.name, _shape_or_digest(path.read_bytes())))
-    return digest(NUMERICS, *shapes, *states)
+    sources = [(path.name, path.read_bytes()) for path in sorted(code)]
+    shapes = (part for name, source in sources for part in (name, _shape_or_digest(source)))
+    used = sorted(set[str]().union(*(modules_used_by(source) for _, source in sources)))
+    return digest(NUMERICS, *shapes, *states, code_fingerprint(*used))
+
+
+def modules_used_by(source: bytes) -> frozenset[str]:
+    """Return the modules of this package that a user's code imports from, those behind the package's face included."""
+    try:
+        imports = _imports(source.decode("utf-8", "replace"), "")
+    except (SyntaxError, ValueError, RecursionError):
+        return frozenset()
+    sources, public = _sources_in(PACKAGE), _modules_of_the_face()
+    used: set[str] = set()
+    for base, name in imports:
+        if base == PACKAGE.name and not name:  # of the package as a whole anything may be used
+            used.update(public.values())
+        elif base == PACKAGE.name:  # a name that the face defines itself is a plain constant
+            used.update({public[name]} if name in public else ())
+        elif base.startswith(f"{PACKAGE.name}."):
+            used.add(_module_of(base.removeprefix(f"{PACKAGE.name}."), name, sources))
+    return frozenset(module for module in used if _path_of(module, sources))
+
+
+@cache
+def _modules_of_the_face() -> dict[str, str]:
+    """Return the module that each public name of the package comes from."""
+    sources = _sources_in(PACKAGE)
+    names = [
+        (base.removeprefix(f"{PACKAGE.name}."), name) for base, name in _imports(sources["__init__.py"], PACKAGE.name)
+    ]
+    return {name: _module_of(base, name, sources) for base, name in names if name and _path_of(base, sources)}
 
 
 def _shape_or_digest(source: str | bytes) -> str:

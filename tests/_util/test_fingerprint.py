@@ -274,7 +274,8 @@ KINDS = [
     ("columns/measurement", (MEASURING, JUDGING, SHARDING)),
     ("traces/tracer", (MEASURING, JUDGING, SHARDING)),
     ("traces/kernels/matmul", (MEASURING, JUDGING, SHARDING)),
-    ("stats/correlation", (JUDGING,)),
+    ("stats/statistic", (JUDGING,)),
+    ("stats/correlation", ()),  # a claim that uses it has it in its own digest
     ("claims/controls", (JUDGING,)),
     ("runner/control_runs", (JUDGING,)),
     ("runner/evaluator", ()),
@@ -582,3 +583,39 @@ def test_data_beside_claims_is_known_by_its_content_wherever_it_lies(
 
 def test_parts_do_not_run_into_each_other() -> None:
     assert digest("ab", "c") != digest("a", "bc")
+
+
+@pytest.mark.parametrize(
+    ("imports", "module"),
+    [
+        ("from pathlen import cliffs_delta", "stats.means"),
+        ("from pathlen import at_depth", "columns.layers"),
+        ("from pathlen import LAST_STEP_AND_NEXT_TOKEN", "claims.last_step_multiverse"),
+        ("from pathlen.stats.permutation import exchanged", "stats.permutation"),
+        ("from pathlen.stats import means", "stats.means"),
+        ("import pathlen", "stats.means"),
+        ("import pathlen.stats.power", "stats.power"),
+        ("def later():\n    from pathlen import mean", "stats.means"),
+    ],
+)
+def test_code_of_the_package_that_a_users_code_imports_counts(imports: str, module: str) -> None:
+    """Otherwise a control's outcome would outlive a change of the very statistic that it came to."""
+    source = f"{imports}\n\n\ndef test_it(measured):\n    return 1\n".encode()
+    assert module in modules_behind(fingerprint.modules_used_by(source))
+
+
+def test_a_users_code_that_imports_what_is_not_there_has_a_fingerprint() -> None:
+    assert fingerprint.modules_used_by(b"from pathlen.nulls import shifted\nfrom pathlen import SIZES\n") == frozenset()
+    assert fingerprint.modules_used_by(b"from pathlen import (") == frozenset()
+
+
+def test_the_code_behind_what_a_claim_imports_is_in_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "test_claims.py"
+    path.write_text("from pathlen import mean\n\n\ndef test_it(measured):\n    return mean\n", encoding="utf-8")
+    known = []
+    for made in ("one state of the package", "another"):
+        monkeypatch.setattr(fingerprint, "code_fingerprint", lambda *roots, made=made: f"{made} of {roots}")
+        forget_sources()
+        known.append(sources_of(compiled(path)))
+    forget_sources()
+    assert known[0] != known[1]
