@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from pathlen.claims.multiverse import EXTENSION, SLIP, Choice, Multiverse, Option
 from pathlen.errors import UndefinedEstimate
 from pathlen.stats.clusters import Passages, is_rounding
-from pathlen.stats.correlation import all_pairs, mid_ranks, pearson, pulled_in
+from pathlen.stats.correlation import pearson
+from pathlen.stats.products import all_pairs
+from pathlen.stats.ranks import mid_ranks, pulled_in
 from pathlen.stats.statistic import FEWEST_PASSAGES, Smooth
 
 if TYPE_CHECKING:

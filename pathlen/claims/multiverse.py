@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from pathlen.claims.verdict import Region, Verdict
 from pathlen.errors import InvalidClaim
 from pathlen.stats.clusters import By
-from pathlen.stats.multiplicity import blended
+from pathlen.stats.simultaneous import blended
 from pathlen.stats.statistic import FEWEST_PASSAGES, Resampled, Smooth
 from pathlen.stats.transforms import SCALES
 

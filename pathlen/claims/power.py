@@ -7,11 +7,11 @@ import math
 from pathlen.claims.verdict import Region
 from pathlen.stats.estimate import Estimate
 from pathlen.stats.power import passages_in, smallest_effect, smallest_margin, tokens_to_decide
+from pathlen.stats.registry import Kind
 from pathlen.stats.transforms import SCALES
 
 __all__ = ["crossed_edges", "detectable", "needed", "rounded_up"]
 
-CLIFFS_DELTA = "Cliff's delta within passages"  # the one statistic on the Fisher z scale that is not a correlation
 # What a value is called in a sentence, by the scale of its interval.
 NAMES = {"fisher z": "an r", "identity": "a value", "log": "a ratio", "logit": "a share"}
 
@@ -24,7 +24,7 @@ def detectable(estimate: Estimate, region: Region) -> str:
     """
     scale = SCALES[estimate.scale]
     low, high = scale.there(region.low), scale.there(region.high)
-    name = "a delta" if estimate.statistic == CLIFFS_DELTA else NAMES[estimate.scale]
+    name = Kind.DOMINANCE.indefinite if estimate.kind is Kind.DOMINANCE else NAMES[estimate.scale]
     if math.isfinite(low) and math.isfinite(high):
         margin = smallest_margin(estimate)
         if margin is None:

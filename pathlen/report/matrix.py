@@ -10,7 +10,7 @@ from pathlen.claims.verdict import Verdict, combined
 from pathlen.records.merge import OF
 from pathlen.records.schema import ClaimRecord, FindingRecord, Run
 from pathlen.stats.estimate import Estimate
-from pathlen.stats.multiplicity import holm
+from pathlen.stats.simultaneous import holm
 
 __all__ = [
     "NOT_CLAIMED",

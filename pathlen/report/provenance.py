@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from pathlen.claims.verdict import Verdict
+from pathlen.passages.shipped import SHIPPED
 from pathlen.records.files import encoded
 from pathlen.records.merge import ALONE, AND
 from pathlen.records.schema import Run
@@ -32,7 +33,6 @@ __all__ = [
 
 TITLE = "pathlen: executable claims about how far token vectors travel inside a language model"
 AUTHORS = "The pathlen authors"
-SHIPPED = "shipped with pathlen"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pathlen.claims.controls import Control, Tally
+from pathlen.claims.power import crossed_edges, rounded_up
 from pathlen.claims.verdict import Region, Verdict
 from pathlen.records.schema import ClaimRecord, FindingRecord, Run
 from pathlen.report.matrix import NOT_CLAIMED, NOT_RUN, rows
@@ -42,19 +43,6 @@ class NumberName:
     def at_head(self) -> str:
         """The name as the first words of a sentence."""
         return self.words if self.is_symbol else self.words[0].upper() + self.words[1:]
-
-
-NUMBER_NAMES = (
-    ("Pearson", NumberName("r", is_symbol=True)),
-    ("winsorised", NumberName("r", is_symbol=True)),
-    ("pooled Pearson", NumberName("r", is_symbol=True)),
-    ("partial", NumberName("partial r", is_symbol=True)),
-    ("Spearman", NumberName("rank r", is_symbol=True)),
-    ("Cliff", NumberName("delta", is_symbol=True)),
-    ("difference of Pearson", NumberName("the difference of z(r)")),
-    ("largest difference", NumberName("the largest difference")),
-    ("largest excess", NumberName("the largest excess")),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +156,10 @@ def short(estimate: Estimate) -> str:
 
 
 def _name(estimate: Estimate) -> NumberName:
-    # An estimate says what it is in words only; these are how the words of each kind begin.
-    for start, name in NUMBER_NAMES:
-        if estimate.statistic.startswith(start):
-            return name
-    return NumberName(f"the {estimate.statistic}")
+    kind = estimate.kind
+    return (
+        NumberName(f"the {estimate.statistic}") if kind is None else NumberName(kind.symbol, is_symbol=kind.is_symbol)
+    )
 
 
 def told(estimate: Estimate, region: Region) -> tuple[str, str, str]:
@@ -204,7 +191,7 @@ def told(estimate: Estimate, region: Region) -> tuple[str, str, str]:
 
 def settles(estimate: Estimate, region: Region) -> int | None:
     """Return how many more tokens would decide if the value is right; None if that can't be said."""
-    needed = [tokens_to_decide(estimate, edge) for edge in _crossed(estimate, region)]
+    needed = [tokens_to_decide(estimate, edge) for edge in crossed_edges(estimate, region)]
     known = [tokens for tokens in needed if tokens is not None]
     return max(known) - estimate.n if known else None
 
@@ -244,16 +231,16 @@ def plain(claim: ClaimRecord, finding: FindingRecord) -> str:
 
 
 def _decided(estimate: Estimate, region: Region) -> bool:
-    return not _crossed(estimate, region)
+    return not crossed_edges(estimate, region)
 
 
 def _undecided(estimate: Estimate, region: Region, name: str) -> str:
-    edges = " and from ".join(f"{edge:g}" for edge in _crossed(estimate, region))
+    edges = " and from ".join(f"{edge:g}" for edge in crossed_edges(estimate, region))
     said = f"They can’t tell {name} from {edges} at this length"
     more = settles(estimate, region)
     if more is None or more < 1:
         return f"{said}."
-    return f"{said}; about {_two_digits(more):,} more tokens would, if {name} is what it seems."
+    return f"{said}; about {rounded_up(more):,} more tokens would, if {name} is what it seems."
 
 
 def _vacuous(claim: ClaimRecord, finding: FindingRecord) -> str:
@@ -267,10 +254,6 @@ def _rate(tally: Tally) -> str:
     return f"in {tally.supported} of {tally.defined} {Control(tally.control).where}"
 
 
-def _crossed(estimate: Estimate, region: Region) -> list[float]:
-    return [edge for edge in (region.low, region.high) if estimate.low <= edge <= estimate.high]
-
-
 def _number(estimate: Estimate) -> str:
     value, low, high = estimate.digits
     return value if estimate.unit == "census" else f"{value} [{low}, {high}]"
@@ -278,8 +261,3 @@ def _number(estimate: Estimate) -> str:
 
 def _count(number: int) -> str:
     return SMALL_NUMBERS[number] if number < len(SMALL_NUMBERS) else str(number)
-
-
-def _two_digits(number: int) -> int:
-    unit: int = 10 ** max(0, len(str(number)) - 2)
-    return -(-number // unit) * unit

@@ -21,7 +21,6 @@ from numpy.typing import ArrayLike
 from pathlen.errors import UndefinedEstimate
 from pathlen.stats.arrays import Array
 from pathlen.stats.clusters import checked, is_rounding
-from pathlen.stats.products import all_pairs as all_pairs  # noqa: PLC0414  # other packages import it from here
 from pathlen.stats.products import (
     correlation,
     correlation_of_residuals,
@@ -31,9 +30,7 @@ from pathlen.stats.products import (
     solved,
     standardised,
 )
-from pathlen.stats.ranks import mid_ranks as mid_ranks  # noqa: PLC0414  # other packages import it from here
-from pathlen.stats.ranks import pulled_in as pulled_in  # noqa: PLC0414  # other packages import it from here
-from pathlen.stats.ranks import reranked, swayed
+from pathlen.stats.ranks import mid_ranks, pulled_in, reranked, swayed
 from pathlen.stats.registry import Kind, public_statistic
 from pathlen.stats.statistic import Smooth
 

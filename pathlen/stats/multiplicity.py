@@ -17,8 +17,6 @@ from pathlen.stats.clusters import By
 from pathlen.stats.estimate import Estimate
 from pathlen.stats.inference import Bounds, Sampling
 from pathlen.stats.registry import Kind, public_statistic
-from pathlen.stats.simultaneous import blended as blended  # noqa: PLC0414  # other packages import it from here
-from pathlen.stats.simultaneous import holm as holm  # noqa: PLC0414  # other packages import it from here
 from pathlen.stats.simultaneous import simultaneous
 from pathlen.stats.statistic import Smooth
 from pathlen.stats.transforms import SCALES

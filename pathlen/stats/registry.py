@@ -52,6 +52,11 @@ class Kind(Enum):
         self.symbol = symbol
         self.indefinite = indefinite
 
+    @property
+    def is_symbol(self) -> bool:
+        """Whether the short name is a symbol such as ``r``, and no phrase that a sentence can begin with."""
+        return self in (Kind.CORRELATION, Kind.RANK_CORRELATION, Kind.PARTIAL_CORRELATION, Kind.DOMINANCE)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublicStatistic:

@@ -16,7 +16,7 @@ from pathlen.columns.measurement import Measurement, Published
 from pathlen.errors import UndefinedEstimate
 from pathlen.stats import largest_difference, partial, pearson, spearman, winsorised
 from pathlen.stats.clusters import Passages
-from pathlen.stats.correlation import mid_ranks, pulled_in
+from pathlen.stats.ranks import mid_ranks, pulled_in
 from pathlen.stats.statistic import Smooth
 
 DEFAULTS = {choice.name: choice.options[0].name for choice in LAST_STEP_AND_NEXT_TOKEN.choices}

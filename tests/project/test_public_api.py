@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 import pathlen
+import pathlen.stats
+from pathlen.stats.registry import public_names
 
 PUBLIC = [
     "Choice",
@@ -55,35 +57,17 @@ PUBLIC = [
     "at_depth",
     "below",
     "claim",
-    "cliffs_delta",
     "detrended",
-    "estimator",
-    "every",
-    "head_cancellation",
-    "largest",
-    "largest_difference",
-    "largest_excess",
     "load",
-    "log_slope",
-    "mean",
     "measure",
     "measure_corpus",
     "measures",
     "open_corpus",
-    "partial",
-    "pearson",
-    "pooled_pearson",
     "processes",
-    "ratio",
-    "share",
-    "slope",
-    "spearman",
     "spec",
-    "strongest",
     "trace",
-    "variation",
-    "winsorised",
     "within",
+    *public_names(),
 ]
 
 

@@ -197,7 +197,7 @@ def test_the_relation_at_the_centre_is_the_first_with_universes(run: Run) -> Non
     ("statistic", "name"),
     [
         ("Pearson r within passages, trend removed", "r"),
-        ("Spearman r", "rank r"),
+        ("Spearman rho within passages", "rank r"),
         ("Cliff's delta within passages", "delta"),
         ("largest difference between 4 of Pearson r", "the largest difference"),
         ("ratio of means", "the ratio of means"),

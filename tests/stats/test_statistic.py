@@ -38,9 +38,9 @@ from pathlen.stats import (
 )
 from pathlen.stats.autocorrelation import lag_one
 from pathlen.stats.clusters import Passages, blocks_of
-from pathlen.stats.correlation import all_pairs
 from pathlen.stats.exact import exact_bounds
 from pathlen.stats.power import smallest_effect, smallest_margin, tokens_for_effect, tokens_for_margin, tokens_to_decide
+from pathlen.stats.products import all_pairs
 from pathlen.stats.resampling import studentised_from_influences, studentised_from_products
 from pathlen.stats.statistic import Smooth
 from pathlen.stats.transforms import SCALES
