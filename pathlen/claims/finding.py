@@ -25,11 +25,9 @@ __all__ = [
     "UNCONTROLLED",
     "Finding",
     "decided",
-    "detectable",
     "evaluate",
     "flags",
     "is_negligible",
-    "needed",
     "vacuous_if",
 ]
 

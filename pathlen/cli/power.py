@@ -35,7 +35,7 @@ def power(options: Namespace) -> int:
 
 def _rows(run: Run) -> list[dict[str, Any]]:
     """Return the power of every finding that has an estimate, as plain data."""
-    from pathlen.claims.finding import detectable, needed
+    from pathlen.claims.power import detectable, needed
 
     regions = {(claim.id, claim.reading): claim.region for claim in run.claims}
     rows: list[dict[str, Any]] = []

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pathlen.claims.finding import detectable
 from pathlen.claims.multiverse import EQUIVALENT, Curve
+from pathlen.claims.power import detectable
 from pathlen.claims.verdict import Verdict
 from pathlen.plots.figures import ForestRow, forest
 from pathlen.records.schema import ClaimRecord, FindingRecord, Run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlen.claims.finding import detectable, needed
+from pathlen.claims.power import detectable, needed
 from pathlen.records.schema import Run
 
 __all__ = ["power_lines"]

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pathlen.claims.controls import Control, Tally
+from pathlen.claims.last_step_multiverse import LAST_STEP_AND_NEXT_TOKEN
 from pathlen.claims.power import crossed_edges, rounded_up
 from pathlen.claims.verdict import Region, Verdict
 from pathlen.records.schema import ClaimRecord, FindingRecord, Run
@@ -125,7 +126,7 @@ def headline(run: Run) -> str:
 
 def question(run: Run) -> str:
     """Return the title of a page."""
-    if central(run) and any("last step" in claim.universes for claim in run.claims):
+    if central(run) and any(claim.universes == LAST_STEP_AND_NEXT_TOKEN.name for claim in run.claims):
         return "Does the length of a token’s last step say what a language model predicts next?"
     return f"Do these {len({claim.id for claim in run.claims})} claims hold on {run.family}?"
 

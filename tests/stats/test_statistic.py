@@ -12,7 +12,7 @@ import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pathlen.claims.finding import detectable
+from pathlen.claims.power import detectable
 from pathlen.claims.verdict import Region
 from pathlen.errors import UndefinedEstimate
 from pathlen.stats import (
