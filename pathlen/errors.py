@@ -24,12 +24,13 @@ Wrong arguments are ``ValueError`` or ``TypeError``: the message names the argum
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 
 
 def near(name: str, known: Iterable[str], form: Callable[[str], str] = str) -> str:
     """Return the known name that is most like the given one, as a question to append to a message; empty if none is like it."""
+    import difflib  # for the rare reader of an error; importing it takes milliseconds
+
     matches = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {form(matches[0])}?" if matches else ""
 

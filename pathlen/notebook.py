@@ -33,7 +33,6 @@ from pathlen.models.loading import LoadedModel, load
 from pathlen.passages.choose import chosen
 from pathlen.passages.passage import Passage, at_least_one
 from pathlen.plots.svg import Axis, padded, ticks
-from pathlen.traces.tracer import measure_passages
 
 if TYPE_CHECKING:
     import pandas
@@ -339,6 +338,8 @@ def measure(
     named = [passages] if isinstance(passages, Passage | str) else list(passages)
     texts = list(at_least_one(_passage(passage, number) for number, passage in enumerate(named, start=1)))
     loaded = model if isinstance(model, LoadedModel) else load(model if isinstance(model, ModelSpec) else _spec(model))
+    from pathlen.traces.tracer import measure_passages  # which brings torch
+
     measured = measure_passages(loaded, texts, columns=columns)
     token_ids, index = np.unique(measured.token_id, return_inverse=True)
     pieces = np.array([loaded.tokenizer.decode([int(token_id)]) for token_id in token_ids])

@@ -36,8 +36,9 @@ def let_others_take_names(parser: pytest.Parser, group: pytest.OptionGroup) -> N
     """Let options that are added later take the names of earlier ones, except from within a group.
 
     Relies on ``Parser.optparser`` and the ``_arggroup`` of ``Parser._anonymous`` and of a group being argparse's own classes. Their
-    ``conflict_handler`` is read when an option is added, and groups that are made later take over the parser's. Without it, two options of one name are an error: a project
-    whose ``conftest.py`` adds ``--seed`` can't run any test where this plugin is installed.
+    ``conflict_handler`` is read when an option is added, and groups that are made later take over the parser's. Without it, two
+    options of one name are an error: a project whose ``conftest.py`` adds ``--seed`` can't run any test where this plugin is
+    installed.
     """
     for container in (parser.optparser, parser._anonymous._arggroup):
         container.conflict_handler = "resolve"

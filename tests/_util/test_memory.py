@@ -68,6 +68,7 @@ def test_this_machine_says_how_much_is_free() -> None:
     assert 0 < free < int(total) * 1024
 
 
+@pytest.mark.timing
 def test_memory_freed_between_live_blocks_is_given_back() -> None:
     """Many small blocks are freed in a separate process, which the C library would keep."""
     program = """

@@ -61,6 +61,7 @@ def test_the_size_of_several_files_is_their_sum(book: str, tmp_path: Path) -> No
     assert size_of([book, str(other)]) == len(BOOK.encode()) + 5
 
 
+@pytest.mark.timing
 def test_a_long_file_is_never_read_into_memory_at_once(tmp_path: Path) -> None:
     path = tmp_path / "long.txt"
     with path.open("w", encoding="utf-8") as file:

@@ -104,6 +104,7 @@ def test_a_project_without_claims_sees_nothing(pytester: pytest.Pytester) -> Non
     assert not (pytester.path / "reports").exists()
 
 
+@pytest.mark.timing
 def test_the_cost_of_the_plugin_where_it_is_not_used(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("import pytest\n\n\n@pytest.mark.parametrize('x', range(100))\ndef test_a(x):\n    pass\n")
     process = run_python(pytester.path, COST)

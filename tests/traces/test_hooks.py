@@ -36,6 +36,7 @@ def test_no_hook_stays_on_the_network(tiny: LoadedModel, short: Passage) -> None
     assert counts() == before
 
 
+@pytest.mark.timing
 def test_no_small_array_outlives_the_large_ones_of_a_pass(
     tiny: LoadedModel, long: Passage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
