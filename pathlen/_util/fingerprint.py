@@ -72,7 +72,7 @@ def code_fingerprint(*roots: str, home: Path = PACKAGE) -> str:
         If there is no such module.
 
     """
-    # Read once: the digest of the texts and their shapes must be of the same texts, whoever edits a file in between.
+    # Read once: the digest of the texts and their shapes must be of the same texts, even if a file is edited in between.
     sources = _sources_in(home)
     shape_cache = Cache(folder())
     name = digest("fingerprint", *roots, *(part for path_and_text in sources.items() for part in path_and_text))
