@@ -25,9 +25,9 @@ def test_own(request):
 """
 
 # Prints how long importing the plugin takes after pytest, and how much longer 100 tests take with it than without: in
-# milliseconds of processor time, which other processes do not add to.
+# milliseconds of processor time. A busy machine only ever adds to them, so the least of several counts.
 COST = """
-import contextlib, io, statistics, time
+import contextlib, io, time
 import pytest
 
 start = time.process_time()
@@ -41,8 +41,8 @@ def session(*options):
     return (time.process_time() - start) * 1e3
 
 session()
-pairs = [session() - session("-p", "no:pathlen") for _ in range(9)]
-print(statistics.median(pairs))
+pairs = [(session(), session("-p", "no:pathlen")) for _ in range(9)]
+print(min(plugged for plugged, _ in pairs) - min(plain for _, plain in pairs))
 """
 
 
@@ -107,8 +107,14 @@ def test_a_project_without_claims_sees_nothing(pytester: pytest.Pytester) -> Non
 @pytest.mark.timing
 def test_the_cost_of_the_plugin_where_it_is_not_used(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("import pytest\n\n\n@pytest.mark.parametrize('x', range(100))\ndef test_a(x):\n    pass\n")
-    process = run_python(pytester.path, COST)
-    assert process.returncode == 0, process.stderr
-    imported, more = map(float, process.stdout.split())
+    # Users have the bytecode; a first process writes it to a folder of the test's own.
+    bytecode = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(pytester.path / "bytecode")}
+    assert run_python(pytester.path, "import pytest, pathlen.plugin", **bytecode).returncode == 0
+    costs = []
+    for _ in range(3):
+        process = run_python(pytester.path, COST, **bytecode)
+        assert process.returncode == 0, process.stderr
+        costs.append(tuple(map(float, process.stdout.split())))
+    imported, more = map(min, zip(*costs, strict=True))
     print(f"importing the plugin {imported:.1f} ms, a session of 100 tests {more:+.1f} ms")
     assert imported + more < START_UP_MS
