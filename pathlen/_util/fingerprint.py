@@ -205,7 +205,7 @@ def modules_used_by(source: bytes) -> frozenset[str]:
         imports = _imports(source.decode("utf-8", "replace"), "")
     except (SyntaxError, ValueError, RecursionError):
         return frozenset()
-    sources, public = _sources_in(PACKAGE), _modules_of_the_face()
+    sources, public = _package_sources(), _modules_of_the_face()
     used: set[str] = set()
     for base, name in imports:
         if base == PACKAGE.name and not name:  # of the package as a whole anything may be used
@@ -218,9 +218,15 @@ def modules_used_by(source: bytes) -> frozenset[str]:
 
 
 @cache
+def _package_sources() -> dict[str, str]:
+    """Return the text of this package's modules, read once however many files of a user import from it."""
+    return _sources_in(PACKAGE)
+
+
+@cache
 def _modules_of_the_face() -> dict[str, str]:
     """Return the module that each public name of the package comes from."""
-    sources = _sources_in(PACKAGE)
+    sources = _package_sources()
     names = [
         (base.removeprefix(f"{PACKAGE.name}."), name) for base, name in _imports(sources["__init__.py"], PACKAGE.name)
     ]
