@@ -65,13 +65,15 @@ def test_a_folder_without_code_of_its_own_stays_one() -> None:
             body = ast.parse(path.read_text("utf-8")).body
             named = {
                 target.id
-                for one in body
-                if isinstance(one, ast.Assign)
-                for target in one.targets
+                for statement in body
+                if isinstance(statement, ast.Assign)
+                for target in statement.targets
                 if isinstance(target, ast.Name)
             }
             assert named <= {"__all__"}, path
-            assert all(isinstance(one, (ast.Expr, ast.Import, ast.ImportFrom, ast.Assign)) for one in body), path
+            assert all(
+                isinstance(statement, (ast.Expr, ast.Import, ast.ImportFrom, ast.Assign)) for statement in body
+            ), path
 
 
 def loaded_by(program: str) -> list[str]:
